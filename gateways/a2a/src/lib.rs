@@ -1,1 +1,3 @@
-//! To be written.
+//! The A2A Gateway.
+
+pub mod routing;

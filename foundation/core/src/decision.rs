@@ -1,0 +1,58 @@
+//! May they: the answer of the stage *authorize*, and the proof of it that *dispatch* demands.
+
+use std::sync::Arc;
+
+use crate::problem::Problem;
+
+/// What policy says to one resolved request.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Go on. Names the rule that said so.
+    Allow(Arc<str>),
+    /// A person must say yes first.
+    Confirm(Challenge),
+    /// No.
+    Deny(Problem),
+}
+
+/// What a person would be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// The rule that wants a confirmation.
+    pub rule: Arc<str>,
+}
+
+/// Proof that the pipeline has let a request through. Only [`Clearance::of`] makes one, so nothing reaches an agent
+/// past policy.
+#[derive(Clone, Debug)]
+pub struct Clearance {
+    rule: Arc<str>,
+}
+
+impl Clearance {
+    /// Turns a decision into a clearance.
+    ///
+    /// # Errors
+    /// The refusal itself, or the challenge that nobody has answered yet.
+    pub fn of(decision: Decision) -> Result<Self, Refusal> {
+        match decision {
+            Decision::Allow(rule) => Ok(Self { rule }),
+            Decision::Confirm(challenge) => Err(Refusal::Unconfirmed(challenge)),
+            Decision::Deny(problem) => Err(Refusal::Denied(problem)),
+        }
+    }
+
+    /// The rule that let the request through.
+    pub fn rule(&self) -> &str {
+        &self.rule
+    }
+}
+
+/// Why there is no clearance.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// Policy said no.
+    Denied(Problem),
+    /// A person has not been asked, or has not answered.
+    Unconfirmed(Challenge),
+}

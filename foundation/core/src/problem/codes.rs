@@ -1,0 +1,209 @@
+//! The table of problem codes: data, not code. A new row wants a page `docs/errors/MG-nnnn.md` (`xtask tidy` looks).
+
+use std::fmt;
+
+use super::{Blame, Retry};
+
+/// The family of a problem, which decides its look in each binding (A2A 1.0 §5.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The payload is not JSON.
+    Parse,
+    /// The payload is not a request.
+    Request,
+    /// There is no such method.
+    Method,
+    /// A member of the request is wrong.
+    Params,
+    /// Something broke inside.
+    Internal,
+    /// No such task for this caller.
+    TaskNotFound,
+    /// The task is already over.
+    TaskNotCancelable,
+    /// Push notifications are not offered.
+    PushNotificationNotSupported,
+    /// The operation is not offered here, or not in this state.
+    UnsupportedOperation,
+    /// A media type that is not understood.
+    ContentTypeNotSupported,
+    /// The agent answered something that is not A2A.
+    InvalidAgentResponse,
+    /// There is no extended card.
+    ExtendedAgentCardNotConfigured,
+    /// The agent demands an extension that the caller did not declare.
+    ExtensionSupportRequired,
+    /// The protocol version is not spoken.
+    VersionNotSupported,
+    /// Who are you?
+    Unauthenticated,
+    /// You may not.
+    Forbidden,
+    /// There is no such thing here (paths, agents, entries).
+    NotFound,
+    /// The path exists, the HTTP method does not fit it.
+    MethodNotAllowed,
+    /// It stands against what is there.
+    Conflict,
+    /// Over a limit of size.
+    TooLarge,
+    /// Too much at once; come back later.
+    Overloaded,
+    /// The agent cannot be reached.
+    Unavailable,
+    /// Nobody answered in time.
+    Timeout,
+}
+
+macro_rules! codes {
+    ($($name:ident = $number:literal, $kind:ident, $blame:ident, $retry:expr, $title:literal, $hint:literal;)*) => {
+        /// A stable code, printed as `MG-nnnn`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $title] $name = $number,)*
+        }
+
+        impl Code {
+            /// Every code there is, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name),*];
+
+            /// The family.
+            pub fn kind(self) -> Kind {
+                match self { $(Self::$name => Kind::$kind,)* }
+            }
+
+            /// Whose fault it usually is.
+            pub fn blame(self) -> Blame {
+                match self { $(Self::$name => Blame::$blame,)* }
+            }
+
+            /// Whether trying again usually helps.
+            pub fn retry(self) -> Retry {
+                match self { $(Self::$name => $retry,)* }
+            }
+
+            /// One line that names the problem.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)* }
+            }
+
+            /// What to do about it.
+            pub fn hint(self) -> &'static str {
+                match self { $(Self::$name => $hint,)* }
+            }
+        }
+    };
+}
+
+const NEVER: Retry = Retry::Never;
+const ELSEWHERE: Retry = Retry::Elsewhere;
+const LATER: Retry = Retry::Later(None);
+
+codes! {
+    // 01xx: configuration and command line
+    ConfigUnreadable = 101, Internal, Caller, NEVER, "the configuration file cannot be read", "check the path and its permissions, or write one with `moongate init`";
+    ConfigSyntax = 102, Internal, Caller, NEVER, "the configuration is not valid TOML", "mend the line that the message points to";
+    ConfigUnknownKey = 103, Internal, Caller, NEVER, "the configuration has a key that does not exist", "remove it or correct its spelling; `moongate init` writes a file with every key explained";
+    ConfigWrongValue = 104, Internal, Caller, NEVER, "a value in the configuration has the wrong type or range", "see the comment above that key in the file that `moongate init` writes";
+    ConfigDanglingName = 105, Internal, Caller, NEVER, "the configuration refers to something that it does not define", "define it or correct the name";
+    ConfigSecret = 106, Internal, Caller, NEVER, "a secret named by the configuration cannot be read", "set the environment variable, or make the file exist and readable for this account";
+    ConfigUnsafeListener = 107, Internal, Caller, NEVER, "a listener would serve strangers unprotected", "bind plain listeners to 127.0.0.1 or [::1] only";
+    ConfigRule = 108, Internal, Caller, NEVER, "a rule in the configuration is not valid CEL", "see docs/reference/rules.md for the names that rules may read";
+    ConfigDuplicate = 109, Internal, Caller, NEVER, "a name is defined twice", "give each entry a name of its own";
+    ListenFailed = 110, Internal, Gateway, NEVER, "a listener cannot be opened", "another program may hold the address: choose another one in [listen]";
+    GatewayUnreachable = 111, Unavailable, Caller, LATER, "no running gateway answers at the configured address", "start it with `moongate run`, or name its configuration with --config";
+    FileExists = 112, Conflict, Caller, NEVER, "a file would be overwritten", "move it away, or choose another path";
+    CommandFailed = 113, Internal, Caller, NEVER, "the gateway refused what the command asked for", "read the message above; it is the gateway's own";
+
+    // 02xx: the request as such
+    BodyNotJson = 201, Parse, Caller, NEVER, "the body is not valid JSON", "send one JSON object in UTF-8";
+    BodyNotUtf8 = 202, Parse, Caller, NEVER, "the body is not valid UTF-8", "encode the body as UTF-8";
+    DuplicateKey = 203, Request, Caller, NEVER, "a JSON object has the same member twice", "send each member once, in one spelling";
+    TooDeep = 204, Request, Caller, NEVER, "the JSON is nested too deeply", "flatten the data; the limit is `limits.json_depth`";
+    BodyTooLarge = 205, TooLarge, Caller, NEVER, "the body is too large", "send a smaller one, or pass files by URL; the limit is `limits.body_bytes`";
+    NotARequest = 206, Request, Caller, NEVER, "the body is not a JSON-RPC request", "send {\"jsonrpc\":\"2.0\",\"id\":…,\"method\":…,\"params\":{…}}";
+    BatchRefused = 207, Request, Caller, NEVER, "JSON-RPC batches are not part of A2A", "send one request at a time";
+    UnknownMethod = 208, Method, Caller, NEVER, "there is no such method", "see A2A 1.0 §9 for the methods; their names are those of the gRPC service";
+    InvalidParams = 209, Params, Caller, NEVER, "a member of the request is wrong", "see the field that the error names";
+    UnsupportedContentType = 210, ContentTypeNotSupported, Caller, NEVER, "the content type is not understood", "send application/json or application/a2a+json";
+    UnsupportedVersion = 211, VersionNotSupported, Caller, NEVER, "the A2A version is not spoken here", "send the header A2A-Version: 1.0, or 0.3";
+    ExtensionRequired = 212, ExtensionSupportRequired, Caller, NEVER, "the agent demands an extension", "declare it in the header A2A-Extensions";
+    NoSuchPath = 213, NotFound, Caller, NEVER, "there is nothing at this path", "see the agent card for the addresses that exist";
+    HttpMethodNotAllowed = 214, MethodNotAllowed, Caller, NEVER, "the HTTP method does not fit this path", "see A2A 1.0 §11 for the method of each path";
+    MalformedFrame = 215, Request, Caller, NEVER, "a gRPC frame is malformed", "send one uncompressed length-prefixed message";
+    HeaderTooLarge = 216, TooLarge, Caller, NEVER, "the request's headers are too large", "send fewer or shorter headers";
+    TooManyParts = 217, Params, Caller, NEVER, "the message has too many parts", "split it; the limit is `limits.parts`";
+    DeadlineExceeded = 218, Timeout, Caller, LATER, "the request took longer than its deadline", "ask for `returnImmediately` and follow the task, or raise `limits.request_seconds`";
+
+    // 03xx: routing
+    NoSuchAgent = 301, NotFound, Caller, NEVER, "there is no such agent", "see /.well-known/agent-card.json for the skills on offer";
+    NoSkill = 302, Params, Caller, NEVER, "no skill fits the request", "name a skill id, or word the request as the skill's examples are worded";
+    NoAgents = 303, Unavailable, Gateway, LATER, "no agent is registered", "add one with `moongate agents add URL`";
+    NoInstance = 304, Unavailable, Target, LATER, "no instance of the agent can be reached", "look at `moongate agents list`; the instance is down or ejected";
+    ContradictingRoute = 305, Params, Caller, NEVER, "the request names two different skills or agents", "name each once";
+    TaskElsewhere = 306, Params, Caller, NEVER, "the task and the context do not belong together", "send the context id that the task reports";
+
+    // 04xx: identity and rights
+    Unauthenticated = 401, Unauthenticated, Caller, NEVER, "the caller is not known", "send a credential that this gateway accepts";
+    Forbidden = 403, Forbidden, Caller, NEVER, "the caller may not do this", "ask the operator for the scope that the error names";
+    Unconfirmed = 404, Forbidden, Caller, NEVER, "the operation wants a person's confirmation", "confirmations are not available in this version; change the policy or use another way";
+    EgressRefused = 405, Params, Caller, NEVER, "the address may not be called from here", "use https on port 443 or 8443 to a public address, or add the range to [egress] allow";
+
+    // 05xx: the agent
+    AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";
+    AgentTimeout = 502, Timeout, Target, LATER, "the agent did not answer in time", "ask for `returnImmediately`, or raise the agent's `timeout_seconds`";
+    AgentClosed = 503, Unavailable, Target, LATER, "the agent closed the connection in the middle of its answer", "get the task to see what became of it";
+    AgentGarbage = 504, InvalidAgentResponse, Target, NEVER, "the agent's answer is not A2A", "tell the agent's maker; the gateway's log has more";
+    AgentOverloaded = 505, Overloaded, Target, LATER, "the agent is overloaded", "come back later";
+    AgentFailed = 506, Internal, Target, NEVER, "the agent reported an error", "the message is the agent's own";
+    AgentRefusedUs = 507, InvalidAgentResponse, Target, NEVER, "the agent did not accept the gateway's credential", "check the agent's credential in the configuration";
+    AgentAnswerTooLarge = 508, InvalidAgentResponse, Target, NEVER, "the agent's answer is too large", "the limit is `limits.answer_bytes`";
+
+    // 06xx: tasks
+    TaskNotFound = 601, TaskNotFound, Caller, NEVER, "there is no such task", "check the id; finished tasks are kept for a limited time";
+    TaskNotCancelable = 602, TaskNotCancelable, Caller, NEVER, "the task is already over", "nothing is left to cancel";
+    TaskOver = 603, UnsupportedOperation, Caller, NEVER, "the task is already over", "start a new task, with this one in `referenceTaskIds`";
+    PushNotOffered = 604, PushNotificationNotSupported, Caller, NEVER, "the agent offers no push notifications", "stream, subscribe or poll instead";
+    NotOffered = 605, UnsupportedOperation, Caller, NEVER, "the agent does not offer this", "see the capabilities in its card";
+    ExtendedCardNotOffered = 606, ExtendedAgentCardNotConfigured, Caller, NEVER, "there is no extended card", "use the public card";
+    PushConfigNotFound = 607, TaskNotFound, Caller, NEVER, "there is no such push notification config", "list the task's configs";
+    TooManyStreams = 608, Overloaded, Caller, LATER, "too many streams are open", "close some; the limit is `limits.streams`";
+    SubscriberTooSlow = 609, Overloaded, Caller, LATER, "the subscriber reads more slowly than events come", "subscribe again: the stream starts with the current task";
+
+    // 07xx: registry
+    CardUnreachable = 701, Unavailable, Target, LATER, "the agent's card cannot be fetched", "check the address and that the agent runs";
+    CardInvalid = 702, Params, Caller, NEVER, "the agent's card is not valid", "correct the member that the error names";
+    EntryConfigured = 703, Forbidden, Caller, NEVER, "the entry comes from the configuration", "change the configuration file instead";
+    EntryOwned = 704, Forbidden, Caller, NEVER, "the entry belongs to somebody else", "choose another name";
+    NoSuchEntry = 705, NotFound, Caller, NEVER, "there is no such entry", "list them with `moongate agents list`";
+    RegistryFull = 706, Overloaded, Gateway, NEVER, "the registry is full", "remove entries, or raise `limits.agents`";
+
+    // 08xx: storage
+    StoreUnusable = 801, Internal, Gateway, LATER, "the store cannot be used", "see the log; check the disk and the file's permissions";
+    StoreNewer = 802, Internal, Gateway, NEVER, "the store was written by a newer version", "run the version that wrote it, or newer";
+    StoreLocked = 803, Internal, Gateway, LATER, "another process uses the store", "stop the other gateway, or give this one a store of its own";
+
+    // 09xx: ourselves
+    Internal = 901, Internal, Gateway, LATER, "something broke inside the gateway", "please report it with the request id";
+    Draining = 902, Unavailable, Gateway, LATER, "the gateway is shutting down", "connect again: another node or the restarted one will answer";
+    Overloaded = 903, Overloaded, Gateway, LATER, "the gateway is overloaded", "come back later";
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MG-{:04}", *self as u16)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        let numbers: Vec<u16> = Code::ALL.iter().map(|code| *code as u16).collect();
+        assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]));
+        assert_eq!(Code::TaskNotFound.to_string(), "MG-0601");
+    }
+}
