@@ -1,1 +1,29 @@
-//! To be written.
+//! Everything that touches a socket: listeners, draining, the pool of connections to agents and the one dialer.
+//!
+//! It decides how bytes travel (HTTP/1.1 and HTTP/2, TLS 1.3 or loopback plaintext), how long a peer may dawdle and how
+//! many may come. It does not decide who is trusted: TLS configurations and egress rules come in from outside
+//! (`moongate-identity`), and it never reads a body.
+//!
+//! - [`listen`]: [`bind`] and [`serve`] run a [`Handler`] on one port for h1, h2 and h2c.
+//! - [`drain`]: one [`Drain`] for all listeners ends them without breaking what is in flight.
+//! - [`pool`]: the hot path out. An HTTP/1.1 exchange is driven by the task that waits for it, so no request crosses
+//!   tasks.
+//! - [`dialer`]: small whole requests for rooms that must not open sockets, with the egress guard applied.
+
+mod connect;
+pub mod dialer;
+pub mod drain;
+pub mod listen;
+mod origin;
+pub mod pool;
+mod socket;
+
+pub use connect::{Resolve, SystemResolver};
+pub use dialer::HttpDialer;
+pub use drain::Drain;
+pub use listen::{Bound, Handler, Listen, ListenLimits, Peer, TlsSlot, bind, serve};
+pub use origin::{InvalidOrigin, Origin};
+pub use pool::{OriginPool, Pool, PoolBody, PoolConfig, SendError, Stage};
+
+/// Any error, as bodies may fail in any way.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -1,0 +1,199 @@
+//! Listeners: one port for HTTP/1.1 and HTTP/2, plain (told apart by the preface) or under TLS 1.3 (by ALPN).
+//!
+//! Limits stand here because they protect the process, whoever asks: connections, header bytes, the time for a
+//! handshake and for each head, streams and resets of HTTP/2. What a request may cost is the handler's affair.
+//! Over the cap of connections a new one is closed at once, so that its caller learns it without waiting.
+
+mod connection;
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use moongate_core::{Code, Problem};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use crate::{BoxError, Drain};
+
+/// How many connections the kernel may hold before we accept them.
+const BACKLOG: u32 = 1024;
+/// How long to leave the kernel alone after it refused us a connection (usually for want of file descriptors).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The remote address.
+    pub remote: SocketAddr,
+    /// Whether TLS protects the connection.
+    pub secure: bool,
+}
+
+/// Answers requests.
+pub trait Handler: Send + Sync + 'static {
+    /// The body of its answers; streams are pulled frame by frame, as fast as the peer reads.
+    type Body: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static;
+
+    /// Answers one request. The future is dropped when the peer goes away.
+    fn handle(
+        self: &Arc<Self>,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Self::Body>> + Send;
+}
+
+/// The TLS configuration of a listener, which may be replaced while it runs; open connections keep theirs.
+#[derive(Debug)]
+pub struct TlsSlot {
+    current: ArcSwap<rustls::ServerConfig>,
+}
+
+impl TlsSlot {
+    /// Starts with this configuration.
+    pub fn new(config: Arc<rustls::ServerConfig>) -> Self {
+        Self { current: ArcSwap::new(config) }
+    }
+
+    /// New connections use this one from now on.
+    pub fn replace(&self, config: Arc<rustls::ServerConfig>) {
+        self.current.store(config);
+    }
+
+    fn load(&self) -> Arc<rustls::ServerConfig> {
+        self.current.load_full()
+    }
+}
+
+/// What a listener tolerates.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenLimits {
+    /// Open connections.
+    pub connections: usize,
+    /// Bytes of one request's head; HTTP/2 header lists stop at 16 KiB even if this is more.
+    pub header_bytes: usize,
+    /// The time for a TLS handshake, for each head, and for idling between requests.
+    pub header_timeout: Duration,
+    /// Concurrent streams of one HTTP/2 connection.
+    pub h2_streams: u32,
+}
+
+impl Default for ListenLimits {
+    fn default() -> Self {
+        Self { connections: 4096, header_bytes: 64 * 1024, header_timeout: Duration::from_secs(60), h2_streams: 200 }
+    }
+}
+
+/// How a listener serves.
+#[derive(Clone, Debug, Default)]
+pub struct Listen {
+    /// TLS; `None` is plaintext, for loopback only (the configuration sees to that).
+    pub tls: Option<Arc<TlsSlot>>,
+    /// Limits.
+    pub limits: ListenLimits,
+    /// Open connections, for a gauge.
+    pub open: Arc<AtomicUsize>,
+}
+
+/// An opened port that nobody serves yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    local: SocketAddr,
+}
+
+impl Bound {
+    /// The address with the real port, when port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+/// Opens a port; wants a Tokio runtime around it.
+///
+/// # Errors
+/// `ListenFailed` with the address and the system's reason.
+pub fn bind(address: SocketAddr) -> Result<Bound, Problem> {
+    let open = || -> io::Result<Bound> {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let local = listener.local_addr()?;
+        Ok(Bound { listener, local })
+    };
+    open().map_err(|error| Problem::new(Code::ListenFailed, format!("cannot listen on {address}: {error}")))
+}
+
+/// Serves until draining begins; connections that are open then go on by themselves ([`Drain::drained`] waits).
+pub async fn serve<H: Handler>(bound: Bound, listen: Listen, handler: Arc<H>, drain: Drain) {
+    let started = drain.started();
+    tokio::pin!(started);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = &mut started => return,
+            accepted = bound.listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, remote)) => admit(tcp, remote, &listen, &handler, &drain),
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, listener = %bound.local, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+fn admit<H: Handler>(tcp: TcpStream, remote: SocketAddr, listen: &Listen, handler: &Arc<H>, drain: &Drain) {
+    let seat = Seat::take(&listen.open);
+    if seat.number > listen.limits.connections {
+        tracing::debug!(%remote, "connection refused: too many are open");
+        return;
+    }
+    let accepted = connection::Accepted {
+        tcp,
+        remote,
+        tls: listen.tls.as_ref().map(|slot| slot.load()),
+        limits: listen.limits,
+        ticket: drain.ticket(),
+    };
+    let handler = Arc::clone(handler);
+    tokio::spawn(async move {
+        connection::run(accepted, handler).await;
+        drop(seat);
+    });
+}
+
+/// One open connection of a listener.
+struct Seat {
+    open: Arc<AtomicUsize>,
+    number: usize,
+}
+
+impl Seat {
+    fn take(open: &Arc<AtomicUsize>) -> Self {
+        Self { number: open.fetch_add(1, Ordering::Relaxed) + 1, open: Arc::clone(open) }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
