@@ -1,1 +1,19 @@
-//! To be written.
+//! Who we are and where strangers' addresses may lead us.
+//!
+//! - [`ca`]: the gateway's own certificate authority, for listeners without a certificate from elsewhere.
+//! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
+//! - [`egress`]: the guard that judges every URL and address which a stranger chose.
+//! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
+//!
+//! It opens no socket: `moongate-transport` takes what is made here.
+
+pub mod ca;
+pub mod egress;
+mod file;
+pub mod secret;
+pub mod tls;
+
+pub use ca::Ca;
+pub use egress::EgressGuard;
+pub use secret::Secret;
+pub use tls::{ServerIdentity, client_config, read_roots, server_config};

@@ -115,6 +115,7 @@ codes! {
     GatewayUnreachable = 111, Unavailable, Caller, LATER, "no running gateway answers at the configured address", "start it with `moongate run`, or name its configuration with --config";
     FileExists = 112, Conflict, Caller, NEVER, "a file would be overwritten", "move it away, or choose another path";
     CommandFailed = 113, Internal, Caller, NEVER, "the gateway refused what the command asked for", "read the message above; it is the gateway's own";
+    KeyUnusable = 114, Internal, Gateway, NEVER, "a key, certificate or secret file cannot be used", "see the file that the message names: it must be whole, belong to this account and, if it holds a secret, have mode 0600";
 
     // 02xx: the request as such
     BodyNotJson = 201, Parse, Caller, NEVER, "the body is not valid JSON", "send one JSON object in UTF-8";

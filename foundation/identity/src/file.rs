@@ -1,0 +1,98 @@
+//! Key files: read only if nobody else can read them, written so that they are whole or absent.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use moongate_core::{Code, Problem};
+
+/// Who may read a file that we write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// This account only.
+    Owner,
+    /// Everybody.
+    All,
+}
+
+/// The text of a private file; `None` if there is none.
+pub(crate) fn read_private(path: &Path) -> Result<Option<String>, Problem> {
+    match fs::metadata(path) {
+        Ok(metadata) => private(path, &metadata)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unusable(path, &error)),
+    }
+    fs::read_to_string(path).map(Some).map_err(|error| unusable(path, &error))
+}
+
+/// The text of a public file; `None` if there is none.
+pub(crate) fn read_public(path: &Path) -> Result<Option<String>, Problem> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+/// Writes a file that does not exist yet. It appears whole, under its name, or not at all.
+///
+/// Returns false if another process was faster; then the other's file stays.
+pub(crate) fn create(path: &Path, text: &str, readers: Readers) -> Result<bool, Problem> {
+    let made = || -> io::Result<bool> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            fs::create_dir_all(folder)?;
+        }
+        let draft = path.with_extension(format!("draft-{}", std::process::id()));
+        let linked = write(&draft, text, readers).and_then(|()| fs::hard_link(&draft, path));
+        let _ = fs::remove_file(&draft);
+        match linked {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(error),
+        }
+    };
+    made().map_err(|error| unusable(path, &error))
+}
+
+pub(crate) fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Problem {
+    Problem::new(Code::KeyUnusable, format!("{}: {reason}", path.display()))
+}
+
+fn write(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
+    // A draft of an earlier process with our number, which did not come to its end.
+    let _ = fs::remove_file(path);
+    let mut file: File = options(readers).write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+#[cfg(unix)]
+fn options(readers: Readers) -> OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = OpenOptions::new();
+    options.mode(match readers {
+        Readers::Owner => 0o600,
+        Readers::All => 0o644,
+    });
+    options
+}
+
+#[cfg(not(unix))]
+fn options(_readers: Readers) -> OpenOptions {
+    OpenOptions::new()
+}
+
+#[cfg(unix)]
+fn private(path: &Path, metadata: &fs::Metadata) -> Result<(), Problem> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(unusable(path, &format!("others may read it (mode {mode:04o}); run `chmod 600` on it")))
+}
+
+#[cfg(not(unix))]
+fn private(_path: &Path, _metadata: &fs::Metadata) -> Result<(), Problem> {
+    Ok(())
+}
