@@ -1,0 +1,73 @@
+//! Joins metrics, traces and the access log behind the one seam that the pipeline knows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use moongate_core::Entry;
+use moongate_core::seam::{Recorder, TraceContext};
+
+use crate::metrics::Metrics;
+use crate::otlp::Exporter;
+
+/// Where entries go: always into the metrics, as a span if the trace is sampled and a collector is configured, and as
+/// a log line if the access log is on.
+#[derive(Debug)]
+pub struct Telemetry {
+    metrics: Arc<Metrics>,
+    exporter: Option<Exporter>,
+    access: AtomicBool,
+}
+
+impl Telemetry {
+    /// Joins what there is.
+    pub fn new(metrics: Arc<Metrics>, exporter: Option<Exporter>, access: bool) -> Self {
+        Self { metrics, exporter, access: AtomicBool::new(access) }
+    }
+
+    /// The numbers.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Turns the access log on or off.
+    pub fn set_access(&self, on: bool) {
+        self.access.store(on, Relaxed);
+    }
+
+    /// Sends the spans that still wait, for at most `within`; none are taken afterwards.
+    pub async fn close(&self, within: Duration) {
+        if let Some(exporter) = &self.exporter {
+            exporter.close(within).await;
+        }
+    }
+}
+
+impl Recorder for Telemetry {
+    fn record(&self, entry: Entry, trace: Option<&TraceContext>) {
+        self.metrics.record(&entry);
+        if self.access.load(Relaxed) {
+            access_line(&entry);
+        }
+        if let (Some(exporter), Some(trace)) = (&self.exporter, trace.filter(|trace| trace.sampled)) {
+            exporter.offer(entry, *trace);
+        }
+    }
+}
+
+fn access_line(entry: &Entry) {
+    tracing::info!(
+        target: "moongate::access",
+        request = %entry.request,
+        source = &*entry.source,
+        domain = &*entry.domain,
+        agent = &*entry.target,
+        instance = &*entry.instance,
+        operation = entry.operation.as_str(),
+        listener = entry.listener.as_str(),
+        result = entry.result,
+        code = entry.code.map(tracing::field::display),
+        rule = &*entry.rule,
+        took_us = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
+    );
+}
