@@ -200,6 +200,8 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
         post = await RECEIVER.wait(path, is_state("TASK_STATE_CANCELED"))
         check(post["headers"].get("x-a2a-notification-token") == "secret-token", "token", post["headers"])
         check(post["headers"].get("authorization") == "Bearer letmein", "authorization", post["headers"])
+
+    async def push_inline():
         path = f"/inline/{uuid.uuid4()}"
         inline = pb.TaskPushNotificationConfig(url=RECEIVER.url(path), token="inline")
         await peer.task(message("stream 2"), task_push_notification_config=inline)
@@ -274,6 +276,7 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
     return {
         "card": card, "send": send, "message": bare_message, "stream": stream, "get": get, "cancel": cancel,
         "list": list_tasks, "subscribe": subscribe, "push_config": push_config, "push_delivery": push_delivery,
+        "push_inline": push_inline,
         "input_required": input_required, "parts": parts, "failed": failed, "unknown_task": unknown_task,
         "terminal_task": terminal_task, "bad_params": bad_params, "return_immediately": return_immediately,
     }
@@ -293,6 +296,6 @@ async def main() -> None:
 if __name__ == "__main__":
     try:
         asyncio.run(main())
-    except (ValueError, KeyError, json.JSONDecodeError) as reason:
-        print(json.dumps({"start": False, "detail": f"{type(reason).__name__}: {reason}"}), flush=True)
+    except Exception as reason:  # noqa: BLE001: why it could not start is a line of the grid
+        print(json.dumps({"start": False, "detail": f"{type(reason).__name__}: {reason}"[:800]}), flush=True)
         raise SystemExit(3) from None
