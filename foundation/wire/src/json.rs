@@ -93,7 +93,7 @@ pub fn check(body: &[u8], limits: &Limits) -> Result<(), Problem> {
         scanner.value()?;
         scanner.finish()
     };
-    run().map_err(|fault: Fault| fault.problem(body))
+    run().map_err(|fault: Box<Fault>| fault.problem(body))
 }
 
 /// Writes `text` as a JSON string, quotes included.
@@ -121,8 +121,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) fn problem(self, body: &[u8]) -> Problem {
-        match self {
+    pub(crate) fn problem(&self, body: &[u8]) -> Problem {
+        match *self {
             Self::Syntax(at, what) => Problem::new(Code::BodyNotJson, format!("{what} at byte {at}")),
             Self::Utf8(at) => Problem::new(Code::BodyNotUtf8, format!("the body is not UTF-8 at byte {at}")),
             Self::Deep(at) => Problem::new(Code::TooDeep, format!("the nesting passes the limit at byte {at}")),

@@ -7,6 +7,7 @@
 
 use std::cmp::Ordering;
 
+use super::scan::Scan;
 use super::text::{Text, characters, folded};
 use super::{Fault, Span};
 
@@ -48,13 +49,13 @@ impl Keys {
 
     /// Adds a key, and complains if it is there already (for large objects only when they close).
     #[inline]
-    pub(crate) fn add(&mut self, object: Object, key: &Text<'_>, source: &str) -> Result<(), Fault> {
+    pub(crate) fn add(&mut self, object: Object, key: &Text<'_>, source: &str) -> Scan<()> {
         let hash = hash(key, object.names);
         let before = self.open.get(object.base..).unwrap_or_default();
         if before.len() < FEW {
             for earlier in before {
                 if earlier.hash == hash && same(raw(source, earlier.inner), key.raw, object.names) {
-                    return Err(Fault::Duplicate(key.inner()));
+                    return Err(Fault::Duplicate(key.inner()).into());
                 }
             }
         }
@@ -64,12 +65,12 @@ impl Keys {
 
     /// Forgets the keys of an object that ends.
     #[inline]
-    pub(crate) fn close(&mut self, object: Object, source: &str) -> Result<(), Fault> {
+    pub(crate) fn close(&mut self, object: Object, source: &str) -> Scan<()> {
         let keys = self.open.get_mut(object.base..).unwrap_or_default();
         if keys.len() > FEW
             && let Some(key) = twice(keys, object.names, source)
         {
-            return Err(Fault::Duplicate(key));
+            return Err(Fault::Duplicate(key).into());
         }
         self.open.truncate(object.base);
         Ok(())
@@ -104,21 +105,44 @@ fn order(a: &str, b: &str, names: Names) -> Ordering {
 }
 
 /// Equal names have equal hashes; that is all that correctness needs.
+#[inline]
 fn hash(key: &Text<'_>, names: Names) -> u32 {
-    const START: u64 = 0x51_7c_c1_b7_27_22_0a_95;
-    let step = |state: u64, piece: u64| (state ^ piece).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    let state = match names {
-        Names::Folded => folded(key.raw).fold(START, |state, c| step(state, u64::from(c))),
-        Names::Exact if key.escaped => bytewise(key.read().as_bytes(), START, step),
-        Names::Exact => bytewise(key.raw.as_bytes(), START, step),
-    };
-    (state >> 32) as u32
+    match names {
+        Names::Folded => ends(key),
+        Names::Exact if key.escaped => bytewise(key.read().as_bytes()),
+        Names::Exact => bytewise(key.raw.as_bytes()),
+    }
 }
 
+/// Judged objects have few members: their first and last characters tell nearly all of them apart.
 #[inline]
-fn bytewise(bytes: &[u8], start: u64, step: impl Fn(u64, u64) -> u64) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let state = words.iter().fold(start, |state, word| step(state, u64::from_le_bytes(*word)));
-    let last = rest.iter().fold(bytes.len() as u64, |last, byte| (last << 8) | u64::from(*byte));
-    step(state, last)
+fn ends(key: &Text<'_>) -> u32 {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric();
+    let bytes = key.raw.as_bytes();
+    let (first, last) = match (bytes.first().filter(|b| plain(b)), bytes.last().filter(|b| plain(b))) {
+        // The last character may belong to an escape.
+        (Some(first), Some(last)) if !key.escaped => {
+            (u32::from(first.to_ascii_lowercase()), u32::from(last.to_ascii_lowercase()))
+        }
+        _ => {
+            let mut characters = folded(key.raw).map(u32::from);
+            let first = characters.next().unwrap_or_default();
+            (first, characters.last().unwrap_or(first))
+        }
+    };
+    (first << 16) ^ last
+}
+
+/// Length, first eight and last eight bytes: no loop whose end would have to be guessed.
+#[inline]
+fn bytewise(bytes: &[u8]) -> u32 {
+    let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+            (Some(first), Some(last)) => (u32::from_le_bytes(*first).into(), u32::from_le_bytes(*last).into()),
+            _ => (bytes.first().copied().unwrap_or_default().into(), bytes.last().copied().unwrap_or_default().into()),
+        },
+    };
+    let mixed = (first ^ bytes.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32) ^ last;
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32
 }

@@ -10,8 +10,8 @@ use super::keys::{Keys, Names};
 use super::text::Text;
 use super::{Fault, Limits, MAX_DEPTH, Span, swar};
 
-/// A step of the scan.
-pub(crate) type Scan<T> = Result<T, Fault>;
+/// A step of the scan. Boxed, so that what goes well fits into registers.
+pub(crate) type Scan<T> = Result<T, Box<Fault>>;
 
 /// What the next value is, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl<'a> Scanner<'a> {
     /// Begins at the first byte.
     pub(crate) fn new(body: &'a [u8], limits: &Limits) -> Scan<Self> {
         if u32::try_from(body.len()).is_err() {
-            return Err(Fault::Huge);
+            return Err(Fault::Huge.into());
         }
         let source = std::str::from_utf8(body).map_err(|error| Fault::Utf8(error.valid_up_to()))?;
         Ok(Self { source, at: 0, levels: limits.depth.min(MAX_DEPTH), keys: Keys::default() })
@@ -59,14 +59,16 @@ impl<'a> Scanner<'a> {
     fn token(&mut self) -> Option<u8> {
         loop {
             match self.byte() {
+                Some(byte) if byte > b' ' => return Some(byte),
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.at += 1,
                 other => return other,
             }
         }
     }
 
+    #[cold]
     fn wrong<T>(&self, what: &'static str) -> Scan<T> {
-        Err(Fault::Syntax(self.at, if self.at < self.source.len() { what } else { "the JSON ends too early" }))
+        Err(Fault::Syntax(self.at, if self.at < self.source.len() { what } else { "the JSON ends too early" }).into())
     }
 
     fn since(&self, start: usize) -> Span {
@@ -91,15 +93,19 @@ impl<'a> Scanner<'a> {
 
     /// Consumes a value of any kind.
     pub(crate) fn value(&mut self) -> Scan<Span> {
-        match self.kind()? {
-            Kind::String => self.string().map(|text| text.span()),
-            Kind::Object => self.object(Names::Exact, |inner, _| inner.value().map(drop)),
-            Kind::Array => self.array(|inner| inner.value().map(drop)),
-            Kind::Number => self.number(),
-            Kind::True => self.word("true"),
-            Kind::False => self.word("false"),
-            Kind::Null => self.word("null"),
+        let first = self.token();
+        let start = self.at;
+        match first {
+            Some(b'"') => drop(self.text()?),
+            Some(b'{') => return self.object(Names::Exact, |inner, _| inner.value().map(drop)),
+            Some(b'[') => return self.array(|inner| inner.value().map(drop)),
+            Some(b'-' | b'0'..=b'9') => self.number()?,
+            Some(b't') => self.word("true")?,
+            Some(b'f') => self.word("false")?,
+            Some(b'n') => self.word("null")?,
+            _ => return self.wrong("no JSON value"),
         }
+        Ok(self.since(start))
     }
 
     /// After the last value: nothing but white space.
@@ -180,13 +186,25 @@ impl<'a> Scanner<'a> {
         if self.token() != Some(b'"') {
             return self.wrong("no string");
         }
-        self.at += 1;
-        let start = self.at;
+        let start = self.at + 1;
+        let escaped = self.text()?;
+        // Both ends are quotes, so they are character boundaries.
+        let raw = self.source.get(start..self.at - 1).unwrap_or_default();
+        Ok(Text { raw, at: start as u32, escaped })
+    }
+
+    /// Consumes a string, from its opening quote to its closing one, and tells whether it holds an escape.
+    #[inline]
+    fn text(&mut self) -> Scan<bool> {
         let mut escaped = false;
+        self.at += 1;
         loop {
             self.at += swar::plain(self.source.as_bytes().get(self.at..).unwrap_or_default());
             match self.byte() {
-                Some(b'"') => break,
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(escaped);
+                }
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
@@ -194,10 +212,6 @@ impl<'a> Scanner<'a> {
                 _ => return self.wrong("a control character inside a string"),
             }
         }
-        // Both ends are quotes, so they are character boundaries.
-        let raw = self.source.get(start..self.at).unwrap_or_default();
-        self.at += 1;
-        Ok(Text { raw, at: start as u32, escaped })
     }
 
     fn escape(&mut self) -> Scan<()> {
@@ -237,18 +251,17 @@ impl<'a> Scanner<'a> {
         Ok(unit)
     }
 
-    fn word(&mut self, word: &'static str) -> Scan<Span> {
-        let start = self.at;
+    fn word(&mut self, word: &'static str) -> Scan<()> {
         for expected in word.bytes() {
             if self.byte() != Some(expected) {
                 return self.wrong("no JSON value");
             }
             self.at += 1;
         }
-        Ok(self.since(start))
+        Ok(())
     }
 
-    fn number(&mut self) -> Scan<Span> {
+    fn number(&mut self) -> Scan<()> {
         let start = self.at;
         if self.byte() == Some(b'-') {
             self.at += 1;
@@ -275,9 +288,9 @@ impl<'a> Scanner<'a> {
         // Whatever parses the body later reads numbers as `f64`; ask it where the range may be left.
         let span = self.since(start);
         if large && serde_json::from_str::<serde_json::Number>(span.as_str(self.source.as_bytes())).is_err() {
-            return Err(Fault::Syntax(start, "a number out of range"));
+            return Err(Fault::Syntax(start, "a number out of range").into());
         }
-        Ok(span)
+        Ok(())
     }
 
     fn digits(&mut self) {
@@ -296,6 +309,6 @@ impl<'a> Scanner<'a> {
     pub(crate) fn refuse<T>(&mut self, code: Code, what: &'static str) -> Scan<T> {
         self.value()?;
         self.finish()?;
-        Err(Fault::Shape(code, what))
+        Err(Fault::Shape(code, what).into())
     }
 }

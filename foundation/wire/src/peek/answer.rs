@@ -127,7 +127,7 @@ pub fn answer_rpc(body: &[u8], limits: &Limits) -> Result<AnswerPeek, Problem> {
             (None, None) => Err(garbage("the response has neither a result nor an error")),
         }
     };
-    run().map_err(|fault: Fault| blame(fault, body))
+    run().map_err(|fault| blame(&fault, body))
 }
 
 /// Looks at an answer without an envelope: the body or an event of HTTP+JSON, of 1.0 or 0.3, or a pushed event.
@@ -160,7 +160,7 @@ pub fn answer_bare(body: &[u8], limits: &Limits, operation: Operation) -> Result
         };
         Ok(AnswerPeek { result, wrapped, body, ..none })
     };
-    run().map_err(|fault: Fault| blame(fault, body))
+    run().map_err(|fault| blame(&fault, body))
 }
 
 names! { Envelope { Id = "id", Error = "error", Result = "result", } }
@@ -386,12 +386,12 @@ fn state(name: &str) -> TaskState {
     }
 }
 
-fn garbage(what: &'static str) -> Fault {
-    Fault::Shape(Code::AgentGarbage, what)
+fn garbage(what: &'static str) -> Box<Fault> {
+    Box::new(Fault::Shape(Code::AgentGarbage, what))
 }
 
 /// Whatever is wrong with an answer is the agent's fault.
-fn blame(fault: Fault, body: &[u8]) -> Problem {
+fn blame(fault: &Fault, body: &[u8]) -> Problem {
     let mut problem = fault.problem(body);
     problem.fields.clear();
     Problem { detail: problem.detail, ..Problem::new(Code::AgentGarbage, "") }

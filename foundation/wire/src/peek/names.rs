@@ -51,7 +51,7 @@ impl Seen {
         let name = if key.escaped { N::of(&key.read()) } else { N::of(key.raw) };
         if let Some(name) = name {
             if self.0 & name.bit() != 0 {
-                return Err(Fault::Duplicate(key.inner()));
+                return Err(Fault::Duplicate(key.inner()).into());
             }
             self.0 |= name.bit();
         }
@@ -63,10 +63,15 @@ impl Seen {
     pub(super) fn strictly<N: Name>(&mut self, key: &Text<'_>) -> Scan<Option<N>> {
         let name = self.once(key)?;
         if name.is_none()
-            && let Some(known) = N::SPELLINGS.iter().find(|known| folded(key.raw).eq(folded(known)))
+            && let Some(first) = folded(key.raw).next()
+            && let Some(known) = N::SPELLINGS.iter().find(|known| known.starts_with(first) && alike(key.raw, known))
         {
-            return Err(Fault::Lookalike(key.inner(), known));
+            return Err(Fault::Lookalike(key.inner(), known).into());
         }
         Ok(name)
     }
+}
+
+fn alike(raw: &str, known: &str) -> bool {
+    folded(raw).eq(folded(known))
 }

@@ -59,7 +59,7 @@ pub fn request(body: &[u8], limits: &Limits, want_text: bool) -> Result<RequestP
         peek.members = learner.finish();
         Ok(peek)
     };
-    run().map_err(|fault: Fault| fault.problem(body))
+    run().map_err(|fault: Box<Fault>| fault.problem(body))
 }
 
 /// Looks at a body that is itself the parameters, as in HTTP+JSON.
@@ -77,7 +77,7 @@ pub fn params(body: &[u8], limits: &Limits, want_text: bool) -> Result<Params, P
         scanner.finish()?;
         Ok(learner.finish())
     };
-    run().map_err(|fault: Fault| fault.problem(body))
+    run().map_err(|fault: Box<Fault>| fault.problem(body))
 }
 
 names! { Envelope { Jsonrpc = "jsonrpc", Id = "id", Method = "method", Params = "params", } }
@@ -124,7 +124,7 @@ names! { Route { SkillId = "skillId" | "skill_id", Zone = "zone", Labels = "labe
 pub(super) fn id(scanner: &mut Scanner<'_>) -> Scan<RpcId> {
     match scanner.kind()? {
         Kind::String | Kind::Number | Kind::Null => scanner.value().map(RpcId::Raw),
-        _ => Err(Fault::Shape(Code::NotARequest, "the id is no string, number or null")),
+        _ => Err(Fault::Shape(Code::NotARequest, "the id is no string, number or null").into()),
     }
 }
 
