@@ -379,7 +379,7 @@ pub struct RouteTarget {
 /// A rule that narrows what callers may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Its name in refusals and in the record; `policy[n]` if none was given, counted from 1.
+    /// Its name in refusals and in the record; `policy[n]` if none was given, counted from 0.
     pub name: String,
     /// What happens to a request that it matches.
     pub verdict: Verdict,

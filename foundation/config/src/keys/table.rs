@@ -1,0 +1,575 @@
+//! The rows.
+
+use super::Effect::{self, Applied, NeedsRestart};
+use super::{Key, Kind, Section};
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, effect: Effect, doc: &'static str) -> Key {
+    Key { name, kind, default, example: "", doc, effect }
+}
+
+/// A key without a default.
+const fn open(name: &'static str, kind: Kind, example: &'static str, effect: Effect, doc: &'static str) -> Key {
+    Key { name, kind, default: "", example, doc, effect }
+}
+
+const DAY: f64 = 86_400.0;
+
+/// The top of the file.
+pub(crate) static ROOT: Section = Section {
+    name: "",
+    doc: "This gateway.",
+    keys: &[
+        key(
+            "domain",
+            Kind::Text,
+            "\"localhost\"",
+            NeedsRestart,
+            "The trust domain that this gateway stands for, as a DNS name. It stands in the gateway's own certificate and in the identity of local callers.",
+        ),
+        open(
+            "public_url",
+            Kind::Url,
+            "\"https://gw.home.example\"",
+            Applied,
+            "The address that cards name, if it differs from the main listener's (behind a proxy, say).",
+        ),
+        key(
+            "data_dir",
+            Kind::Path,
+            "\".\"",
+            NeedsRestart,
+            "Where the gateway keeps its files. Relative to this file, as every path is.",
+        ),
+        open("listen", Kind::Table(&LISTEN), "", NeedsRestart, "Where the gateway listens."),
+        open("tls", Kind::Table(&TLS), "", NeedsRestart, "The main listener's certificate."),
+        open("store", Kind::Table(&STORE), "", NeedsRestart, "What survives a restart."),
+        open("egress", Kind::Table(&EGRESS), "", Applied, "Which addresses from strangers may be called."),
+        open("limits", Kind::Table(&LIMITS), "", Applied, "How much of anything is too much."),
+        open("log", Kind::Table(&LOG), "", Applied, "What is logged."),
+        open("telemetry", Kind::Table(&TELEMETRY), "", Applied, "Metrics and traces."),
+        open("routing", Kind::Table(&ROUTING), "", Applied, "How requests find their agent."),
+        open("balance", Kind::Table(&BALANCE), "", Applied, "How the instances of an agent share its work."),
+        open("agents", Kind::Tables(&AGENT), "", Applied, "The agents."),
+        open("routes", Kind::Tables(&ROUTE), "", Applied, "Rules that route."),
+        open("policy", Kind::Tables(&POLICY), "", Applied, "Rules that narrow what callers may do."),
+    ],
+};
+
+static LISTEN: Section = Section {
+    name: "listen",
+    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Every listener must be on loopback as long as callers cannot prove who they are.",
+    keys: &[
+        key(
+            "main",
+            Kind::Address,
+            "\"127.0.0.1:7443\"",
+            NeedsRestart,
+            "TLS 1.3; HTTP/1.1, HTTP/2 and gRPC on one port.",
+        ),
+        key("plain", Kind::Address, "\"off\"", NeedsRestart, "The same in clear text; loopback only."),
+        key("admin", Kind::Address, "\"127.0.0.1:7444\"", NeedsRestart, "The operators' API, health and metrics."),
+    ],
+};
+
+static TLS: Section = Section {
+    name: "tls",
+    doc: "The main listener's certificate. Without one, the gateway makes a certificate authority of its own; clients trust its ca.pem.",
+    keys: &[
+        open(
+            "cert",
+            Kind::Path,
+            "\"tls/cert.pem\"",
+            NeedsRestart,
+            "A PEM file with the certificate and its chain. Wants `key` too.",
+        ),
+        open("key", Kind::Path, "\"tls/key.pem\"", NeedsRestart, "A PEM file with the certificate's private key."),
+        open(
+            "ca_dir",
+            Kind::Path,
+            "\"ca\"",
+            NeedsRestart,
+            "Where the gateway's own certificate authority is kept; `ca` in `data_dir` unless set.",
+        ),
+    ],
+};
+
+static STORE: Section = Section {
+    name: "store",
+    doc: "What survives a restart.",
+    keys: &[
+        key(
+            "url",
+            Kind::Text,
+            "\"sqlite:moongate.db\"",
+            NeedsRestart,
+            "`sqlite:PATH`, relative to `data_dir`, or `memory:`, which forgets everything.",
+        ),
+        key(
+            "retain_tasks_seconds",
+            Kind::Seconds(1.0, 366.0 * DAY),
+            "86400",
+            NeedsRestart,
+            "How long the gateway remembers which agent has a finished task.",
+        ),
+    ],
+};
+
+static EGRESS: Section = Section {
+    name: "egress",
+    doc: "Addresses that strangers choose (callbacks, cards) must be public ones, on https and port 443 or 8443.",
+    keys: &[
+        key(
+            "allow",
+            Kind::Prefixes,
+            "[]",
+            Applied,
+            "Address ranges that such URLs may name although they are not public; any port, and http too.",
+        ),
+        key("dns", Kind::Word(&["system"]), "\"system\"", NeedsRestart, "Who resolves names: the operating system."),
+    ],
+};
+
+static LIMITS: Section = Section {
+    name: "limits",
+    doc: "How much of anything is too much. Over a limit, a request is refused with an error that names the limit.",
+    keys: &[
+        key("body_bytes", Kind::Size(1 << 10, 1 << 30), "\"16MiB\"", Applied, "The largest request body."),
+        key(
+            "answer_bytes",
+            Kind::Size(1 << 10, 1 << 32),
+            "\"64MiB\"",
+            Applied,
+            "The largest answer of an agent and, of a stream, the largest event.",
+        ),
+        key("json_depth", Kind::Integer(8, 512), "64", Applied, "The deepest nesting of JSON."),
+        key("parts", Kind::Integer(1, 100_000), "1000", Applied, "The most parts of one message."),
+        key(
+            "header_bytes",
+            Kind::Size(4 << 10, 1 << 20),
+            "\"64KiB\"",
+            NeedsRestart,
+            "The most bytes of headers of one request.",
+        ),
+        key(
+            "request_seconds",
+            Kind::Seconds(0.1, DAY),
+            "300",
+            Applied,
+            "How long a request may take until its answer begins.",
+        ),
+        key("streams", Kind::Integer(1, 1_000_000), "1024", Applied, "The most streams open at once."),
+        key(
+            "connections",
+            Kind::Integer(1, 1_000_000),
+            "4096",
+            NeedsRestart,
+            "The most connections open at once, for each listener.",
+        ),
+        key("agents", Kind::Integer(1, 1_000_000), "10000", Applied, "The most agents registered at once."),
+        key("tasks", Kind::Integer(1, 100_000_000), "100000", Applied, "The most tasks remembered at once."),
+        key(
+            "drain_seconds",
+            Kind::Seconds(0.0, 3600.0),
+            "20",
+            Applied,
+            "How long requests may go on when the gateway shuts down.",
+        ),
+    ],
+};
+
+static LOG: Section = Section {
+    name: "log",
+    doc: "What is logged, on standard error.",
+    keys: &[
+        key(
+            "level",
+            Kind::Text,
+            "\"info\"",
+            Applied,
+            "`error`, `warn`, `info`, `debug`, `trace`, or directives as `info,moongate_a2a=debug`.",
+        ),
+        key(
+            "format",
+            Kind::Word(&["human", "json"]),
+            "\"human\"",
+            NeedsRestart,
+            "The shape of a line: for people, or one JSON object.",
+        ),
+        key("access", Kind::Flag, "false", NeedsRestart, "Whether each request gets a line."),
+    ],
+};
+
+static TELEMETRY: Section = Section {
+    name: "telemetry",
+    doc: "Metrics are always at /metrics of the admin listener; traces go to a collector.",
+    keys: &[
+        open(
+            "otlp",
+            Kind::Url,
+            "\"http://127.0.0.1:4318\"",
+            NeedsRestart,
+            "The base address of an OTLP/HTTP collector; unset, traces are not exported.",
+        ),
+        key(
+            "sample",
+            Kind::Share,
+            "0.01",
+            Applied,
+            "The share of requests that are traced although their caller did not ask for it.",
+        ),
+        key("service_name", Kind::Text, "\"moongate\"", NeedsRestart, "The name of this gateway in traces."),
+    ],
+};
+
+static ROUTING: Section = Section {
+    name: "routing",
+    doc: "How requests find their agent. First a task's owner, then the agent or skill that the request names, then [[routes]], then this.",
+    keys: &[
+        open(
+            "default_agent",
+            Kind::Text,
+            "\"concierge\"",
+            Applied,
+            "The agent for requests that name no skill and that no rule matches.",
+        ),
+        key(
+            "intent",
+            Kind::Flag,
+            "true",
+            Applied,
+            "Whether such requests are first matched to a skill by what they say.",
+        ),
+        key(
+            "threshold",
+            Kind::Share,
+            "0.5",
+            Applied,
+            "How sure that match must be; below it the gateway refuses rather than guesses.",
+        ),
+        key(
+            "heartbeat_seconds",
+            Kind::Seconds(0.05, 3600.0),
+            "10",
+            Applied,
+            "How often registered agents are asked to beat.",
+        ),
+        key(
+            "heartbeat_ttl_seconds",
+            Kind::Seconds(0.1, DAY),
+            "30",
+            Applied,
+            "How long an agent that beat once may be silent until it counts as down.",
+        ),
+        key(
+            "probe_seconds",
+            Kind::Seconds(0.05, DAY),
+            "30",
+            Applied,
+            "How often the card of an agent that never beat is fetched.",
+        ),
+    ],
+};
+
+pub(crate) static BALANCE: Section = Section {
+    name: "balance",
+    doc: "How the instances of an agent share its work. An agent may have a table `balance` of its own; what that one leaves out is taken from here.",
+    keys: &[
+        key(
+            "policy",
+            Kind::Word(&["p2c_ewma", "round_robin", "least_connections", "consistent_hash"]),
+            "\"p2c_ewma\"",
+            Applied,
+            "Who gets the next request: the better of two by latency and load; each in turn; the least busy; always the same one for the same key.",
+        ),
+        key(
+            "key",
+            Kind::Word(&["context", "task", "principal"]),
+            "\"context\"",
+            Applied,
+            "What `consistent_hash` goes by: the conversation, the task or the caller.",
+        ),
+        key(
+            "slow_start_seconds",
+            Kind::Seconds(0.0, 3600.0),
+            "30",
+            Applied,
+            "How long a new instance gets less than its share.",
+        ),
+        key(
+            "consecutive_failures",
+            Kind::Integer(1, 1000),
+            "5",
+            Applied,
+            "How many failures in a row eject an instance.",
+        ),
+        key(
+            "success_rate_percent",
+            Kind::Integer(0, 100),
+            "50",
+            Applied,
+            "An instance is ejected when fewer of its answers succeed.",
+        ),
+        key(
+            "success_rate_requests",
+            Kind::Integer(1, 100_000),
+            "20",
+            Applied,
+            "Over how many answers, at least, that share is taken.",
+        ),
+        key(
+            "base_ejection_seconds",
+            Kind::Seconds(0.05, 3600.0),
+            "10",
+            Applied,
+            "How long the first ejection lasts; the n-th lasts n times as long.",
+        ),
+        key(
+            "max_ejected_percent",
+            Kind::Integer(0, 100),
+            "50",
+            Applied,
+            "The largest share of instances ejected at once; beyond it all are used again.",
+        ),
+        key(
+            "retry_budget_percent",
+            Kind::Integer(0, 100),
+            "20",
+            Applied,
+            "The most that repeated attempts may add to the load.",
+        ),
+        key("attempts", Kind::Integer(1, 10), "3", Applied, "The most instances that one request is tried on."),
+    ],
+};
+
+pub(crate) static AGENT: Section = Section {
+    name: "agents",
+    doc: "One agent. Say where it is known from by exactly one of `card_url`, `card` and `address`.",
+    keys: &[
+        open(
+            "name",
+            Kind::Text,
+            "\"lights\"",
+            Applied,
+            "Its name: letters, digits, `.`, `_` and `-`. Its own address is /agents/NAME.",
+        ),
+        open(
+            "card_url",
+            Kind::Url,
+            "\"http://127.0.0.1:9001/.well-known/agent-card.json\"",
+            Applied,
+            "Where it serves its card.",
+        ),
+        open(
+            "card",
+            Kind::Card,
+            "\"lights.card.json\"",
+            Applied,
+            "Its card: the path of a JSON file, or the card as a table.",
+        ),
+        open(
+            "address",
+            Kind::Url,
+            "\"http://127.0.0.1:9001/a2a\"",
+            Applied,
+            "Where it is, if it has no card; the gateway then writes one from `skills`.",
+        ),
+        key(
+            "protocol",
+            Kind::Word(&["JSONRPC", "HTTP+JSON", "GRPC", "JSONRPC-0.3"]),
+            "\"JSONRPC\"",
+            Applied,
+            "What it speaks at `address`.",
+        ),
+        open(
+            "skills",
+            Kind::Skills,
+            "[\"lights.set\", { id = \"lights.scene\", tags = [\"light\"] }]",
+            Applied,
+            "What it can do, if it has no card.",
+        ),
+        open("instances", Kind::Tables(&INSTANCE), "", Applied, "Further running copies of it."),
+        key(
+            "weight",
+            Kind::Integer(0, 1000),
+            "1",
+            Applied,
+            "Its share of the work against others of its `group`; 0 takes none.",
+        ),
+        open("zone", Kind::Text, "\"kitchen\"", Applied, "The room that it serves."),
+        open("labels", Kind::Labels, "{ floor = \"ground\" }", Applied, "Labels, for people and searches."),
+        key(
+            "adapter",
+            Kind::Word(&["http"]),
+            "\"http\"",
+            Applied,
+            "What reaches it: A2A over HTTP, in any of its bindings.",
+        ),
+        key(
+            "insecure",
+            Kind::Flag,
+            "false",
+            Applied,
+            "Allows plain http to an address in a private network. Loopback does not need it; public addresses never get it.",
+        ),
+        key(
+            "queue",
+            Kind::Flag,
+            "true",
+            Applied,
+            "Whether requests that allow it wait while the agent cannot be reached.",
+        ),
+        key(
+            "adopt",
+            Kind::Flag,
+            "false",
+            Applied,
+            "Whether the agent is asked for tasks that the gateway has no record of.",
+        ),
+        key(
+            "legacy_card",
+            Kind::Flag,
+            "true",
+            Applied,
+            "Whether the card is looked for at the older place, /.well-known/agent.json, too.",
+        ),
+        key(
+            "capabilities",
+            Kind::Word(&["offer", "agent"]),
+            "\"offer\"",
+            Applied,
+            "Whether its card here names what the gateway can offer for it, or only what the agent says itself.",
+        ),
+        key(
+            "visibility",
+            Kind::Word(&["public", "extended", "hidden"]),
+            "\"public\"",
+            Applied,
+            "Who sees its skills: everyone; readers of the extended card; nobody, so that it is reached by name only.",
+        ),
+        open(
+            "group",
+            Kind::Text,
+            "\"lights\"",
+            Applied,
+            "Agents of one group share the work of a skill even if they describe it differently.",
+        ),
+        open(
+            "timeout_seconds",
+            Kind::Seconds(0.1, DAY),
+            "60",
+            Applied,
+            "How long it may take to begin an answer; `limits.request_seconds` unless set.",
+        ),
+        key(
+            "idempotent",
+            Kind::Texts,
+            "[]",
+            Applied,
+            "Skills that may be tried again although the first attempt may have arrived.",
+        ),
+        open(
+            "authorization",
+            Kind::Secret,
+            "{ env = \"LIGHTS_TOKEN\" }",
+            Applied,
+            "The value of the `Authorization` header that it wants, as `Bearer …`.",
+        ),
+        open(
+            "balance",
+            Kind::Table(&BALANCE),
+            "",
+            Applied,
+            "How its instances share its work, where that differs from `[balance]`.",
+        ),
+        open(
+            "max_in_flight",
+            Kind::Integer(1, 1_000_000),
+            "100",
+            Applied,
+            "The most requests open at each of its instances; unset, there is no limit.",
+        ),
+    ],
+};
+
+pub(crate) static INSTANCE: Section = Section {
+    name: "agents.instances",
+    doc: "A further running copy of an agent, by its card or by its address.",
+    keys: &[
+        open("label", Kind::Text, "\"b\"", Applied, "Its label; the instance is called NAME@LABEL."),
+        open(
+            "card_url",
+            Kind::Url,
+            "\"http://127.0.0.1:9002/.well-known/agent-card.json\"",
+            Applied,
+            "Where it serves its card.",
+        ),
+        open(
+            "address",
+            Kind::Url,
+            "\"http://127.0.0.1:9002/a2a\"",
+            Applied,
+            "Where it is; it speaks what the agent's first copy speaks.",
+        ),
+        key("weight", Kind::Integer(0, 1000), "1", Applied, "Its share of the agent's work."),
+        open("zone", Kind::Text, "\"hall\"", Applied, "Its own zone, if it has one."),
+    ],
+};
+
+pub(crate) static SKILL: Section = Section {
+    name: "agents.skills",
+    doc: "A skill of an agent without a card.",
+    keys: &[
+        open("id", Kind::Text, "\"lights.set\"", Applied, "Its id."),
+        open("name", Kind::Text, "\"Set the lights\"", Applied, "Its name; the id unless set."),
+        key("description", Kind::Text, "\"\"", Applied, "What it does. Requests are matched to it by these words."),
+        key("tags", Kind::Texts, "[]", Applied, "Words that rules and searches go by."),
+        key("examples", Kind::Texts, "[]", Applied, "Sentences that ask for it."),
+    ],
+};
+
+pub(crate) static ROUTE: Section = Section {
+    name: "routes",
+    doc: "A rule that routes; the first that matches wins. See docs/reference/rules.md for the names that a rule may read.",
+    keys: &[
+        open("match", Kind::Rule, "'skill == \"lights.set\" && zone == \"kitchen\"'", Applied, "When it applies."),
+        open(
+            "to",
+            Kind::Tables(&TARGET),
+            "[{ agent = \"lights\" }]",
+            Applied,
+            "Who gets it; several share it by weight.",
+        ),
+    ],
+};
+
+pub(crate) static TARGET: Section = Section {
+    name: "routes.to",
+    doc: "One agent that a rule names.",
+    keys: &[
+        open("agent", Kind::Text, "\"lights\"", Applied, "An agent's name, or NAME@LABEL for one instance."),
+        key("weight", Kind::Integer(0, 1000), "1", Applied, "Its share."),
+    ],
+};
+
+pub(crate) static POLICY: Section = Section {
+    name: "policy",
+    doc: "A rule that narrows what callers may do, with exactly one of `deny`, `confirm` and `allow`. A matching `deny` refuses, a matching `confirm` asks a person, an `allow` lifts a confirmation but never a refusal.",
+    keys: &[
+        open("name", Kind::Text, "\"no locks\"", Applied, "Its name in refusals and in the log."),
+        open("deny", Kind::Rule, "'skill.tags.exists(t, t == \"lock\")'", Applied, "Refuses what it matches."),
+        open(
+            "confirm",
+            Kind::Rule,
+            "'\"door\" in skill.tags'",
+            Applied,
+            "Asks a person about what it matches. Confirmations are not available yet: such a request is refused.",
+        ),
+        open(
+            "allow",
+            Kind::Rule,
+            "'principal.kind == \"operator\"'",
+            Applied,
+            "Lifts a confirmation from what it matches.",
+        ),
+    ],
+};

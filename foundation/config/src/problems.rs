@@ -1,0 +1,121 @@
+//! Everything that is wrong with a file, said at once.
+//!
+//! Each [`Mistake`] points at the place, says what is wrong there and, as a hint, what would be right. [`Problems`] is a
+//! `miette::Diagnostic`, and [`Problems::render`] writes what the command line shows.
+
+mod render;
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
+use moongate_core::Code;
+
+/// One thing that is wrong.
+#[derive(Clone, Debug)]
+pub struct Mistake {
+    /// Which kind of mistake: `MG-01nn`.
+    pub code: Code,
+    /// What is wrong, without a full stop.
+    pub message: String,
+    /// Where, in bytes, and what to say there; the first is the place itself.
+    pub places: Vec<(Range<usize>, String)>,
+    /// What would be right.
+    pub hint: Option<String>,
+}
+
+impl Mistake {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), places: Vec::new(), hint: None }
+    }
+
+    pub(crate) fn at(mut self, place: Range<usize>, label: impl Into<String>) -> Self {
+        self.places.push((place, label.into()));
+        self
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The hint, or what the code itself advises.
+    pub fn advice(&self) -> &str {
+        self.hint.as_deref().unwrap_or_else(|| self.code.hint())
+    }
+}
+
+/// All mistakes of one file, in the order in which they stand there.
+#[derive(Clone)]
+pub struct Problems {
+    path: PathBuf,
+    source: NamedSource<Arc<str>>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Problems {
+    pub(crate) fn new(path: &Path, text: Arc<str>, mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| mistake.places.first().map_or(usize::MAX, |(place, _)| place.start));
+        let source = NamedSource::new(path.display().to_string(), text);
+        Self { path: path.to_owned(), source, mistakes }
+    }
+
+    /// The mistakes.
+    pub fn mistakes(&self) -> &[Mistake] {
+        &self.mistakes
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the command line shows: each mistake with its lines and its hint, at most 100 columns wide.
+    pub fn render(&self, colours: bool) -> String {
+        render::all(&self.path, self.source.inner(), &self.mistakes, colours)
+    }
+}
+
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.mistakes.as_slice() {
+            [only] => write!(f, "{}: {}", only.code, only.message),
+            [first, others @ ..] => write!(f, "{}: {} (and {} more)", first.code, first.message, others.len()),
+            [] => f.write_str("nothing is wrong"),
+        }
+    }
+}
+
+impl std::error::Error for Problems {}
+
+impl Diagnostic for Problems {
+    fn code<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.mistakes.first().map(|mistake| Box::new(mistake.code) as Box<dyn fmt::Display>)
+    }
+
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        self.mistakes.first().map(|mistake| Box::new(mistake.advice()) as Box<dyn fmt::Display>)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        Some(&self.source)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let places = self.mistakes.iter().flat_map(|mistake| {
+            mistake.places.iter().enumerate().map(|(index, (place, label))| {
+                let label = if index == 0 { &mistake.message } else { label };
+                LabeledSpan::new(Some(label.clone()), place.start, place.len())
+            })
+        });
+        Some(Box::new(places))
+    }
+}

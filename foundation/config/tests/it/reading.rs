@@ -1,0 +1,149 @@
+//! What good files say.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use moongate_config::schema::{
+    Balance, BalancePolicy, Dns, HashKey, InstanceAt, LogFormat, Protocol, Source, Verdict, Visibility,
+};
+
+use super::read;
+
+#[test]
+fn an_empty_file_is_the_documented_defaults() {
+    let config = read("").unwrap().config;
+    assert_eq!((config.domain.as_str(), config.public_url), ("localhost", None));
+    assert_eq!(config.listen.main, Some("127.0.0.1:7443".parse().unwrap()));
+    assert_eq!((config.listen.plain, config.listen.admin), (None, Some("127.0.0.1:7444".parse().unwrap())));
+    assert_eq!((config.limits.body_bytes, config.limits.answer_bytes), (16 << 20, 64 << 20));
+    assert_eq!((config.limits.json_depth, config.limits.parts, config.limits.header_bytes), (64, 1000, 64 << 10));
+    assert_eq!(
+        (config.limits.request_seconds, config.limits.drain_seconds),
+        (Duration::from_secs(300), Duration::from_secs(20))
+    );
+    assert_eq!((config.limits.streams, config.limits.connections), (1024, 4096));
+    assert_eq!((config.limits.agents, config.limits.tasks), (10_000, 100_000));
+    assert_eq!((config.log.level.as_str(), config.log.format, config.log.access), ("info", LogFormat::Human, false));
+    assert_eq!((config.store.url.as_str(), config.egress.dns), ("sqlite:moongate.db", Dns::System));
+    assert!(config.egress.allow.is_empty() && config.agents.is_empty());
+    assert_eq!(
+        config.balance,
+        Balance {
+            policy: BalancePolicy::P2cEwma,
+            key: HashKey::Context,
+            slow_start_seconds: Duration::from_secs(30),
+            consecutive_failures: 5,
+            success_rate_percent: 50,
+            success_rate_requests: 20,
+            base_ejection_seconds: Duration::from_secs(10),
+            max_ejected_percent: 50,
+            retry_budget_percent: 20,
+            attempts: 3,
+        }
+    );
+}
+
+#[test]
+fn the_file_of_the_blueprint_is_read() {
+    let loaded = read(
+        r#"
+        domain = "home.example"
+        public_url = "https://gw.home.example/"
+        [listen]
+        main = "127.0.0.1:0"
+        plain = "[::1]:7480"
+        admin = "off"
+        [egress]
+        allow = ["127.0.0.0/8", "::1/128"]
+        dns = "system"
+        [limits]
+        body_bytes = 1_048_576
+        request_seconds = 0.5
+        [[agents]]
+        name = "lights"
+        card_url = "http://127.0.0.1:9001/.well-known/agent-card.json"
+        labels = { floor = "ground" }
+        authorization = "${TOKEN}"
+        balance = { policy = "round_robin" }
+        [[agents.instances]]
+        label = "b"
+        address = "http://127.0.0.1:9002/a2a"
+        weight = 2
+        [[agents]]
+        name = "lock"
+        address = "http://127.0.0.1:9003/"
+        protocol = "HTTP+JSON"
+        visibility = "hidden"
+        skills = ["lock.open", { id = "lock.close", tags = ["lock"] }]
+        [balance]
+        attempts = 2
+        [[routes]]
+        match = 'skill == "lights.set" && zone == "kitchen"'
+        to = [{ agent = "lights@b", weight = 1 }, { agent = "lock" }]
+        [[policy]]
+        deny = 'skill.tags.exists(t, t == "lock")'
+        "#,
+    )
+    .unwrap();
+    let config = &loaded.config;
+    assert_eq!(config.public_url.as_deref(), Some("https://gw.home.example"));
+    assert_eq!(config.listen.main.unwrap().port(), 0);
+    assert_eq!(config.limits.request_seconds, Duration::from_millis(500));
+    let [lights, lock] = config.agents.as_slice() else { panic!("{config:?}") };
+    assert!(matches!(&lights.source, Some(Source::CardUrl(url)) if url.ends_with("agent-card.json")));
+    assert_eq!(lights.labels["floor"], "ground");
+    assert_eq!(lights.authorization.as_ref().unwrap().expose(), "Bearer abc");
+    let own = lights.balance.as_ref().unwrap();
+    assert_eq!((own.policy, own.attempts), (BalancePolicy::RoundRobin, 2), "what it leaves out comes from [balance]");
+    assert_eq!(lights.instances[0].at, InstanceAt::Address("http://127.0.0.1:9002/a2a".into()));
+    let Some(Source::Address { protocol, skills, .. }) = &lock.source else { panic!("{lock:?}") };
+    assert_eq!((*protocol, skills.len(), skills[1].name.as_str()), (Protocol::Http, 2, "lock.close"));
+    assert_eq!(lock.visibility, Visibility::Hidden);
+    assert_eq!((config.routes[0].to[0].agent.as_str(), config.routes[0].to[1].weight), ("lights@b", 1));
+    assert_eq!((config.policy[0].name.as_str(), config.policy[0].verdict), ("policy[0]", Verdict::Deny));
+    assert_eq!(loaded.origins.line("agents[1].visibility", &loaded.text), Some(28));
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let text = "data_dir = \"data\"\n[tls]\ncert = \"/etc/cert.pem\"\nkey = \"key.pem\"\n";
+    let config =
+        moongate_config::parse(text, Path::new("/srv/gw/moongate.toml"), &super::env, &super::rules).unwrap().config;
+    assert_eq!(config.data_dir, PathBuf::from("/srv/gw/data"));
+    assert_eq!(config.tls.cert, Some(PathBuf::from("/etc/cert.pem")));
+    assert_eq!(config.tls.key, Some(PathBuf::from("/srv/gw/key.pem")));
+    assert_eq!(config.tls.ca_dir, PathBuf::from("/srv/gw/data/ca"));
+}
+
+#[test]
+fn a_card_may_stand_in_the_file() {
+    let text = "[[agents]]\nname = \"a\"\n[agents.card]\nname = \"A\"\nversion = \"1\"\nskills = [{ id = \"x\", n = 1, f = 1.5, b = true }]\n";
+    let config = read(text).unwrap().config;
+    let Some(Source::Card(card)) = &config.agents[0].source else { panic!("{config:?}") };
+    assert_eq!(
+        *card,
+        serde_json::json!({"name": "A", "version": "1", "skills": [{"id": "x", "n": 1, "f": 1.5, "b": true}]})
+    );
+}
+
+#[test]
+fn http_stays_near_unless_the_agent_says_so() {
+    let agent =
+        |url: &str, more: &str| read(&format!("[[agents]]\nname = \"a\"\ncard_url = \"{url}\"\n{more}\n")).is_ok();
+    assert!(agent("http://127.0.0.1:1/", "") && agent("http://[::1]:1/", "") && agent("http://localhost:1/", ""));
+    assert!(!agent("http://10.0.0.1/", "") && agent("http://10.0.0.1/", "insecure = true"));
+    assert!(!agent("http://[fd00::1]/", "") && agent("http://[fd00::1]/", "insecure = true"));
+    assert!(!agent("http://1.1.1.1/", "insecure = true") && agent("https://1.1.1.1/", ""));
+}
+
+#[test]
+fn secrets_come_from_files_without_their_line_end() {
+    let folder = std::env::temp_dir().join(format!("moongate-config-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("token"), "Bearer xyz\n").unwrap();
+    let text = "[[agents]]\nname = \"a\"\ncard_url = \"http://127.0.0.1:1/\"\nauthorization = { file = \"token\" }\n";
+    let loaded = moongate_config::parse(text, &folder.join("moongate.toml"), &super::env, &super::rules).unwrap();
+    assert_eq!(loaded.config.agents[0].authorization.as_ref().unwrap().expose(), "Bearer xyz");
+    assert_eq!(loaded.files, [folder.join("token")]);
+    std::fs::remove_dir_all(&folder).unwrap();
+}
