@@ -143,13 +143,15 @@ fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
             .at(place, "again here")
             .hint("keep one of them; a list of tables is written [[name]]");
     }
-    let mistake =
-        Mistake::new(Code::ConfigSyntax, format!("not valid TOML: {}", error.message())).at(place.clone(), "");
-    let after = text.get(place.end..).unwrap_or_default().trim_start();
-    let here = text.get(place).unwrap_or_default();
-    let is_bare = |text: &str| text.starts_with(|c: char| c.is_alphabetic() || c == '_');
-    if error.message().contains("string values must be quoted") || (is_bare(here) && !after.starts_with('=')) {
-        return mistake.hint("text stands in quotes, as name = \"lights\"");
-    }
-    mistake
+    let mistake = Mistake::new(Code::ConfigSyntax, format!("not valid TOML: {}", error.message())).at(place, "");
+    let hint = match error.message() {
+        message if message.contains("must be quoted") => "text stands in quotes, as name = \"lights\"",
+        message if message.contains("unquoted key") => "a key with other characters stands in quotes, as \"…\" = …",
+        message if message.contains("basic string") => {
+            "close the text with `\"` on the same line; text with `\"` or `\\` in it is easier in '…'"
+        }
+        message if message.contains("literal string") => "close the text with `'` on the same line",
+        _ => return mistake,
+    };
+    mistake.hint(hint)
 }

@@ -91,7 +91,8 @@ impl<'t> Table<'t> {
 
     fn unknown(&self, name: &str, at: Range<usize>, value: &Value<'_>) {
         let title = self.section.title();
-        let mistake = Mistake::new(Code::ConfigUnknownKey, format!("there is no key `{name}` in {title}"));
+        let within = if self.section.name.is_empty() { "at" } else { "in" };
+        let mistake = Mistake::new(Code::ConfigUnknownKey, format!("there is no key `{name}` {within} {title}"));
         let mistake = mistake.at(at, "not a key");
         let keys = self.section.keys.iter().map(|key| key.name);
         let hint = match nearest(name, keys.clone()) {
@@ -101,7 +102,7 @@ impl<'t> Table<'t> {
                     Some(other) if !matches!(value.get_ref(), DeValue::Table(_)) => {
                         format!("`{name}` is a key of {}", other.title())
                     }
-                    _ => format!("the keys of {title} are {}", keys.collect::<Vec<_>>().join(", ")),
+                    _ => format!("the keys {within} {title} are {}", keys.collect::<Vec<_>>().join(", ")),
                 }
             }
         };
@@ -247,23 +248,18 @@ impl<'t> Table<'t> {
 
     /// One of the words of `table`; the schema lists the same.
     pub(crate) fn word<T: Copy>(&self, key: &str, table: &[(&str, T)]) -> Option<T> {
-        self.read(key, |_, value| {
+        self.read(key, |kind, value| {
             let DeValue::String(text) = value else { return Err(Wrong::Type) };
             let text = expand(text, self.notes.env)?;
             if let Some((_, word)) = table.iter().find(|(word, _)| *word == text) {
                 return Ok(*word);
             }
-            match nearest(&text, table.iter().map(|(word, _)| *word)) {
-                Some(near) => {
-                    self.wrong(
-                        key,
-                        format!("`{}` cannot be {text:?}", self.path_of(key)),
-                        format!("did you mean \"{near}\"?"),
-                    );
-                    Err(Wrong::Said)
-                }
-                None => Err(Wrong::Value(format!("{text:?} is not one of its words"))),
-            }
+            let hint = match nearest(&text, table.iter().map(|(word, _)| *word)) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("it takes {}", kind.describe()),
+            };
+            self.wrong(key, format!("`{}` cannot be {text:?}", self.path_of(key)), hint);
+            Err(Wrong::Said)
         })
     }
 
@@ -419,7 +415,7 @@ pub(crate) fn described(value: &DeValue<'_>) -> &'static str {
         DeValue::String(_) => "text",
         DeValue::Integer(_) => "a whole number",
         DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
+        DeValue::Boolean(_) => "a boolean",
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",

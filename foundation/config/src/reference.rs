@@ -19,7 +19,7 @@ const OPENING: &str = "\
 
 /// The sample configuration.
 pub fn sample() -> String {
-    let mut out = OPENING.to_owned();
+    let mut out = format!("{OPENING}\n");
     keys(&mut out, &ROOT);
     for section in sections() {
         if section.name.is_empty() || section.name.contains('.') {
@@ -59,7 +59,10 @@ fn keys(out: &mut String, section: &Section) {
             let _ = writeln!(out, "# {} = {example}", key.name);
             continue;
         }
-        comment(out, &format!("{} Takes {}.", key.doc, key.kind.describe()));
+        match key.kind {
+            Kind::Text | Kind::Path | Kind::Rule | Kind::Flag => comment(out, key.doc),
+            _ => comment(out, &format!("{} Takes {}.", key.doc, key.kind.describe())),
+        }
         let set = SET.iter().find(|(table, name, _)| *table == section.name && *name == key.name);
         let _ = match set {
             Some((_, _, value)) => writeln!(out, "{} = {value}", key.name),
@@ -109,10 +112,7 @@ pub fn markdown() -> String {
             section.doc
         );
         for key in section.keys {
-            let default = match (key.default, key.kind) {
-                ("", Kind::Table(_) | Kind::Tables(_)) | ("", _) => "—".to_owned(),
-                (default, _) => format!("`{}`", default.replace('|', "\\|")),
-            };
+            let default = if key.default.is_empty() { "—".to_owned() } else { format!("`{}`", key.default) };
             let effect = match (key.effect, key.kind) {
                 (_, Kind::Table(_)) if section.name.is_empty() => "see there",
                 (Effect::Applied, _) => "at once",

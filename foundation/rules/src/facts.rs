@@ -136,7 +136,7 @@ impl VariableResolver for Scope<'_> {
         }
         let facts = self.facts;
         match variable {
-            "args" => self.args().map(|args| CowVal::Borrowed(args)),
+            "args" => self.args().map(CowVal::Borrowed),
             "principal.scopes" => Some(values::list(&facts.principal.scopes)),
             "skill.tags" => Some(values::list(facts.skill.map_or(&[], |skill| skill.tags))),
             "labels" => Some(values::map(facts.labels.iter().map(|(key, value)| (&**key, &**value)))),

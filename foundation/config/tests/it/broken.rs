@@ -32,8 +32,9 @@ broken! {
     misspelt_words: "[log]\nlevel = \"inof\"\nformat = \"jsno\"\n[balance]\npolicy = \"random\"\n";
     several_mistakes_at_once: "domian = \"home.example\"\n[listen]\nmain = \"localhost:7443\"\n[[agents]]\nname = \"lights\"\ncard_url = \"127.0.0.1:9001\"\n[[routes]]\nmatch = 'true'\nto = [{ agent = \"light\" }]\n";
     syntax_unquoted_text: "[[agents]]\nname = lights\n";
+    syntax_unquoted_key: "[[agents]]\nname = \"lights\"\nlabels = { 楼层 = \"1\" }\n";
     syntax_unclosed: "[listen]\nmain = \"127.0.0.1:7443\nplain = \"off\"\n";
-    syntax_several: "[listen\nmain = \n";
+    syntax_several: "[listen\nmain = \"off\"\n[log]\nlevel = info\nformat = 'human\n";
     duplicate_key: "[log]\nlevel = \"info\"\naccess = true\nlevel = \"debug\"\n";
     duplicate_agents_and_instances: "[[agents]]\nname = \"lights\"\ncard_url = \"http://127.0.0.1:1/\"\n\n[[agents]]\nname = \"lights\"\ncard_url = \"http://127.0.0.1:2/\"\n[[agents.instances]]\nlabel = \"b\"\naddress = \"http://127.0.0.1:3/\"\n[[agents.instances]]\nlabel = \"b\"\naddress = \"http://127.0.0.1:4/\"\n";
     dangling_names: "[routing]\ndefault_agent = \"concierge\"\n[[agents]]\nname = \"lights\"\ncard_url = \"http://127.0.0.1:1/\"\n[[routes]]\nmatch = 'true'\nto = [{ agent = \"lights@b\" }, { agent = \"locks\" }]\n";
@@ -49,7 +50,7 @@ broken! {
     tables_that_are_not: "listen = \"127.0.0.1:7443\"\nagents = { name = \"a\" }\nroutes = [\"a\"]\n";
     half_a_certificate_and_an_unknown_store: "[tls]\ncert = \"cert.pem\"\n[store]\nurl = \"postgres://db/moongate\"\n[routing]\nheartbeat_seconds = 60\n";
     bad_address_ranges: "[egress]\nallow = [\"10.0.0.1/8\", \"fd00::/129\", \"home\"]\n";
-    wide_characters: "[[agents]]\nname = \"灯光\"\ncard_url = \"http://127.0.0.1:1/\"\nzone = \"厨房\" # 厨房里的灯\nlabels = { 楼层 = 1 }\nzoen = \"客厅\"\n";
+    wide_characters: "[[agents]]\nname = \"灯光\"\ncard_url = \"http://127.0.0.1:1/\"\nzone = \"厨房\" # 厨房里的灯\nlabels = { \"楼层\" = 1 }\nzoen = \"客厅\"\n";
 }
 
 #[test]

@@ -24,7 +24,8 @@ fn the_reference_page_is_the_schemas() {
 
 /// The sample with every shown key set, but for those that exclude each other or name files and agents.
 fn everything_set() -> String {
-    let absent = ["cert", "key", "card", "address", "protocol", "skills", "default_agent", "authorization", "confirm"];
+    let exclusive =
+        ["cert", "key", "card", "address", "protocol", "skills", "default_agent", "authorization", "confirm"];
     let mut text = String::new();
     let mut section = String::new();
     for line in SAMPLE.lines() {

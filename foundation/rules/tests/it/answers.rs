@@ -138,3 +138,17 @@ fn reads_say_what_must_be_fetched() {
     );
     assert!(!reads(r#"principal.scopes.exists(text2, text2 == "x")"#).text);
 }
+
+#[test]
+fn every_function_that_the_page_offers_answers() {
+    for rule in [
+        r#"size(zone) == 7 && zone.size() == 7"#,
+        r#"zone.contains("itch") && zone.startsWith("kit") && zone.endsWith("hen")"#,
+        r#"int("7") == 7 && uint(7) == 7u && double("1.5") == 1.5 && string(7) == "7" && bytes("a") == b"a""#,
+        r#"bool("true") && type(zone) == string && dyn(1) == 1"#,
+        r#"[1, 2, 3].exists_one(n, n > 2) && [1, 2].map(n, n * 2) == [2, 4] && [1, 2].filter(n, n > 1) == [2]"#,
+        r#"(zone == "kitchen" ? 1 : 2) + 7 / 2 - 5 % 3 == 2 && !(1 >= 2) && 1 <= 2"#,
+    ] {
+        assert_eq!(answer(Mode::Match, rule), Ok(true), "{rule}");
+    }
+}

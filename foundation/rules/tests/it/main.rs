@@ -3,4 +3,5 @@
 
 mod answers;
 mod mistakes;
+mod page;
 mod sets;
