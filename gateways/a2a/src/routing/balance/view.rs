@@ -58,34 +58,49 @@ impl<'a> View<'a> {
 
     /// One or two different instances at random, the heavier the likelier.
     pub(super) fn two(&self) -> Option<(&'a Arc<Instance>, Option<&'a Arc<Instance>>)> {
-        let first = self.draw(None)?;
-        Some((first, self.draw(Some(first))))
+        if self.instances.len() > EXACT {
+            let first = self.draw(None)?;
+            return Some((first, self.draw(Some(first))));
+        }
+        let mut weights = [0; EXACT];
+        for (weight, instance) in weights.iter_mut().zip(self.instances) {
+            *weight = self.weight(instance);
+        }
+        let first = self.weighted(&weights)?;
+        if let Some(weight) = weights.get_mut(first) {
+            *weight = 0;
+        }
+        let second = self.weighted(&weights).and_then(|second| self.instances.get(second));
+        Some((self.instances.get(first)?, second))
     }
 
+    /// A random index, each as likely as its weight.
+    fn weighted(&self, weights: &[u64]) -> Option<usize> {
+        let total: u64 = weights.iter().sum();
+        let mut left = if total == 0 { return None } else { self.rng.below(total) };
+        weights.iter().position(|weight| {
+            let here = left < *weight;
+            left = left.saturating_sub(*weight);
+            here
+        })
+    }
+
+    /// A random instance out of many: drawn blindly, kept by weight.
     fn draw(&self, but: Option<&Arc<Instance>>) -> Option<&'a Arc<Instance>> {
-        let other = |instance: &Arc<Instance>| but.is_none_or(|but| !Arc::ptr_eq(but, instance));
-        if self.instances.len() > EXACT {
-            for _ in 0..DRAWS {
-                let index = usize::try_from(self.rng.below(self.instances.len() as u64)).unwrap_or(0);
-                let Some(instance) = self.instances.get(index).filter(|instance| other(instance)) else { continue };
-                // Weight decides whether the draw stands: zero never does, the heaviest always.
-                if self.weight(instance) > self.rng.below(self.heaviest.max(1) * 1000) {
-                    return Some(instance);
-                }
-            }
-        }
-        let total: u64 = self.members().filter(|(instance, _)| other(instance)).map(|(_, weight)| weight).sum();
-        let mut left = self.rng.below(total.max(1));
-        let mut last = None;
-        for (instance, weight) in self.members().filter(|(instance, _)| other(instance)) {
-            if left < weight {
+        let weight = |instance: &Arc<Instance>| {
+            let same = but.is_some_and(|but| Arc::ptr_eq(but, instance));
+            if same { 0 } else { self.weight(instance) }
+        };
+        for _ in 0..DRAWS {
+            let index = usize::try_from(self.rng.below(self.instances.len() as u64)).unwrap_or(0);
+            let Some(instance) = self.instances.get(index) else { continue };
+            // Zero never stands, the heaviest always.
+            if weight(instance) > self.rng.below(self.heaviest.max(1) * 1000) {
                 return Some(instance);
             }
-            left -= weight;
-            last = Some(instance);
         }
-        // Only if a weight shrank between the two passes.
-        last
+        let weights: Vec<u64> = self.instances.iter().map(weight).collect();
+        self.instances.get(self.weighted(&weights)?)
     }
 }
 
