@@ -143,9 +143,16 @@ fn syntax(text: &str, error: &toml::de::Error) -> Mistake {
             .at(place, "again here")
             .hint("keep one of them; a list of tables is written [[name]]");
     }
+    let word = text.get(place.clone()).unwrap_or_default();
+    let before = text.get(..place.start).unwrap_or_default().trim_end_matches([' ', '\t']);
+    if before.ends_with('=') && word.starts_with(|c: char| c.is_alphabetic()) {
+        let message = format!("not valid TOML: `{}` has no quotes", word.trim_end());
+        return Mistake::new(Code::ConfigSyntax, message)
+            .at(place, "")
+            .hint("text stands in quotes, as name = \"lights\"");
+    }
     let mistake = Mistake::new(Code::ConfigSyntax, format!("not valid TOML: {}", error.message())).at(place, "");
     let hint = match error.message() {
-        message if message.contains("must be quoted") => "text stands in quotes, as name = \"lights\"",
         message if message.contains("unquoted key") => "a key with other characters stands in quotes, as \"…\" = …",
         message if message.contains("basic string") => {
             "close the text with `\"` on the same line; text with `\"` or `\\` in it is easier in '…'"

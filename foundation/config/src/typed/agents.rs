@@ -94,8 +94,15 @@ fn source(table: &Table<'_>, insecure: bool) -> Option<Source> {
             Some(Source::Address { address, protocol, skills: skills(table) })
         }
         None => {
-            let copies = table.tables("instances").len();
-            if copies == 0 {
+            let copies = table.tables("instances");
+            for copy in copies.iter().filter(|copy| copy.has("address")) {
+                let message = format!("`{}` has an `address`, but nothing says what the agent speaks", copy.path);
+                let mistake = Mistake::new(Code::ConfigWrongValue, message).at(copy.place_of("address"), "");
+                table
+                    .notes
+                    .mistake(mistake.hint("give the instance a `card_url`, or the agent itself a card or an address"));
+            }
+            if copies.is_empty() {
                 let mistake =
                     Mistake::new(Code::ConfigWrongValue, format!("`{}` does not say where the agent is", table.path));
                 let hint =
