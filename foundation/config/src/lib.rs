@@ -1,6 +1,6 @@
 //! The configuration: one TOML file, checked as a whole, with messages that point at the place and say what to do.
 //!
-//! - [`schema`]: the typed result. [`keys`]: every key as data, which feeds reading, messages and [`reference`].
+//! - [`schema`]: the typed result. [`keys`]: every key as data, which feeds reading, messages and [`mod@reference`].
 //! - [`load`](fn@load) and [`parse`]: from a file or a text to [`Loaded`], or to [`Problems`]: everything that is wrong, at once.
 //! - [`diff`](fn@diff): what changed, and what of it needs a restart. [`Watch`]: whether anything changed at all.
 //!
