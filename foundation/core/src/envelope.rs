@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::ids::{AgentName, ContextId, RequestId, SkillId, TaskId};
+use crate::seam::TraceContext;
 use crate::time::Mono;
 
 /// Which listener a request came in by; see `house` §5 in `ARCHITECTURE.md` for what each serves.
@@ -206,6 +207,8 @@ pub struct Envelope {
     pub head: Head,
     /// Its payload.
     pub body: Body,
+    /// The trace that it belongs to, if it is traced.
+    pub trace: Option<TraceContext>,
     /// How urgent it is.
     pub class: TrafficClass,
     /// When nobody waits for the answer any more.

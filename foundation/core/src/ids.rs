@@ -21,6 +21,11 @@ macro_rules! id {
                 Self(text.into())
             }
 
+            /// The text, shared.
+            pub fn shared(&self) -> Arc<str> {
+                self.0.clone()
+            }
+
             /// The text itself.
             pub fn as_str(&self) -> &str {
                 &self.0

@@ -8,6 +8,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::entry::Entry;
+use crate::envelope::Arrival;
+use crate::principal::Principal;
 use crate::problem::Problem;
 use crate::time::{Mono, Time};
 
@@ -26,6 +28,15 @@ pub trait Clock: Send + Sync {
 pub trait Recorder: Send + Sync {
     /// Writes it down.
     fn record(&self, entry: Entry, trace: Option<&TraceContext>);
+}
+
+/// Says who stands behind a connection and its credential.
+pub trait Verifier: Send + Sync {
+    /// Judges the arrival and the value of its `Authorization` header, if it has one.
+    ///
+    /// # Errors
+    /// `Unauthenticated` when the credential is missing where one is needed, or does not hold.
+    fn verify(&self, arrival: &Arrival, credential: Option<&str>) -> Result<Arc<Principal>, Problem>;
 }
 
 /// W3C trace context of one request: where it came from and the span that stands for our part.

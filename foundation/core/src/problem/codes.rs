@@ -184,6 +184,7 @@ codes! {
     StoreUnusable = 801, Internal, Gateway, LATER, "the store cannot be used", "see the log; check the disk and the file's permissions";
     StoreNewer = 802, Internal, Gateway, NEVER, "the store was written by a newer version", "run the version that wrote it, or newer";
     StoreLocked = 803, Internal, Gateway, LATER, "another process uses the store", "stop the other gateway, or give this one a store of its own";
+    StoreDamaged = 804, Internal, Gateway, NEVER, "the store's file is damaged, or not a store of Moongate", "the file is left as it is: restore a backup, or choose another path";
 
     // 09xx: ourselves
     Internal = 901, Internal, Gateway, LATER, "something broke inside the gateway", "please report it with the request id";

@@ -1,0 +1,228 @@
+//! The pipeline itself: [`run`] reads like the picture in the crate's documentation.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use moongate_core::decision::Refusal;
+use moongate_core::seam::{Clock, Recorder, Verifier};
+use moongate_core::{Clearance, Code, Decision, Entry, Envelope, Principal, Problem, Resolved, Route, Target};
+
+use crate::policy::{Policy, Subject};
+
+/// What a gateway contributes: which candidates could serve a request, and which one shall.
+pub trait Gateway: Send + Sync {
+    /// A decoded request in the gateway's own form.
+    type Call: Send + Sync;
+    /// What *pick* chose, with whatever guard the gateway needs to count it.
+    type Picked: Send;
+
+    /// Which skill, and who could serve it. Pure: asks nobody.
+    ///
+    /// # Errors
+    /// Nothing fits, or the caller may not know of it.
+    fn resolve(&self, who: &Principal, envelope: &Envelope, call: &Self::Call) -> Result<Resolved, Problem>;
+
+    /// Which instance of the candidates.
+    ///
+    /// # Errors
+    /// None can be reached.
+    fn pick(&self, envelope: &Envelope, resolved: &Resolved, call: &Self::Call) -> Result<(Route, Self::Picked), Problem>;
+
+    /// What rules may read of the request's headers, lower-case names.
+    fn headers<'a>(&self, call: &'a Self::Call) -> Vec<(&'a str, &'a str)>;
+
+    /// The request as JSON and its text, for policies that read them.
+    fn content(&self, call: &Self::Call) -> (Option<serde_json::Value>, Option<String>);
+}
+
+/// Carries out what the pipeline let through. The live one is the gateway's own; `explain` puts one in its place that
+/// calls nobody.
+pub trait Dispatch<G: Gateway>: Send + Sync {
+    /// What comes of it.
+    type Answer: Send;
+
+    /// Carries it out.
+    fn dispatch(
+        &self,
+        clearance: Clearance,
+        order: Order<G>,
+    ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
+
+    /// The word for an answer in records: `done`, `stream`, `accepted`.
+    fn result(answer: &Self::Answer) -> &'static str;
+}
+
+/// All that *dispatch* needs.
+pub struct Order<G: Gateway> {
+    /// Who asked.
+    pub principal: Arc<Principal>,
+    /// The request.
+    pub envelope: Envelope,
+    /// The request as the gateway decoded it.
+    pub call: G::Call,
+    /// What was resolved.
+    pub resolved: Resolved,
+    /// Where it goes.
+    pub route: Route,
+    /// The gateway's own guard.
+    pub picked: G::Picked,
+}
+
+/// The pipeline's standing parts.
+pub struct Flow {
+    /// Who is asking.
+    pub verifier: Arc<dyn Verifier>,
+    /// The operator's rules; swapped as a whole on reload.
+    pub policy: ArcSwap<Policy>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where entries go.
+    pub recorder: Arc<dyn Recorder>,
+}
+
+/// Which way a request took, stage by stage, as far as it got.
+#[derive(Clone, Debug, Default)]
+pub struct Trail {
+    /// *identify*.
+    pub principal: Option<Arc<Principal>>,
+    /// *resolve*.
+    pub resolved: Option<Resolved>,
+    /// *authorize*, *confirm*: the rule that let it through.
+    pub cleared_by: Option<Arc<str>>,
+    /// *pick*.
+    pub route: Option<Route>,
+}
+
+/// What came of a run.
+pub struct Ran<A> {
+    /// The way that it took.
+    pub trail: Trail,
+    /// The answer.
+    pub result: Result<A, Problem>,
+}
+
+/// Takes one request through all stages, and records how it ended.
+pub async fn run<G: Gateway, D: Dispatch<G>>(
+    flow: &Flow,
+    gateway: &G,
+    dispatch: &D,
+    envelope: Envelope,
+    credential: Option<&str>,
+    call: G::Call,
+) -> Ran<D::Answer> {
+    let mut trail = Trail::default();
+    let draft = EntryDraft::open(flow, &envelope);
+    let result = stages(flow, gateway, dispatch, envelope, credential, call, &mut trail).await;
+    draft.close(flow, &trail, result.as_ref().map(D::result));
+    Ran { trail, result }
+}
+
+async fn stages<G: Gateway, D: Dispatch<G>>(
+    flow: &Flow,
+    gateway: &G,
+    dispatch: &D,
+    envelope: Envelope,
+    credential: Option<&str>,
+    call: G::Call,
+    trail: &mut Trail,
+) -> Result<D::Answer, Problem> {
+    let principal = flow.verifier.verify(&envelope.arrival, credential)?;
+    trail.principal = Some(principal.clone());
+    let resolved = gateway.resolve(&principal, &envelope, &call)?;
+    trail.resolved = Some(resolved.clone());
+    let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);
+    let clearance = confirm(decision)?;
+    trail.cleared_by = Some(clearance.rule().into());
+    let (route, picked) = gateway.pick(&envelope, &resolved, &call)?;
+    trail.route = Some(route.clone());
+    dispatch.dispatch(clearance, Order { principal, envelope, call, resolved, route, picked }).await
+}
+
+fn authorize<G: Gateway>(
+    flow: &Flow,
+    gateway: &G,
+    who: &Principal,
+    envelope: &Envelope,
+    resolved: &Resolved,
+    call: &G::Call,
+) -> Decision {
+    let policy = flow.policy.load();
+    let (args, text) = if policy.reads_body() { gateway.content(call) } else { (None, None) };
+    let headers = gateway.headers(call);
+    let subject = Subject {
+        head: &envelope.head,
+        headers: &headers,
+        args: args.as_ref(),
+        text: text.as_deref(),
+        now: flow.clock.now(),
+    };
+    policy.decide(who, resolved, &subject)
+}
+
+/// A person's yes is not to be had in this version, so what wants one is refused rather than let through.
+fn confirm(decision: Decision) -> Result<Clearance, Problem> {
+    Clearance::of(decision).map_err(|refusal| match refusal {
+        Refusal::Denied(problem) => problem,
+        Refusal::Unconfirmed(challenge) => {
+            Problem::new(Code::Unconfirmed, format!("the rule {} wants a person to confirm this", challenge.rule))
+        }
+    })
+}
+
+/// The entry that is opened before *dispatch* and closed after it.
+struct EntryDraft {
+    entry: Entry,
+    trace: Option<moongate_core::seam::TraceContext>,
+    began: moongate_core::Mono,
+}
+
+impl EntryDraft {
+    fn open(flow: &Flow, envelope: &Envelope) -> Self {
+        let nobody: Arc<str> = "-".into();
+        let entry = Entry {
+            request: envelope.id.clone(),
+            source: nobody.clone(),
+            domain: nobody.clone(),
+            target: nobody.clone(),
+            instance: nobody.clone(),
+            operation: envelope.head.operation,
+            listener: envelope.arrival.listener,
+            result: "failed",
+            code: None,
+            rule: nobody,
+            at: flow.clock.now(),
+            took: std::time::Duration::ZERO,
+        };
+        Self { entry, trace: envelope.trace, began: envelope.arrival.at }
+    }
+
+    fn close(self, flow: &Flow, trail: &Trail, result: Result<&'static str, &Problem>) {
+        let mut entry = self.entry;
+        if let Some(who) = &trail.principal {
+            entry.source = who.id.clone();
+            entry.domain = who.domain.clone();
+        }
+        if let Some(resolved) = &trail.resolved {
+            entry.rule = resolved.rule.clone();
+        }
+        match trail.route.as_ref().map(|route| &route.target) {
+            Some(Target::Agent { agent, instance }) => {
+                entry.target = agent.shared();
+                entry.instance = instance.shared();
+            }
+            Some(Target::Here) | None => {}
+        }
+        match result {
+            Ok(word) => entry.result = word,
+            Err(problem) => {
+                entry.code = Some(problem.code);
+                if let Some(inside) = &problem.inside {
+                    tracing::warn!(request = %entry.request, code = %problem.code, target = %entry.target, inside, "{}", problem.detail);
+                }
+            }
+        }
+        entry.took = flow.clock.mono() - self.began;
+        flow.recorder.record(entry, self.trace.as_ref());
+    }
+}

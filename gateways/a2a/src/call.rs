@@ -1,0 +1,82 @@
+//! One A2A request as this gateway understands it, whatever binding and version it came by.
+//!
+//! The request is kept twice: as received (so that an agent of the same dialect gets the very bytes) and as canonical
+//! A2A 1.0 JSON (so that everybody else can be served). For the common dialects the second is a slice of the first.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use moongate_core::{Code, Operation, Problem};
+use moongate_wire::a2a::{Binding, Dialect, Version};
+use moongate_wire::peek;
+use serde_json::Value;
+
+/// Our extension by which a client names a skill (`docs/reference/extensions/skill-routing.md`).
+pub const SKILL_ROUTING: &str = "https://w3id.org/moongate/extensions/skill-routing/v1";
+
+/// The service parameters of a request (A2A 1.0 §3.2.6).
+#[derive(Clone, Debug, Default)]
+pub struct Service {
+    /// URIs that the client activates.
+    pub extensions: Vec<String>,
+    /// Whether answers are typed `application/a2a+json`.
+    pub a2a_json: bool,
+}
+
+/// A decoded request.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// How the client speaks.
+    pub dialect: Dialect,
+    /// What it wants.
+    pub operation: Operation,
+    /// The JSON-RPC id, raw; `null` in other bindings.
+    pub rpc_id: Bytes,
+    /// The payload as received: the JSON text, or the gRPC message without its frame. Empty where the request had none.
+    pub body: Bytes,
+    /// Whether `body` may go to an agent of the same dialect unchanged.
+    pub verbatim: bool,
+    /// The request in canonical form.
+    pub canonical: Bytes,
+    /// What a peek at the canonical form learned.
+    pub peek: peek::Params,
+    /// Service parameters.
+    pub service: Service,
+    /// The draft's `POST /tasks`: answers at once, always with a task.
+    pub draft: bool,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// The address under which the client sees the base, for `Location`.
+    pub base_path: Arc<str>,
+}
+
+impl Call {
+    /// The canonical request as a value.
+    ///
+    /// # Errors
+    /// Never for a request that the endpoint has let in; kept as an error because the bytes came from outside.
+    pub fn value(&self) -> Result<Value, Problem> {
+        serde_json::from_slice(&self.canonical)
+            .map_err(|error| Problem::new(Code::BodyNotJson, format!("the request is not JSON: {error}")))
+    }
+
+    /// Whether the caller wants a task at once rather than its result.
+    pub fn return_immediately(&self) -> bool {
+        self.peek.return_immediately.unwrap_or(self.draft)
+    }
+
+    /// The headers as rules see them.
+    pub fn rule_headers(&self) -> Vec<(&str, &str)> {
+        self.headers
+            .iter()
+            .filter(|(name, _)| **name != http::header::AUTHORIZATION && **name != http::header::COOKIE)
+            .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+            .collect()
+    }
+
+    /// Whether the client speaks the older dialect over gRPC, which has rules of its own.
+    pub fn is_legacy_grpc(&self) -> bool {
+        self.dialect == Dialect { binding: Binding::Grpc, version: Version::V03 }
+    }
+}

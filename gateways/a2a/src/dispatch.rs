@@ -1,0 +1,199 @@
+//! The stage *dispatch*: carry out what the pipeline let through, at the agent or here.
+//!
+//! One file for each kind of operation: [`send`] and [`stream`] carry messages, [`task`] looks at tasks, [`push`] keeps
+//! notification configs, [`card`] tells what there is. What an agent lacks, [`crate::supply`] supplies.
+
+mod card;
+mod push;
+mod send;
+mod stream;
+mod task;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moongate_core::{Clearance, Code, Operation, Problem};
+use moongate_flow::Dispatch;
+use moongate_flow::pipeline::Order;
+use moongate_wire::a2a::Dialect;
+
+use crate::gateway::{A2aGateway, Chosen, Pick};
+use crate::supply::Stream;
+use crate::translation::exchange::{Bounds, Exchange, may_retry, verdict};
+use crate::translation::outgoing::passes;
+use crate::translation::{Answer, Outgoing};
+
+/// What comes of a request, for the endpoint to put into the client's binding.
+pub enum Reply {
+    /// A whole result.
+    Whole(Whole),
+    /// Events.
+    Stream(Stream),
+}
+
+/// A whole result.
+pub struct Whole {
+    /// Canonical JSON.
+    pub canonical: Bytes,
+    /// The agent's bytes, if the client speaks its dialect and nothing was changed.
+    pub raw: Option<(Dialect, Bytes)>,
+}
+
+impl Whole {
+    /// A result of the gateway's own making.
+    pub fn own(value: &serde_json::Value) -> Self {
+        Self { canonical: serde_json::to_vec(value).unwrap_or_default().into(), raw: None }
+    }
+}
+
+/// The live dispatch.
+pub struct Live<'a>(pub &'a Arc<A2aGateway>);
+
+impl Dispatch<A2aGateway> for Live<'_> {
+    type Answer = Reply;
+
+    async fn dispatch(&self, _clearance: Clearance, order: Order<A2aGateway>) -> Result<Reply, Problem> {
+        let gateway = self.0;
+        offered(&order)?;
+        match order.call.operation {
+            Operation::Send => send::send(gateway, order).await.map(Reply::Whole),
+            Operation::Stream => stream::stream(gateway, order).await.map(Reply::Stream),
+            Operation::Get => task::get(gateway, order).await.map(Reply::Whole),
+            Operation::List => task::list(gateway, &order).map(Reply::Whole),
+            Operation::Cancel => task::cancel(gateway, order).await.map(Reply::Whole),
+            Operation::Subscribe => task::subscribe(gateway, order).await.map(Reply::Stream),
+            Operation::PushCreate => push::create(gateway, &order).map(Reply::Whole),
+            Operation::PushGet => push::read(gateway, &order).map(Reply::Whole),
+            Operation::PushList => push::list(gateway, &order).map(Reply::Whole),
+            Operation::PushDelete => push::delete(gateway, &order).map(Reply::Whole),
+            Operation::ExtendedCard => card::extended(gateway, order).await.map(Reply::Whole),
+        }
+    }
+
+    fn result(answer: &Reply) -> &'static str {
+        match answer {
+            Reply::Whole(_) => "done",
+            Reply::Stream(_) => "stream",
+        }
+    }
+}
+
+/// Refuses what the agent's card does not offer: extensions that it demands and the caller lacks, and, where the
+/// operator wants the card repeated as it is, capabilities that it denies.
+fn offered(order: &Order<A2aGateway>) -> Result<(), Problem> {
+    let Pick::Agent(chosen) = &order.picked else { return Ok(()) };
+    let card = &chosen.endpoint.card;
+    let operation = order.call.operation;
+    if operation.carries_message() {
+        let has = |uri: &String| order.call.service.extensions.contains(uri);
+        if let Some(missing) = card.required_extensions.iter().find(|uri| !has(uri)) {
+            return Err(Problem::new(Code::ExtensionRequired, format!("the agent demands the extension {missing}")));
+        }
+    }
+    if chosen.agent.settings.capabilities == crate::routing::directory::Capabilities::Agent {
+        let push = matches!(
+            operation,
+            Operation::PushCreate | Operation::PushGet | Operation::PushList | Operation::PushDelete
+        ) || order.call.peek.push_config.is_some();
+        if push && !card.push {
+            return Err(Problem::new(Code::PushNotOffered, "the agent offers no push notifications"));
+        }
+        if operation.is_streaming() && !card.streaming {
+            return Err(Problem::new(Code::NotOffered, "the agent does not stream"));
+        }
+    }
+    Ok(())
+}
+
+/// One request on its way to an instance, with what is needed to try another.
+pub(crate) struct Attempt {
+    /// The order, its pick taken out.
+    pub(crate) order: Order<A2aGateway>,
+    /// The instance in turn.
+    pub(crate) chosen: Box<Chosen>,
+}
+
+impl Attempt {
+    /// Takes the picked instance out of an order.
+    pub(crate) fn new(mut order: Order<A2aGateway>) -> Result<Self, Problem> {
+        match std::mem::replace(&mut order.picked, Pick::Here) {
+            Pick::Agent(chosen) => Ok(Self { order, chosen }),
+            Pick::Here => Err(Problem::new(Code::Internal, "an operation of an agent has no agent")),
+        }
+    }
+
+    /// Limits for a request to the instance in turn.
+    pub(crate) fn bounds(&self, gateway: &A2aGateway) -> Bounds {
+        let settings = gateway.settings.load();
+        Bounds {
+            timeout: self.chosen.agent.settings.timeout.min(settings.request_timeout),
+            answer_bytes: settings.answer_bytes,
+            json: settings.json,
+        }
+    }
+
+    /// Whether the answer's bytes may pass unchanged.
+    pub(crate) fn passes(&self, outgoing: &Outgoing) -> bool {
+        self.chosen
+            .endpoint
+            .upstream_for(self.order.call.dialect)
+            .is_some_and(|upstream| passes(&self.order.call, upstream, outgoing))
+    }
+
+    /// Sends and reads a whole answer; on a failure that left nothing acknowledged, tries other instances.
+    pub(crate) async fn whole(&mut self, gateway: &A2aGateway, outgoing: &Outgoing) -> Result<Answer, Problem> {
+        let mut tried = Vec::new();
+        let trace = self.order.envelope.trace.as_ref().map(moongate_telemetry::trace::header);
+        loop {
+            let upstream = self.chosen.endpoint.upstream_for(self.order.call.dialect).ok_or_else(no_interface)?;
+            let exchange = Exchange {
+                call: &self.order.call,
+                upstream,
+                outgoing,
+                trace: trace.as_ref().map(|header| header.as_str()),
+                bounds: self.bounds(gateway),
+            };
+            gateway.budget.deposit();
+            let result = exchange.whole().await;
+            match result {
+                Ok(answer) => {
+                    self.chosen.picked.first_event(gateway.clock.mono());
+                    return Ok(answer);
+                }
+                Err(problem) => self.elsewhere(gateway, problem, outgoing.operation, &mut tried)?,
+            }
+        }
+    }
+
+    /// After a failure: another instance takes its turn, or the failure is final.
+    pub(crate) fn elsewhere(
+        &mut self,
+        gateway: &A2aGateway,
+        problem: Problem,
+        operation: Operation,
+        tried: &mut Vec<moongate_core::InstanceId>,
+    ) -> Result<(), Problem> {
+        tried.push(self.chosen.endpoint.id.clone());
+        let attempts = self.order.route.attempts as usize;
+        let may = may_retry(operation, &problem) && tried.len() < attempts && gateway.budget.withdraw();
+        let next = if may { gateway.choose(&self.order.envelope, &self.order.resolved, tried).ok() } else { None };
+        let now = gateway.clock.mono();
+        match next {
+            Some(Pick::Agent(next)) if !tried.contains(&next.endpoint.id) => {
+                let failed = std::mem::replace(&mut self.chosen, next);
+                failed.picked.finish(now, verdict(Err(&problem)));
+                Ok(())
+            }
+            _ => Err(problem),
+        }
+    }
+
+    /// Ends the instance's turn.
+    pub(crate) fn finish(self, gateway: &A2aGateway, result: Result<(), &Problem>) {
+        self.chosen.picked.finish(gateway.clock.mono(), verdict(result));
+    }
+}
+
+pub(crate) fn no_interface() -> Problem {
+    Problem::new(Code::NoInstance, "the agent's card names no interface that this gateway speaks")
+}

@@ -1,0 +1,52 @@
+//! GetExtendedAgentCard (A2A 1.0 §3.1.11).
+
+use std::sync::Arc;
+
+use moongate_core::{Code, Problem};
+use moongate_flow::pipeline::Order;
+use moongate_wire::a2a::card;
+
+use super::{Attempt, Whole};
+use crate::gateway::{A2aGateway, Pick};
+use crate::routing::directory::{Agent, Visibility};
+use crate::routing::discovery;
+use crate::translation::Outgoing;
+
+/// The card with what only identified callers see.
+pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
+    let address = gateway.address(order.envelope.arrival.listener);
+    match &order.picked {
+        Pick::Here => {
+            let directory = gateway.directory.load();
+            let any = directory.agents.values().any(|agent| agent.settings.visibility == Visibility::Extended);
+            if !any {
+                return Err(undeclared());
+            }
+            let domain = gateway.settings.load().domain.clone();
+            Ok(Whole::own(&discovery::aggregate(&directory, &domain, &address, true)))
+        }
+        Pick::Agent(chosen) => {
+            if !chosen.endpoint.card.extended {
+                return Err(undeclared());
+            }
+            let agent = chosen.agent.clone();
+            let mut attempt = Attempt::new(order)?;
+            let outgoing = Outgoing::same(moongate_core::Operation::ExtendedCard);
+            let result = attempt.whole(gateway, &outgoing).await;
+            attempt.finish(gateway, result.as_ref().map(|_| ()));
+            let shown = card::parse(&result?.canonical).map_err(crate::translation::incoming::garbage)?;
+            let copy = Agent {
+                name: agent.name.clone(),
+                settings: agent.settings.clone(),
+                card: Arc::new(shown),
+                endpoints: agent.endpoints.clone(),
+                balancer: crate::routing::balance::Balancer::new(agent.balancer.settings().clone(), Vec::new(), 0),
+            };
+            Ok(Whole::own(&discovery::single(&copy, &address)))
+        }
+    }
+}
+
+fn undeclared() -> Problem {
+    Problem::new(Code::NotOffered, "the card declares no extended card")
+}

@@ -1,0 +1,280 @@
+//! SendStreamingMessage (A2A 1.0 §3.1.2).
+//!
+//! A named feeder reads the agent's stream as fast as it comes, keeps the task current for everyone, and hands each
+//! event to the client that asked. So a client that goes away never ends a task, and one that reads slowly holds up
+//! nobody but itself. An agent that cannot stream is asked at once and then watched.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moongate_core::{Code, Operation, Problem, TaskState};
+use moongate_flow::pipeline::Order;
+use serde_json::{Value, json};
+
+use super::send::{self, Seen, sight};
+use super::{Attempt, no_interface};
+use crate::gateway::A2aGateway;
+use crate::supply::{self, Piece, Stream};
+use crate::tasks::Row;
+use crate::tasks::push::PushConfig;
+use crate::translation::exchange::{Events, Exchange};
+use crate::translation::{Answer, Learned, Outgoing};
+
+/// Sends the message and returns the stream of what becomes of it.
+pub(super) async fn stream(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Stream, Problem> {
+    let permit = supply::StreamPermit::take(gateway)?;
+    let config = send::inline_config(gateway, &order.call)?;
+    let follow_up = send::follow_up(gateway, &order)?;
+    let attempt = Attempt::new(order)?;
+    if !attempt.chosen.endpoint.card.streaming {
+        return emulated(gateway, attempt, follow_up.as_deref(), config, permit).await;
+    }
+    let outgoing = send::adapt(&attempt.order.call, follow_up.as_deref(), Operation::Stream, false)?;
+    let mut opened = open(gateway, attempt, &outgoing).await?;
+    let first = opened.first.take().ok_or_else(|| Problem::new(Code::Internal, "a stream began without an event"))?;
+    let Some((row, new)) = begin(gateway, &opened.attempt, &first, follow_up)? else {
+        let only = Piece { raw: opened.raw(&first), canonical: first.canonical, last: true };
+        opened.attempt.finish(gateway, Ok(()));
+        return Ok(Stream::once(only, permit));
+    };
+    if let Some(config) = config {
+        send::attach(gateway, &row, config, &opened.attempt.order.call)?;
+    }
+    Ok(feed(gateway, opened, row, first, new, permit))
+}
+
+/// A stream of the agent's, its first event read.
+struct Opened {
+    attempt: Attempt,
+    events: Events,
+    first: Option<Answer>,
+    passes: bool,
+}
+
+impl Opened {
+    /// The event's bytes for a client of the same dialect.
+    fn raw(&self, answer: &Answer) -> Option<Bytes> {
+        self.passes.then(|| answer.raw.clone())
+    }
+}
+
+/// Opens the stream, trying other instances while nothing was acknowledged.
+async fn open(gateway: &Arc<A2aGateway>, mut attempt: Attempt, outgoing: &Outgoing) -> Result<Opened, Problem> {
+    let mut tried = Vec::new();
+    let trace = attempt.order.envelope.trace.as_ref().map(moongate_telemetry::trace::header);
+    loop {
+        gateway.budget.deposit();
+        match open_once(gateway, &attempt, outgoing, trace.as_ref().map(|header| header.as_str())).await {
+            Ok((events, first)) => {
+                attempt.chosen.picked.first_event(gateway.clock.mono());
+                let passes = attempt.passes(outgoing);
+                return Ok(Opened { attempt, events, first: Some(first), passes });
+            }
+            Err(problem) => {
+                if let Err(problem) = attempt.elsewhere(gateway, problem, Operation::Stream, &mut tried) {
+                    attempt.finish(gateway, Err(&problem));
+                    return Err(problem);
+                }
+            }
+        }
+    }
+}
+
+async fn open_once(
+    gateway: &A2aGateway,
+    attempt: &Attempt,
+    outgoing: &Outgoing,
+    trace: Option<&str>,
+) -> Result<(Events, Answer), Problem> {
+    let upstream = attempt.chosen.endpoint.upstream_for(attempt.order.call.dialect).ok_or_else(no_interface)?;
+    let bounds = attempt.bounds(gateway);
+    let exchange = Exchange { call: &attempt.order.call, upstream, outgoing, trace, bounds };
+    let mut events = exchange.events().await?;
+    let first = tokio::time::timeout(bounds.timeout, events.next())
+        .await
+        .map_err(|_| Problem::new(Code::AgentTimeout, "the agent opened a stream and sent nothing"))?;
+    match first {
+        Some(Ok(first)) => Ok((events, first)),
+        Some(Err(problem)) => Err(problem),
+        None => Err(Problem::new(Code::AgentClosed, "the agent ended its stream without an event")),
+    }
+}
+
+/// The row that the stream's first event belongs to; `None` if it is a message.
+fn begin(
+    gateway: &A2aGateway,
+    attempt: &Attempt,
+    first: &Answer,
+    follow_up: Option<Arc<Row>>,
+) -> Result<Option<(Arc<Row>, bool)>, Problem> {
+    let (order, chosen) = (&attempt.order, &attempt.chosen);
+    match &first.learned {
+        Learned::Message { .. } => send::take(gateway, order, chosen, first).map(|_| None),
+        Learned::Task { id, context, state, document } => {
+            let seen = Seen { id, context: context.as_deref(), state: *state, document: document.clone() };
+            Ok(Some((sight(gateway, order, chosen, seen), true)))
+        }
+        Learned::Update { task, .. } => match follow_up {
+            Some(row) => {
+                row.expect_message(&order.call.canonical);
+                Ok(Some((row, false)))
+            }
+            None => {
+                let document = outline(task, first);
+                let context = order.envelope.head.context.as_ref().map(|id| id.as_str());
+                let seen = Seen { id: task, context, state: TaskState::Submitted, document };
+                Ok(Some((sight(gateway, order, chosen, seen), false)))
+            }
+        },
+        Learned::Other => Err(Problem::new(Code::AgentGarbage, "the agent's stream began with something that is not A2A")),
+    }
+}
+
+/// A task for a stream that began with an update instead of one.
+fn outline(id: &str, first: &Answer) -> Bytes {
+    let event: Value = serde_json::from_slice(&first.canonical).unwrap_or_default();
+    let context = event.pointer("/statusUpdate/contextId").or_else(|| event.pointer("/artifactUpdate/contextId"));
+    let task = json!({"id": id, "contextId": context, "status": {"state": "TASK_STATE_SUBMITTED"}});
+    serde_json::to_vec(&task).unwrap_or_default().into()
+}
+
+/// Starts the feeder and returns what the client reads.
+fn feed(
+    gateway: &Arc<A2aGateway>,
+    opened: Opened,
+    row: Arc<Row>,
+    first: Answer,
+    whole: bool,
+    permit: supply::StreamPermit,
+) -> Stream {
+    let (sender, stream) = Stream::fed(permit);
+    let feeder = Feeder { row: row.clone(), sender: Some(sender), passes: opened.passes };
+    let feeding = row.feed();
+    let gateway = gateway.clone();
+    tokio::spawn(async move {
+        let mut feeder = feeder;
+        let Opened { attempt, mut events, .. } = opened;
+        let records = feeding.is_some();
+        let result = feeder.run(&mut events, first, whole, records).await;
+        attempt.finish(&gateway, result.as_ref().map(|()| ()));
+        drop(feeding);
+        supply::watch(&gateway, &row);
+    });
+    stream
+}
+
+struct Feeder {
+    row: Arc<Row>,
+    sender: Option<supply::Sender>,
+    passes: bool,
+}
+
+impl Feeder {
+    /// Reads the agent's stream to its end.
+    async fn run(&mut self, events: &mut Events, first: Answer, whole: bool, records: bool) -> Result<(), Problem> {
+        let mut state = TaskState::Unspecified;
+        let mut next: Option<Result<Answer, Problem>> = Some(Ok(first));
+        let mut is_first = whole;
+        while let Some(event) = next {
+            let answer = match event {
+                Ok(answer) => answer,
+                Err(problem) => {
+                    self.hand(Err(problem.clone())).await;
+                    return Err(problem);
+                }
+            };
+            if let Learned::Task { state: seen, .. } | Learned::Update { state: Some(seen), .. } = &answer.learned {
+                state = *seen;
+            }
+            let piece = self.piece(answer, records, is_first);
+            is_first = false;
+            let last = piece.last;
+            self.hand(Ok(piece)).await;
+            if last {
+                return Ok(());
+            }
+            next = events.next().await;
+        }
+        if state.is_terminal() || state.is_interrupted() {
+            return Ok(());
+        }
+        let problem = Problem::new(Code::AgentClosed, "the agent ended its stream before the task was over");
+        self.hand(Err(problem.clone())).await;
+        Err(problem)
+    }
+
+    /// Records one event and makes the client's copy of it.
+    fn piece(&self, answer: Answer, records: bool, known: bool) -> Piece {
+        let mut canonical = answer.canonical;
+        let mut raw = self.passes.then_some(answer.raw);
+        if self.row.is_mapped() {
+            if let Ok(mut value) = serde_json::from_slice::<Value>(&canonical) {
+                supply::rename(&mut value, self.row.upstream_id(), self.row.id.as_str());
+                canonical = serde_json::to_vec(&value).unwrap_or_default().into();
+                raw = None;
+            }
+        }
+        let mut last = answer.last;
+        match &answer.learned {
+            Learned::Task { state, document, .. } => {
+                if records && !known && !self.row.is_mapped() {
+                    self.row.snapshot(document.clone(), *state);
+                }
+                last |= state.is_terminal();
+            }
+            Learned::Update { state, .. } => {
+                if records {
+                    self.row.event(&canonical);
+                }
+                last |= state.is_some_and(TaskState::is_terminal);
+            }
+            Learned::Message { .. } | Learned::Other => {}
+        }
+        Piece { canonical, raw, last }
+    }
+
+    async fn hand(&mut self, piece: Result<Piece, Problem>) {
+        if let Some(sender) = &self.sender {
+            if !sender.send(piece).await {
+                self.sender = None;
+                tracing::debug!(task = %self.row.id, "the client of a stream has gone; the task goes on");
+            }
+        }
+    }
+}
+
+/// A stream over an agent that cannot stream: asked for a task at once, then watched.
+async fn emulated(
+    gateway: &Arc<A2aGateway>,
+    mut attempt: Attempt,
+    follow_up: Option<&Row>,
+    config: Option<PushConfig>,
+    permit: supply::StreamPermit,
+) -> Result<Stream, Problem> {
+    let mut outgoing = send::adapt(&attempt.order.call, follow_up, Operation::Send, true)?;
+    if let Some(params) = outgoing.params.as_mut().and_then(Value::as_object_mut) {
+        let configuration = params.entry("configuration").or_insert_with(|| json!({}));
+        if let Some(configuration) = configuration.as_object_mut() {
+            configuration.insert("returnImmediately".into(), json!(true));
+        }
+    }
+    let answer = match attempt.whole(gateway, &outgoing).await {
+        Ok(answer) => answer,
+        Err(problem) => {
+            attempt.finish(gateway, Err(&problem));
+            return Err(problem);
+        }
+    };
+    let row = send::take(gateway, &attempt.order, &attempt.chosen, &answer);
+    let call = attempt.order.call.clone();
+    attempt.finish(gateway, Ok(()));
+    let Some(row) = row? else {
+        return Ok(Stream::once(Piece { canonical: answer.canonical, raw: None, last: true }, permit));
+    };
+    if let Some(config) = config {
+        send::attach(gateway, &row, config, &call)?;
+    }
+    let stream = Stream::follow(&row, supply::Until::Interrupted, permit);
+    supply::watch(gateway, &row);
+    Ok(stream)
+}

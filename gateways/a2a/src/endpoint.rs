@@ -1,0 +1,224 @@
+//! What the world sees: cards, and the A2A operations in three bindings and two versions on one port.
+//!
+//! - `GET /.well-known/agent-card.json`, `/.well-known/agent.json`, and the same under `/agents/{name}`
+//! - `POST /a2a` and `/agents/{name}`: JSON-RPC, with and without a trailing slash
+//! - `/a2a/message:send`, `/a2a/tasks/{id}`, … : HTTP+JSON; `/a2a/v1/…`: its 0.3 form; `POST /a2a/tasks`: the draft's
+//! - `/lf.a2a.v1.A2AService/…`, `/a2a.v1.A2AService/…`: gRPC
+//!
+//! [`decode`] makes a call of a request, [`encode`] puts a reply into the client's binding, [`stream`] does so for
+//! events. What lies between is the pipeline.
+
+pub mod body;
+mod cards;
+mod decode;
+mod encode;
+mod path;
+mod stream;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Problem, Target, TrafficClass};
+use moongate_flow::{Flow, Ran, run};
+use moongate_transport::Peer;
+use moongate_wire::a2a::{Binding, Dialect, Version};
+
+pub use body::ReplyBody;
+pub use path::Place;
+
+use crate::dispatch::{Live, Reply};
+use crate::gateway::A2aGateway;
+use decode::Decoded;
+
+/// The endpoint.
+pub struct Endpoint {
+    gateway: Arc<A2aGateway>,
+    flow: Arc<Flow>,
+    drain: moongate_transport::Drain,
+}
+
+impl Endpoint {
+    /// An endpoint over this gateway and pipeline; streams are told when `drain` begins.
+    pub fn new(gateway: Arc<A2aGateway>, flow: Arc<Flow>, drain: moongate_transport::Drain) -> Self {
+        Self { gateway, flow, drain }
+    }
+
+    /// The gateway behind it.
+    pub fn gateway(&self) -> &Arc<A2aGateway> {
+        &self.gateway
+    }
+
+    /// Answers a request to one of our places.
+    pub async fn handle(&self, listener: Listener, peer: Peer, place: Place, request: Request<Incoming>) -> Response<ReplyBody> {
+        if let Place::Card { agent, older } = &place {
+            return cards::answer(&self.gateway, listener, &request, agent.as_deref(), *older);
+        }
+        let at = self.gateway.clock.mono();
+        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        let (parts, incoming) = request.into_parts();
+        let speaker = decode::Speaker::of(&place, &parts);
+        match self.answer(arrival, place, parts, incoming, &speaker).await {
+            Ok(response) => response,
+            Err(Failure { problem, dialect, id }) => encode::failure(&problem, dialect, &id, speaker.a2a_json),
+        }
+    }
+
+    async fn answer(
+        &self,
+        arrival: Arrival,
+        place: Place,
+        parts: http::request::Parts,
+        incoming: Incoming,
+        speaker: &decode::Speaker,
+    ) -> Result<Response<ReplyBody>, Failure> {
+        let settings = self.gateway.settings.load_full();
+        let fail = |problem| Failure { problem, dialect: speaker.dialect, id: Bytes::from_static(b"null") };
+        let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
+        let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
+        let Decoded { call, head } = decode::decode(&place, parts, body, speaker, &settings)?;
+        let (dialect, id, a2a_json, operation) = (call.dialect, call.rpc_id.clone(), call.service.a2a_json, call.operation);
+        let (declared, base, draft) = (call.service.extensions.clone(), call.base_path.clone(), call.draft);
+        let credential = call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
+        let envelope = Envelope {
+            id: self.gateway.request_id(),
+            arrival,
+            head,
+            body: Body::Whole(call.body.clone()),
+            trace,
+            class: TrafficClass::Normal,
+            deadline: self.deadline(settings.request_timeout),
+        };
+        let Ran { trail, result } = run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
+        let reply = result.map_err(|problem| Failure { problem, dialect, id: id.clone() })?;
+        let manner = encode::Manner { dialect, id, a2a_json, operation, draft, view, base };
+        let mut response = match reply {
+            Reply::Whole(whole) => encode::whole(whole, &manner)
+                .map_err(|problem| Failure { problem, dialect, id: manner.id.clone() })?,
+            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone()),
+        };
+        if !declared.is_empty() {
+            self.activated(&declared, trail.route.map(|route| route.target), response.headers_mut());
+        }
+        Ok(response)
+    }
+
+    fn deadline(&self, limit: std::time::Duration) -> Mono {
+        self.gateway.clock.mono().plus(limit)
+    }
+
+    /// The trace that the request belongs to; `None` if nobody traces.
+    fn trace(&self, headers: &http::HeaderMap, exports: bool, sample: u32) -> Option<moongate_core::seam::TraceContext> {
+        let header = headers.get("traceparent").and_then(|value| value.to_str().ok());
+        (exports || header.is_some()).then(|| moongate_telemetry::trace::start(header, sample))
+    }
+
+    /// Names the extensions that took effect: ours, and those that the agent knows (A2A 1.0 §3.2.6).
+    fn activated(&self, declared: &[String], target: Option<Target>, headers: &mut http::HeaderMap) {
+        let directory = self.gateway.directory.load();
+        let agent = match &target {
+            Some(Target::Agent { agent, .. }) => directory.agents.get(agent),
+            _ => None,
+        };
+        let known = |uri: &&String| {
+            *uri == crate::call::SKILL_ROUTING || agent.is_some_and(|agent| agent.card.extensions.contains(uri))
+        };
+        let list: Vec<&str> = declared.iter().filter(known).map(String::as_str).collect();
+        if let (false, Ok(value)) = (list.is_empty(), http::HeaderValue::from_str(&list.join(", "))) {
+            headers.insert("a2a-extensions", value);
+        }
+    }
+
+    /// What would happen to a call, without calling anybody.
+    pub async fn explain(&self, listener: Listener, peer: Peer, place: &Place, parts: http::request::Parts, body: Bytes) -> Ran<()> {
+        let settings = self.gateway.settings.load_full();
+        let at = self.gateway.clock.mono();
+        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        let speaker = decode::Speaker::of(place, &parts);
+        let decoded = match decode::decode(place, parts, body, &speaker, &settings) {
+            Ok(decoded) => decoded,
+            Err(failure) => return Ran { trail: moongate_flow::Trail::default(), result: Err(failure.problem) },
+        };
+        let credential =
+            decoded.call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let envelope = Envelope {
+            id: self.gateway.request_id(),
+            arrival,
+            head: decoded.head,
+            body: Body::Whole(decoded.call.body.clone()),
+            trace: None,
+            class: TrafficClass::Normal,
+            deadline: self.deadline(settings.request_timeout),
+        };
+        run(&self.flow, &*self.gateway, &Explain, envelope, credential.as_deref(), decoded.call).await
+    }
+}
+
+/// The dispatch that calls nobody: a run with it shows which way a request would take.
+pub struct Explain;
+
+impl moongate_flow::Dispatch<A2aGateway> for Explain {
+    type Answer = ();
+
+    async fn dispatch(
+        &self,
+        _clearance: moongate_core::Clearance,
+        _order: moongate_flow::pipeline::Order<A2aGateway>,
+    ) -> Result<(), Problem> {
+        Ok(())
+    }
+
+    fn result((): &()) -> &'static str {
+        "explained"
+    }
+}
+
+/// A problem and the manner in which it must be told.
+pub(crate) struct Failure {
+    pub(crate) problem: Problem,
+    pub(crate) dialect: Dialect,
+    pub(crate) id: Bytes,
+}
+
+/// The manner of clients that have not said how they speak.
+pub(crate) const PLAIN: Dialect = Dialect { binding: Binding::Http, version: Version::V1 };
+
+/// Reads the whole body, within the limit and a minute.
+async fn collect(body: Incoming, limit: usize, parts: &http::request::Parts) -> Result<Bytes, Problem> {
+    if matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE) {
+        return Ok(Bytes::new());
+    }
+    let too_large = || Problem::new(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"));
+    let declared = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let reading = Limited::new(body, limit).collect();
+    match tokio::time::timeout(std::time::Duration::from_secs(60), reading).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => Err(Problem::new(Code::NotARequest, "the body could not be read to its end").inside(error)),
+        Err(_) => Err(Problem::new(Code::DeadlineExceeded, "the body did not arrive within a minute")),
+    }
+}
+
+/// An answer to a request for which there is no place.
+pub fn no_such_path(path: &str) -> Response<ReplyBody> {
+    let shown: String = path.chars().take(200).collect();
+    let problem = Problem::new(Code::NoSuchPath, format!("there is nothing at {shown}"));
+    encode::failure(&problem, PLAIN, &Bytes::new(), false)
+}
+
+/// A problem outside the A2A operations, in the form of the HTTP+JSON binding.
+pub fn problem_response(problem: &Problem) -> Response<ReplyBody> {
+    encode::failure(problem, PLAIN, &Bytes::new(), false)
+}
+
+/// A JSON answer.
+pub fn json_response(status: StatusCode, value: &serde_json::Value) -> Response<ReplyBody> {
+    let body = serde_json::to_vec(value).unwrap_or_default();
+    encode::typed(status, "application/json", body.into())
+}

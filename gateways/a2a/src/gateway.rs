@@ -1,0 +1,295 @@
+//! The gateway as the pipeline sees it: its parts, and the stages *resolve* and *pick*.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use moongate_core::seam::{Clock, Dialer};
+use moongate_core::{
+    AgentName, Code, Envelope, InstanceId, Listener, Principal, Problem, RequestId, Resolved, Route, Target,
+};
+use moongate_flow::Gateway;
+use moongate_wire::json::Limits;
+
+use crate::call::Call;
+use crate::routing::balance::{Picked, RetryBudget, hash_key};
+use crate::routing::directory::{Agent, Directory, Endpoint};
+use crate::routing::discovery::Address;
+use crate::routing::resolve::{self, View};
+use crate::tasks::Tasks;
+use crate::tasks::push::Courier;
+
+/// How each listener is reached from outside.
+#[derive(Clone, Debug, Default)]
+pub struct Addresses(pub Vec<(Listener, Address)>);
+
+/// What places a request under consistent hashing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HashBy {
+    /// The conversation.
+    #[default]
+    Context,
+    /// The task.
+    Task,
+    /// The caller.
+    Principal,
+}
+
+/// Settings that requests read; swapped as a whole on reload.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The trust domain.
+    pub domain: Arc<str>,
+    /// The largest request body.
+    pub body_bytes: usize,
+    /// The largest answer of an agent.
+    pub answer_bytes: usize,
+    /// How JSON may look.
+    pub json: Limits,
+    /// How long a request may take until its answer begins.
+    pub request_timeout: Duration,
+    /// The most streams at once.
+    pub streams: usize,
+    /// The most instances that one request is tried on.
+    pub attempts: u32,
+    /// What consistent hashing hashes.
+    pub hash_by: HashBy,
+    /// Whether a rule or intent matching wants the message's text.
+    pub wants_text: bool,
+    /// The share of requests that are traced although nobody asked, in millionths.
+    pub sample_per_million: u32,
+    /// Whether spans are exported at all.
+    pub traces: bool,
+}
+
+/// The A2A Gateway.
+pub struct A2aGateway {
+    /// All agents.
+    pub directory: ArcSwap<Directory>,
+    /// All tasks.
+    pub tasks: Tasks,
+    /// Settings.
+    pub settings: ArcSwap<Settings>,
+    /// Delivers push notifications.
+    pub courier: Courier,
+    /// Calls that are not on the hot path.
+    pub dialer: Arc<dyn Dialer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Retries that load permits.
+    pub budget: RetryBudget,
+    /// Streams that are open.
+    pub streams: AtomicUsize,
+    /// How each listener is reached, as cards say it.
+    pub addresses: ArcSwap<Addresses>,
+    ids: AtomicU64,
+    prefix: u32,
+    dice: AtomicU64,
+}
+
+/// The parts that a gateway is made of.
+pub struct Parts {
+    /// The first directory.
+    pub directory: Directory,
+    /// Settings.
+    pub settings: Settings,
+    /// Delivers push notifications.
+    pub courier: Courier,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// The most tasks remembered.
+    pub tasks: usize,
+    /// Retries allowed, in percent of requests.
+    pub retry_budget_percent: u32,
+}
+
+impl A2aGateway {
+    /// Puts the parts together.
+    pub fn new(parts: Parts) -> Self {
+        let seed = uuid::Uuid::new_v4().as_u128();
+        Self {
+            directory: ArcSwap::from_pointee(parts.directory),
+            tasks: Tasks::new(parts.clock.clone(), parts.tasks),
+            settings: ArcSwap::from_pointee(parts.settings),
+            dialer: parts.courier.dialer.clone(),
+            courier: parts.courier,
+            clock: parts.clock,
+            budget: RetryBudget::new(parts.retry_budget_percent),
+            streams: AtomicUsize::new(0),
+            addresses: ArcSwap::from_pointee(Addresses::default()),
+            ids: AtomicU64::new(1),
+            prefix: (seed >> 96) as u32,
+            dice: AtomicU64::new(seed as u64),
+        }
+    }
+
+    /// A new request id: unique within this run, and unlikely to repeat in another.
+    pub fn request_id(&self) -> RequestId {
+        let number = self.ids.fetch_add(1, Ordering::Relaxed);
+        RequestId::new(format!("{:08x}-{number:x}", self.prefix))
+    }
+
+    /// How the listener by which a request came is reached; that of the main one if it is not known.
+    pub fn address(&self, listener: Listener) -> Address {
+        let addresses = self.addresses.load();
+        let found = addresses.0.iter().find(|(held, _)| *held == listener).or(addresses.0.first());
+        found.map(|(_, address)| address.clone()).unwrap_or_else(|| Address { url: String::new(), authority: String::new() })
+    }
+
+    /// A pseudo-random number below `bound` (splitmix64).
+    fn roll(&self, bound: u64) -> u64 {
+        let mut z = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (z ^ (z >> 31)) % bound.max(1)
+    }
+
+    /// Chooses an instance for what was resolved, sparing those in `tried`.
+    ///
+    /// # Errors
+    /// `NoInstance` when none can take it.
+    pub fn choose(&self, envelope: &Envelope, resolved: &Resolved, tried: &[InstanceId]) -> Result<Pick, Problem> {
+        let directory = self.directory.load();
+        let now = self.clock.mono();
+        let key = self.hash_of(envelope);
+        if let [only] = resolved.candidates.as_slice() {
+            let agent = known(&directory, &only.agent)?;
+            let picked = match &only.pinned {
+                Some(instance) => agent.balancer.pin(now, instance),
+                None => agent.balancer.pick(now, key, tried),
+            };
+            return self.admit(agent, picked, &only.agent);
+        }
+        let pooled = resolved.candidates.iter().all(|candidate| candidate.weight == 1)
+            && matches!(&*resolved.rule, "skill" | "intent");
+        if let Some(pool) = resolved.skill.as_ref().filter(|_| pooled).and_then(|skill| directory.skills.get(skill)) {
+            let picked = pool.balancer.pick(now, key, tried);
+            let name = picked.as_ref().and_then(|picked| directory.instances.get(picked.instance.id()));
+            if let Some(agent) = name.and_then(|name| directory.agents.get(name)) {
+                return self.admit(agent, picked, &agent.name);
+            }
+        }
+        self.by_weight(&directory, resolved, key, tried)
+    }
+
+    fn by_weight(
+        &self,
+        directory: &Directory,
+        resolved: &Resolved,
+        key: Option<u64>,
+        tried: &[InstanceId],
+    ) -> Result<Pick, Problem> {
+        let now = self.clock.mono();
+        let total: u64 = resolved.candidates.iter().map(|candidate| u64::from(candidate.weight)).sum();
+        let mut ticket = self.roll(total);
+        let start = resolved
+            .candidates
+            .iter()
+            .position(|candidate| {
+                let weight = u64::from(candidate.weight);
+                let hit = ticket < weight;
+                ticket = ticket.saturating_sub(weight);
+                hit
+            })
+            .unwrap_or(0);
+        let order = resolved.candidates.iter().cycle().skip(start).take(resolved.candidates.len());
+        let mut last = Problem::new(Code::NoInstance, "no agent that could serve this can be reached");
+        for candidate in order.filter(|candidate| candidate.weight > 0) {
+            let agent = known(directory, &candidate.agent)?;
+            match self.admit(agent, agent.balancer.pick(now, key, tried), &candidate.agent) {
+                Ok(pick) => return Ok(pick),
+                Err(problem) => last = problem,
+            }
+        }
+        Err(last)
+    }
+
+    fn admit(&self, agent: &Arc<Agent>, picked: Option<Picked>, name: &AgentName) -> Result<Pick, Problem> {
+        let Some(picked) = picked else {
+            return Err(Problem::new(Code::NoInstance, format!("no instance of the agent {name} can be reached")));
+        };
+        let limit = agent.settings.max_in_flight;
+        if limit > 0 && picked.instance.pending() > limit {
+            return Err(Problem::new(Code::AgentOverloaded, format!("the agent {name} has {limit} requests in work")));
+        }
+        match agent.endpoint(picked.instance.id()) {
+            Some(endpoint) => Ok(Pick::Agent(Box::new(Chosen {
+                agent: agent.clone(),
+                endpoint: endpoint.clone(),
+                picked,
+            }))),
+            None => Err(Problem::new(Code::NoInstance, format!("the agent {name} has no card yet"))),
+        }
+    }
+
+    fn hash_of(&self, envelope: &Envelope) -> Option<u64> {
+        let head = &envelope.head;
+        let text = match self.settings.load().hash_by {
+            HashBy::Context => head.context.as_ref().map(|id| id.as_str()),
+            HashBy::Task => head.task.as_ref().map(|id| id.as_str()),
+            HashBy::Principal => None,
+        };
+        Some(hash_key(text.unwrap_or_else(|| envelope.id.as_str()).as_bytes()))
+    }
+}
+
+fn known<'a>(directory: &'a Directory, name: &AgentName) -> Result<&'a Arc<Agent>, Problem> {
+    directory.agents.get(name).ok_or_else(|| Problem::new(Code::NoInstance, format!("the agent {name} is gone")))
+}
+
+/// What *pick* chose.
+pub enum Pick {
+    /// The gateway answers.
+    Here,
+    /// An instance.
+    Agent(Box<Chosen>),
+}
+
+/// A chosen instance.
+pub struct Chosen {
+    /// Its agent.
+    pub agent: Arc<Agent>,
+    /// The instance.
+    pub endpoint: Arc<Endpoint>,
+    /// Counts the request.
+    pub picked: Picked,
+}
+
+impl Gateway for A2aGateway {
+    type Call = Call;
+    type Picked = Pick;
+
+    fn resolve(&self, who: &Principal, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {
+        let directory = self.directory.load();
+        resolve::resolve(&View { directory: &directory, tasks: &self.tasks, who }, envelope, call)
+    }
+
+    fn pick(&self, envelope: &Envelope, resolved: &Resolved, _call: &Call) -> Result<(Route, Pick), Problem> {
+        if resolved.candidates.is_empty() {
+            let rule = resolved.rule.clone();
+            let route = Route { target: Target::Here, adapter: "here", policy: "none", attempts: 1, rule };
+            return Ok((route, Pick::Here));
+        }
+        let pick = self.choose(envelope, resolved, &[])?;
+        let Pick::Agent(chosen) = &pick else {
+            return Err(Problem::new(Code::Internal, "a candidate led nowhere"));
+        };
+        let route = Route {
+            target: Target::Agent { agent: chosen.agent.name.clone(), instance: chosen.endpoint.id.clone() },
+            adapter: "http",
+            policy: chosen.agent.balancer.settings().policy.as_str(),
+            attempts: self.settings.load().attempts,
+            rule: resolved.rule.clone(),
+        };
+        Ok((route, pick))
+    }
+
+    fn headers<'a>(&self, call: &'a Call) -> Vec<(&'a str, &'a str)> {
+        call.rule_headers()
+    }
+
+    fn content(&self, call: &Call) -> (Option<serde_json::Value>, Option<String>) {
+        (call.value().ok(), call.peek.text.as_deref().map(str::to_owned))
+    }
+}

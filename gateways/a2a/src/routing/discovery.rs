@@ -1,0 +1,228 @@
+//! Capability discovery: the cards that the gateway shows, the aggregated one and one for each agent.
+//!
+//! A card names the gateway's addresses only: of an agent's own card its interfaces, signatures and security schemes go,
+//! and with them every link to the agent's own host. Rendered cards are kept until the directory changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moongate_wire::a2a::card;
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::directory::{Agent, Capabilities, Directory};
+use super::registry::upstreams::{host_of, is_loopback};
+use crate::call::SKILL_ROUTING;
+
+/// The gateway's own address, as the listener by which a card is fetched is reached.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// `https://gw.home.example`, without a trailing slash.
+    pub url: String,
+    /// `gw.home.example:443`.
+    pub authority: String,
+}
+
+/// Which card.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// Of all agents.
+    Aggregate {
+        /// With agents that only the extended card shows.
+        extended: bool,
+    },
+    /// Of one agent.
+    Agent(String),
+}
+
+/// In which form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// Pure A2A 1.0.
+    Pure,
+    /// 1.0 members and those that older clients read.
+    Merged,
+}
+
+/// A card, ready to be sent.
+#[derive(Debug)]
+pub struct RenderedCard {
+    /// The JSON.
+    pub body: Bytes,
+    /// A hash of it, quoted.
+    pub etag: String,
+    /// When it was made, as an HTTP date.
+    pub last_modified: String,
+}
+
+/// Cards that were rendered from one directory.
+#[derive(Default)]
+pub struct Rendered(Mutex<HashMap<(Which, Form, Address), Arc<RenderedCard>>>);
+
+/// A card of this directory; `None` if there is no such agent.
+pub fn card(directory: &Directory, domain: &str, which: Which, form: Form, address: &Address) -> Option<Arc<RenderedCard>> {
+    let key = (which, form, address.clone());
+    if let Some(card) = directory.cards.0.lock().get(&key) {
+        return Some(card.clone());
+    }
+    let document = match &key.0 {
+        Which::Aggregate { extended } => aggregate(directory, domain, address, *extended),
+        Which::Agent(name) => single(directory.agents.get(name.as_str())?, address),
+    };
+    let document = if form == Form::Merged { card::merge_legacy(&document) } else { document };
+    let body = card::write(&document);
+    let etag = format!("\"{}\"", hex(&Sha256::digest(&body)));
+    let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(directory.made_at);
+    let rendered = Arc::new(RenderedCard { body, etag, last_modified: httpdate::fmt_http_date(made) });
+    directory.cards.0.lock().insert(key, rendered.clone());
+    Some(rendered)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The interfaces of a base, all three bindings.
+fn interfaces(address: &Address, base: &str, tenant: Option<&str>) -> Value {
+    let url = format!("{}{base}", address.url);
+    let mut grpc = json!({"url": address.authority, "protocolBinding": "GRPC", "protocolVersion": "1.0"});
+    if let (Some(tenant), Some(members)) = (tenant, grpc.as_object_mut()) {
+        members.insert("tenant".into(), json!(tenant));
+    }
+    json!([
+        {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
+        {"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
+        grpc,
+    ])
+}
+
+/// One card over all agents that are listed (draft, *Agent Capability Discovery*).
+pub fn aggregate(directory: &Directory, domain: &str, address: &Address, extended: bool) -> Value {
+    let agents = directory.listed(extended);
+    let mut skills = Vec::new();
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    let mut seen = std::collections::HashSet::new();
+    for agent in &agents {
+        merge(&mut inputs, agent.card.document.get("defaultInputModes"));
+        merge(&mut outputs, agent.card.document.get("defaultOutputModes"));
+        for skill in &agent.card.skills {
+            let pool = directory.skills.get(skill.id.as_str());
+            let collides = pool.is_some_and(|pool| !pool.uniform);
+            let id = if collides { format!("{}/{}", agent.name, skill.id) } else { skill.id.clone() };
+            if seen.insert(id.clone()) {
+                skills.push(foreign_skill(agent, &skill.raw, Some(&id)));
+            }
+        }
+    }
+    let extended_exists = directory
+        .agents
+        .values()
+        .any(|agent| agent.settings.visibility == super::directory::Visibility::Extended);
+    let mut document = json!({
+        "name": domain,
+        "description": format!("The agents of {domain}, behind one gateway."),
+        "supportedInterfaces": interfaces(address, "/a2a", None),
+        "version": "",
+        "capabilities": {
+            "streaming": true,
+            "pushNotifications": true,
+            "extensions": [{
+                "uri": SKILL_ROUTING,
+                "description": "Names the skill, zone and labels that a message is meant for.",
+                "required": false,
+            }],
+            "extendedAgentCard": extended_exists,
+        },
+        "defaultInputModes": or_text(inputs),
+        "defaultOutputModes": or_text(outputs),
+        "skills": skills,
+    });
+    let version = hex(&Sha256::digest(document.to_string()));
+    if let Some(members) = document.as_object_mut() {
+        members.insert("version".into(), json!(version.get(..12).unwrap_or_default()));
+    }
+    document
+}
+
+fn or_text(modes: Vec<Value>) -> Vec<Value> {
+    if modes.is_empty() { vec![json!("text/plain")] } else { modes }
+}
+
+fn merge(into: &mut Vec<Value>, modes: Option<&Value>) {
+    for mode in modes.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default() {
+        if !into.contains(mode) {
+            into.push(mode.clone());
+        }
+    }
+}
+
+/// The card of one agent at the gateway's address.
+pub fn single(agent: &Agent, address: &Address) -> Value {
+    let mut document = agent.card.document.clone();
+    let Some(members) = document.as_object_mut() else { return document };
+    for gone in ["signatures", "securitySchemes", "securityRequirements", "supportedInterfaces"] {
+        members.remove(gone);
+    }
+    let base = format!("/agents/{}", agent.name);
+    members.insert("supportedInterfaces".into(), interfaces(address, &base, Some(agent.name.as_str())));
+    let inside = hosts(agent);
+    for link in ["documentationUrl", "iconUrl"] {
+        if members.get(link).and_then(Value::as_str).is_some_and(|url| is_inside(url, &inside)) {
+            members.remove(link);
+        }
+    }
+    let provider = members.get("provider").and_then(|provider| provider.get("url")).and_then(Value::as_str);
+    if provider.is_some_and(|url| is_inside(url, &inside)) {
+        members.remove("provider");
+    }
+    if agent.settings.capabilities == Capabilities::Offer {
+        let capabilities = members.entry("capabilities").or_insert_with(|| Value::Object(Map::new()));
+        if let Some(capabilities) = capabilities.as_object_mut() {
+            capabilities.insert("streaming".into(), json!(true));
+            capabilities.insert("pushNotifications".into(), json!(true));
+        }
+    }
+    if let Some(skills) = members.get_mut("skills").and_then(Value::as_array_mut) {
+        for skill in skills {
+            *skill = foreign_skill(agent, skill, None);
+        }
+    }
+    document
+}
+
+/// A skill as strangers see it: the agent's own security requirements are not theirs to meet.
+fn foreign_skill(agent: &Agent, skill: &Value, id: Option<&str>) -> Value {
+    let mut skill = skill.clone();
+    if let Some(members) = skill.as_object_mut() {
+        members.remove("securityRequirements");
+        if let Some(id) = id {
+            members.insert("id".into(), json!(id));
+        }
+        for modes in ["inputModes", "outputModes"] {
+            let default = if modes == "inputModes" { "defaultInputModes" } else { "defaultOutputModes" };
+            if let (true, Some(inherited)) =
+                (id.is_some() && !members.contains_key(modes), agent.card.document.get(default))
+            {
+                members.insert(modes.into(), inherited.clone());
+            }
+        }
+    }
+    skill
+}
+
+/// The hosts that an agent lives on.
+fn hosts(agent: &Agent) -> Vec<String> {
+    let interfaces = agent.card.interfaces.iter().filter_map(|interface| host_of(&interface.url));
+    let upstreams = agent.endpoints.iter().flat_map(|endpoint| &endpoint.upstreams);
+    interfaces.chain(upstreams.map(|upstream| upstream.origin.origin().host.clone())).collect()
+}
+
+fn is_inside(url: &str, inside: &[String]) -> bool {
+    host_of(url).is_none_or(|host| {
+        is_loopback(&host)
+            || inside.iter().any(|own| own.eq_ignore_ascii_case(&host))
+            || host.parse::<std::net::IpAddr>().is_ok()
+    })
+}

@@ -1,0 +1,293 @@
+//! The stage *resolve*: which skill and which agents a request means. Pure; the first step that answers wins.
+//!
+//! task's owner → base or tenant → skill id → conversation's owner → routes → intent → the only or default agent →
+//! refuse. A base or tenant restricts the later steps. The name of the step goes into records and explanations.
+
+use std::sync::Arc;
+
+use moongate_core::{AgentName, Candidate, Code, Envelope, Head, Principal, Problem, Resolved, SkillId};
+use moongate_rules::{Facts, SkillFacts};
+
+use super::directory::{Agent, Directory, Visibility};
+use super::intent::{self, Match};
+use crate::call::Call;
+use crate::tasks::{Tasks, Owned};
+
+/// What resolution looks at.
+pub struct View<'a> {
+    /// The agents.
+    pub directory: &'a Directory,
+    /// The tasks.
+    pub tasks: &'a Tasks,
+    /// Who asks.
+    pub who: &'a Principal,
+}
+
+/// Resolves one request.
+///
+/// # Errors
+/// `TaskNotFound`, `NoSuchAgent`, `NoSkill`, `NoAgents`, `ContradictingRoute` or `TaskElsewhere`.
+pub fn resolve(view: &View<'_>, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {
+    let head = &envelope.head;
+    let base = base_agent(view, head)?;
+    if let Some(id) = &head.task {
+        return by_task(view, head, id.as_str(), base);
+    }
+    match head.operation {
+        moongate_core::Operation::List => Ok(Resolved::here()),
+        moongate_core::Operation::ExtendedCard => Ok(match base {
+            Some(agent) => agent_alone(agent, "path"),
+            None => Resolved::here(),
+        }),
+        _ => by_content(view, head, call, base),
+    }
+}
+
+/// The agent that the address or the tenant names.
+fn base_agent<'a>(view: &View<'a>, head: &Head) -> Result<Option<&'a Arc<Agent>>, Problem> {
+    let name = match (&head.base, &head.tenant) {
+        (Some(base), Some(tenant)) if base != tenant => {
+            return Err(Problem::new(Code::ContradictingRoute, "the path and the tenant name different agents")
+                .field("tenant", format!("the path says {base}")));
+        }
+        (Some(name), _) | (None, Some(name)) => name,
+        (None, None) => return Ok(None),
+    };
+    if let Some(agent) = view.directory.agent(name.as_str(), view.who) {
+        return Ok(Some(agent));
+    }
+    if view.directory.pending.contains(name) {
+        return Err(Problem::new(Code::NoInstance, format!("the agent {name} is known, but its card could not be read yet")));
+    }
+    Err(Problem::new(Code::NoSuchAgent, format!("there is no agent {name}")))
+}
+
+fn agent_alone(agent: &Agent, rule: &str) -> Resolved {
+    Resolved {
+        skill: None,
+        tags: Vec::new(),
+        candidates: vec![Candidate::only(agent.name.clone())],
+        rule: rule.into(),
+        score: None,
+    }
+}
+
+fn by_task(view: &View<'_>, head: &Head, id: &str, base: Option<&Arc<Agent>>) -> Result<Resolved, Problem> {
+    let not_found = || Problem::new(Code::TaskNotFound, format!("there is no task {id}"));
+    match view.tasks.owned(view.who, id) {
+        Owned::Yes(row) => {
+            if base.is_some_and(|agent| agent.name != row.agent) {
+                return Err(not_found());
+            }
+            if let (Some(asked), Some(has)) = (&head.context, row.context()) {
+                if *asked != has {
+                    return Err(Problem::new(
+                        Code::TaskElsewhere,
+                        format!("the task {id} belongs to the context {has}, the message names {asked}"),
+                    )
+                    .field("message.contextId", "differs from the task's"));
+                }
+            }
+            let (skill, tags) = row
+                .skill
+                .as_ref()
+                .map(|skill| (Some(skill.clone()), tags_of(view.directory, &row.agent, skill.as_str())))
+                .unwrap_or_default();
+            let candidate = Candidate { agent: row.agent.clone(), weight: 1, pinned: Some(row.instance.clone()) };
+            Ok(Resolved { skill, tags, candidates: vec![candidate], rule: "task".into(), score: None })
+        }
+        Owned::No => Err(not_found()),
+        Owned::Unknown => match base.filter(|agent| agent.settings.adopt) {
+            Some(agent) => Ok(agent_alone(agent, "adopt")),
+            None => Err(not_found()),
+        },
+    }
+}
+
+fn tags_of(directory: &Directory, agent: &AgentName, skill: &str) -> Vec<Arc<str>> {
+    directory
+        .agents
+        .get(agent)
+        .and_then(|agent| agent.card.skills.iter().find(|held| held.id == skill))
+        .map(|held| held.tags.iter().map(|tag| Arc::from(tag.as_str())).collect())
+        .unwrap_or_default()
+}
+
+fn by_content(
+    view: &View<'_>,
+    head: &Head,
+    call: &Call,
+    base: Option<&Arc<Agent>>,
+) -> Result<Resolved, Problem> {
+    if let Some(skill) = &head.skill {
+        return by_skill(view, head, call, base, skill);
+    }
+    if let Some(resolved) = by_context(view, head, base) {
+        return Ok(resolved);
+    }
+    if let Some(resolved) = by_routes(view, head, call, base, None)? {
+        return Ok(resolved);
+    }
+    if let Some(agent) = base {
+        return Ok(agent_alone(agent, if head.base.is_some() { "path" } else { "tenant" }));
+    }
+    fallback(view, head, call)
+}
+
+/// The last steps: intent, the only or default agent, or a refusal that names what is near.
+fn fallback(view: &View<'_>, head: &Head, call: &Call) -> Result<Resolved, Problem> {
+    let directory = view.directory;
+    let lone = match &directory.default_agent {
+        Some(name) => directory.agents.get(name),
+        None if directory.agents.len() == 1 => directory.agents.values().next(),
+        None => None,
+    };
+    if let Some(agent) = lone.filter(|_| !head.intent) {
+        return Ok(agent_alone(agent, if directory.default_agent.is_some() { "default agent" } else { "only agent" }));
+    }
+    if directory.agents.is_empty() {
+        return Err(Problem::new(Code::NoAgents, "no agent is registered with this gateway"));
+    }
+    let text = call.peek.text.as_deref().unwrap_or_default();
+    if (directory.intent || head.intent) && !text.trim().is_empty() {
+        let visible = |doc: usize| {
+            directory.index.docs().get(doc).and_then(|doc| directory.agents.get(&doc.agent)).is_some_and(|agent| {
+                agent.settings.visibility != Visibility::Hidden && agent.is_up()
+            })
+        };
+        return match directory.index.best(text, directory.threshold, intent::MARGIN, &visible) {
+            Match::Sure(hit) => by_intent(view, &hit),
+            Match::Unsure(hits) => Err(no_skill(view, &hits)),
+        };
+    }
+    Err(no_skill(view, &[]))
+}
+
+fn by_intent(view: &View<'_>, hit: &super::search::Hit) -> Result<Resolved, Problem> {
+    let Some(doc) = view.directory.index.docs().get(hit.doc) else { return Err(no_skill(view, &[])) };
+    let mut resolved = match view.directory.skills.get(&doc.id) {
+        Some(pool) if pool.uniform => holders(pool.agents.iter(), &doc.id, "intent"),
+        _ => holders(std::iter::once(&doc.agent), &doc.id, "intent"),
+    };
+    resolved.tags = tags_of(view.directory, &doc.agent, doc.id.as_str());
+    resolved.score = Some((hit.score * 1000.0) as u32);
+    Ok(resolved)
+}
+
+fn no_skill(view: &View<'_>, near: &[super::search::Hit]) -> Problem {
+    let mut names: Vec<String> =
+        near.iter().take(3).filter_map(|hit| view.directory.index.docs().get(hit.doc)).map(|doc| doc.id.to_string()).collect();
+    if names.is_empty() {
+        names = view.directory.skills.keys().take(5).map(ToString::to_string).collect();
+        names.sort();
+    }
+    let detail = if names.is_empty() {
+        "no skill fits the request".to_owned()
+    } else {
+        format!("no skill fits the request well enough; the nearest are: {}", names.join(", "))
+    };
+    Problem::new(Code::NoSkill, detail).field("message", "name a skill, an agent or a task")
+}
+
+fn holders<'a>(agents: impl Iterator<Item = &'a AgentName>, skill: &SkillId, rule: &str) -> Resolved {
+    Resolved {
+        skill: Some(skill.clone()),
+        tags: Vec::new(),
+        candidates: agents.map(|agent| Candidate::only(agent.clone())).collect(),
+        rule: rule.into(),
+        score: None,
+    }
+}
+
+fn by_skill(
+    view: &View<'_>,
+    head: &Head,
+    call: &Call,
+    base: Option<&Arc<Agent>>,
+    asked: &SkillId,
+) -> Result<Resolved, Problem> {
+    let unknown = || {
+        Problem::new(Code::NoSkill, format!("no agent has the skill {asked}"))
+            .field("message.metadata", "the skill id is not in the card")
+    };
+    let (agent, skill) = match view.directory.skills.get(asked) {
+        Some(_) => (None, asked.clone()),
+        // A colliding id is offered as `agent/skill`.
+        None => match asked.as_str().split_once('/') {
+            Some((agent, skill)) => (Some(agent), SkillId::from(skill)),
+            None => return Err(unknown()),
+        },
+    };
+    let pool = view.directory.skills.get(&skill).ok_or_else(unknown)?;
+    let allowed = |name: &&AgentName| {
+        base.is_none_or(|agent| agent.name == **name) && agent.is_none_or(|agent| agent == name.as_str())
+    };
+    let mut names: Vec<&AgentName> = pool.agents.iter().filter(allowed).collect();
+    if names.is_empty() {
+        return Err(unknown());
+    }
+    if let Some(mut resolved) = by_routes(view, head, call, base, Some((&skill, &names)))? {
+        resolved.skill = Some(skill.clone());
+        resolved.tags = pool.skill.tags.iter().map(|tag| Arc::from(tag.as_str())).collect();
+        return Ok(resolved);
+    }
+    if names.len() > 1 && !pool.uniform {
+        let choices: Vec<String> = names.iter().map(|name| format!("{name}/{skill}")).collect();
+        return Err(Problem::new(
+            Code::NoSkill,
+            format!("several agents mean different things by {skill}; name one: {}", choices.join(", ")),
+        ));
+    }
+    names.sort();
+    let mut resolved = holders(names.into_iter(), &skill, "skill");
+    resolved.tags = pool.skill.tags.iter().map(|tag| Arc::from(tag.as_str())).collect();
+    Ok(resolved)
+}
+
+fn by_context(view: &View<'_>, head: &Head, base: Option<&Arc<Agent>>) -> Option<Resolved> {
+    let context = head.context.as_ref()?;
+    let (agent, instance) = view.tasks.context_owner(view.who, context)?;
+    if base.is_some_and(|base| base.name != agent) || !view.directory.agents.contains_key(&agent) {
+        return None;
+    }
+    let pinned = view.directory.instances.contains_key(&instance).then_some(instance);
+    let candidate = Candidate { agent, weight: 1, pinned };
+    Some(Resolved { skill: None, tags: Vec::new(), candidates: vec![candidate], rule: "context".into(), score: None })
+}
+
+fn by_routes(
+    view: &View<'_>,
+    head: &Head,
+    call: &Call,
+    base: Option<&Arc<Agent>>,
+    skill: Option<(&SkillId, &[&AgentName])>,
+) -> Result<Option<Resolved>, Problem> {
+    let Some(rules) = &view.directory.routes.rules else { return Ok(None) };
+    let value = if rules.reads().args { Some(call.value()?) } else { None };
+    let headers = call.rule_headers();
+    let facts = Facts {
+        principal: view.who,
+        operation: head.operation,
+        skill: skill.map(|(id, _)| SkillFacts { id: id.as_str(), tags: &[], agent: "" }),
+        agent: base.map(|agent| agent.name.as_str()),
+        labels: &head.labels,
+        headers: &headers,
+        args: value.as_ref(),
+        text: call.peek.text.as_deref(),
+        now: None,
+    };
+    let Some(index) = rules.first_match(&facts) else { return Ok(None) };
+    let targets = view.directory.routes.targets.get(index).map(Vec::as_slice).unwrap_or_default();
+    let candidates: Vec<Candidate> = targets
+        .iter()
+        .filter(|target| base.is_none_or(|agent| agent.name == target.agent))
+        .filter(|target| skill.is_none_or(|(_, holders)| holders.contains(&&target.agent)))
+        .filter(|target| view.directory.agents.contains_key(&target.agent))
+        .map(|target| Candidate { agent: target.agent.clone(), weight: target.weight, pinned: None })
+        .collect();
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let skill = skill.map(|(id, _)| id.clone());
+    Ok(Some(Resolved { skill, tags: Vec::new(), candidates, rule: format!("routes[{index}]").into(), score: None }))
+}

@@ -1,0 +1,202 @@
+//! What agents lack and the gateway supplies: streams over agents that cannot stream, subscriptions, and a watch on
+//! every live task, so that lists, subscribers and push notifications are current whoever is connected.
+
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use moongate_core::{Code, Problem, TaskState};
+use serde_json::Value;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::gateway::A2aGateway;
+use crate::tasks::push::wrap_task;
+use crate::tasks::{Recorded, Row};
+
+pub use watch::watch;
+
+/// How many events may wait for a client that reads slowly.
+const AHEAD: usize = 64;
+/// How long a client may take no event at all before its stream is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// One event for a client.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Canonical JSON of the `StreamResponse`.
+    pub canonical: Bytes,
+    /// The agent's bytes, if the client speaks its dialect and nothing was changed.
+    pub raw: Option<Bytes>,
+    /// Whether the stream ends with it.
+    pub last: bool,
+}
+
+/// Until when a stream over a task runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Until the task is over (SubscribeToTask).
+    Terminal,
+    /// Until it is over or waits for somebody (SendStreamingMessage).
+    Interrupted,
+}
+
+impl Until {
+    fn reached(self, state: TaskState) -> bool {
+        state.is_terminal() || (self == Self::Interrupted && state.is_interrupted())
+    }
+}
+
+/// Counts one open stream against the limit, until dropped.
+pub struct StreamPermit(Arc<A2aGateway>);
+
+impl StreamPermit {
+    /// Takes a permit.
+    ///
+    /// # Errors
+    /// `TooManyStreams` at the limit.
+    pub fn take(gateway: &Arc<A2aGateway>) -> Result<Self, Problem> {
+        let limit = gateway.settings.load().streams;
+        if gateway.streams.fetch_add(1, Ordering::Relaxed) >= limit {
+            gateway.streams.fetch_sub(1, Ordering::Relaxed);
+            return Err(Problem::new(Code::TooManyStreams, format!("{limit} streams are open already")));
+        }
+        Ok(Self(gateway.clone()))
+    }
+}
+
+impl Drop for StreamPermit {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+enum Source {
+    Once(Option<Piece>),
+    Fed(mpsc::Receiver<Result<Piece, Problem>>),
+    Follow { row: Arc<Row>, first: Option<(Bytes, TaskState)>, events: broadcast::Receiver<Arc<Recorded>>, until: Until },
+    Ended,
+}
+
+/// The events that one client reads.
+pub struct Stream {
+    source: Source,
+    _permit: StreamPermit,
+}
+
+/// The feeding end of a stream.
+pub struct Sender(mpsc::Sender<Result<Piece, Problem>>);
+
+impl Sender {
+    /// Hands one event over; false if the client has gone or takes nothing any more.
+    pub async fn send(&self, piece: Result<Piece, Problem>) -> bool {
+        matches!(tokio::time::timeout(PATIENCE, self.0.send(piece)).await, Ok(Ok(())))
+    }
+}
+
+impl Stream {
+    /// A stream of one event.
+    pub fn once(piece: Piece, permit: StreamPermit) -> Self {
+        Self { source: Source::Once(Some(piece)), _permit: permit }
+    }
+
+    /// A stream that somebody feeds.
+    pub fn fed(permit: StreamPermit) -> (Sender, Self) {
+        let (sender, receiver) = mpsc::channel(AHEAD);
+        (Sender(sender), Self { source: Source::Fed(receiver), _permit: permit })
+    }
+
+    /// The task as it stands, then what happens to it.
+    pub fn follow(row: &Arc<Row>, until: Until, permit: StreamPermit) -> Self {
+        let (document, state, events) = row.follow();
+        let source = Source::Follow { row: row.clone(), first: Some((document, state)), events, until };
+        Self { source, _permit: permit }
+    }
+
+    /// The next event; `None` at the end. After an error nothing follows.
+    pub async fn next(&mut self) -> Option<Result<Piece, Problem>> {
+        let next = match &mut self.source {
+            Source::Once(piece) => piece.take().map(Ok),
+            Source::Fed(receiver) => receiver.recv().await,
+            Source::Follow { row, first, events, until } => follow(row, first, events, *until).await.map(Ok),
+            Source::Ended => None,
+        };
+        if !matches!(&next, Some(Ok(Piece { last: false, .. }))) {
+            self.source = Source::Ended;
+        }
+        next
+    }
+}
+
+async fn follow(
+    row: &Row,
+    first: &mut Option<(Bytes, TaskState)>,
+    events: &mut broadcast::Receiver<Arc<Recorded>>,
+    until: Until,
+) -> Option<Piece> {
+    if let Some((document, state)) = first.take() {
+        return Some(Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) });
+    }
+    match events.recv().await {
+        Ok(event) => Some(Piece { canonical: event.canonical.clone(), raw: None, last: until.reached(event.state) }),
+        // Too far behind: the whole task stands for the events that were missed.
+        Err(RecvError::Lagged(_)) => {
+            let (document, state, fresh) = row.follow();
+            *events = fresh;
+            Some(Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) })
+        }
+        Err(RecvError::Closed) => None,
+    }
+}
+
+/// Replaces an agent's task id by the client's, in every place where A2A puts one.
+pub fn rename(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::Object(members) => {
+            let is_task = members.contains_key("status") && members.contains_key("id");
+            for (name, member) in members.iter_mut() {
+                match member {
+                    Value::String(text) if text == from && (name == "taskId" || (name == "id" && is_task)) => {
+                        to.clone_into(text);
+                    }
+                    Value::Array(items) if name == "referenceTaskIds" => {
+                        for item in items {
+                            if item.as_str() == Some(from) {
+                                *item = Value::String(to.to_owned());
+                            }
+                        }
+                    }
+                    // Parts and metadata are the parties' own words.
+                    _ if name == "parts" || name == "metadata" => {}
+                    Value::Object(_) | Value::Array(_) => rename(member, from, to),
+                    _ => {}
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rename(item, from, to)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn ids_are_renamed_where_the_protocol_puts_them_and_nowhere_else() {
+        let mut task = json!({"task": {"id": "up", "status": {"state": 2, "message": {"taskId": "up"}},
+            "history": [{"taskId": "up", "referenceTaskIds": ["up", "other"], "parts": [{"text": "up", "data": {"taskId": "up"}}]}],
+            "metadata": {"taskId": "up"}}});
+        rename(&mut task, "up", "down");
+        let task = &task["task"];
+        assert_eq!(task["id"], "down");
+        assert_eq!(task["status"]["message"]["taskId"], "down");
+        assert_eq!(task["history"][0]["referenceTaskIds"], json!(["down", "other"]));
+        assert_eq!(task["history"][0]["parts"][0], json!({"text": "up", "data": {"taskId": "up"}}));
+        assert_eq!(task["metadata"]["taskId"], "up");
+    }
+}

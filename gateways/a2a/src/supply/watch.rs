@@ -1,0 +1,157 @@
+//! The watch on one live task: by its agent's own stream where it has one, else by asking again and again.
+//!
+//! At most one watch or feeder for each task. It ends when the task is over, or when the task waits for somebody and
+//! nobody listens; the next listener starts it again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_core::{Operation, Problem};
+use moongate_wire::a2a::{Binding, Dialect, Version};
+use serde_json::{Value, json};
+
+use super::rename;
+use crate::call::Call;
+use crate::gateway::A2aGateway;
+use crate::routing::directory::{Agent, Endpoint};
+use crate::tasks::Row;
+use crate::translation::exchange::{Bounds, Events, Exchange};
+use crate::translation::{Answer, Learned, Outgoing};
+
+const FIRST_POLL: Duration = Duration::from_millis(250);
+const SLOWEST_POLL: Duration = Duration::from_secs(5);
+/// Failures in a row after which a task that nobody listens to is left alone.
+const GIVE_UP: u32 = 60;
+
+/// Sees to it that somebody watches the task.
+pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
+    if !wanted(row) {
+        return;
+    }
+    let Some(feeding) = row.feed() else { return };
+    let (gateway, row) = (gateway.clone(), row.clone());
+    tokio::spawn(async move {
+        Watch { gateway: gateway.clone(), row: row.clone() }.run().await;
+        drop(feeding);
+        // Somebody may have begun to listen between the last look and the release.
+        if row.has_listeners() && wanted(&row) && row.state().is_interrupted() {
+            watch(&gateway, &row);
+        }
+    });
+}
+
+fn wanted(row: &Row) -> bool {
+    let state = row.state();
+    !state.is_terminal() && (!state.is_interrupted() || row.has_listeners())
+}
+
+struct Watch {
+    gateway: Arc<A2aGateway>,
+    row: Arc<Row>,
+}
+
+impl Watch {
+    async fn run(&self) {
+        let mut pause = FIRST_POLL;
+        let mut failures = 0;
+        while wanted(&self.row) {
+            let Some((agent, endpoint)) = self.target() else {
+                tracing::debug!(task = %self.row.id, agent = %self.row.agent, "the task's agent is gone; it is not watched any more");
+                return;
+            };
+            let before = self.row.document();
+            let result = if endpoint.card.streaming && failures % 2 == 0 {
+                self.subscribed(&agent, &endpoint).await
+            } else {
+                self.asked(&agent, &endpoint).await
+            };
+            match result {
+                Ok(()) => failures = 0,
+                Err(problem) => {
+                    failures += 1;
+                    tracing::debug!(task = %self.row.id, %problem, failures, "a watched task could not be read");
+                    if failures > GIVE_UP && !self.row.has_listeners() {
+                        return;
+                    }
+                }
+            }
+            pause = if self.row.document() == before { (pause * 2).min(SLOWEST_POLL) } else { FIRST_POLL };
+            if wanted(&self.row) {
+                tokio::time::sleep(pause).await;
+            }
+        }
+    }
+
+    fn target(&self) -> Option<(Arc<Agent>, Arc<Endpoint>)> {
+        let directory = self.gateway.directory.load();
+        let agent = directory.agents.get(&self.row.agent)?;
+        let endpoint = agent.endpoint(&self.row.instance)?;
+        Some((agent.clone(), endpoint.clone()))
+    }
+
+    fn bounds(&self, agent: &Agent) -> Bounds {
+        let settings = self.gateway.settings.load();
+        Bounds { timeout: agent.settings.timeout, answer_bytes: settings.answer_bytes, json: settings.json }
+    }
+
+    /// Follows the agent's own stream to its end.
+    async fn subscribed(&self, agent: &Agent, endpoint: &Endpoint) -> Result<(), Problem> {
+        let call = internal(Operation::Subscribe, json!({"id": self.row.upstream_id()}));
+        let outgoing = Outgoing::same(Operation::Subscribe);
+        let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
+        let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
+        let mut events: Events = exchange.events().await?;
+        while let Some(event) = events.next().await {
+            self.record(event?);
+            if !wanted(&self.row) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks once.
+    async fn asked(&self, agent: &Agent, endpoint: &Endpoint) -> Result<(), Problem> {
+        let call = internal(Operation::Get, json!({"id": self.row.upstream_id()}));
+        let outgoing = Outgoing::same(Operation::Get);
+        let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
+        let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
+        self.record(exchange.whole().await?);
+        Ok(())
+    }
+
+    fn record(&self, answer: Answer) {
+        let Ok(mut value) = serde_json::from_slice::<Value>(&answer.canonical) else { return };
+        if self.row.is_mapped() {
+            rename(&mut value, self.row.upstream_id(), self.row.id.as_str());
+        }
+        match &answer.learned {
+            Learned::Task { state, .. } => {
+                let task = value.get_mut("task").map(Value::take).unwrap_or(value);
+                self.row.snapshot(serde_json::to_vec(&task).unwrap_or_default().into(), *state);
+            }
+            Learned::Update { .. } => {
+                self.row.event(&serde_json::to_vec(&value).unwrap_or_default().into());
+            }
+            Learned::Message { .. } | Learned::Other => {}
+        }
+    }
+}
+
+/// A request of the gateway's own.
+pub(crate) fn internal(operation: Operation, params: Value) -> Call {
+    let canonical: bytes::Bytes = serde_json::to_vec(&params).unwrap_or_default().into();
+    Call {
+        dialect: Dialect { binding: Binding::JsonRpc, version: Version::V1 },
+        operation,
+        rpc_id: bytes::Bytes::from_static(b"1"),
+        body: bytes::Bytes::new(),
+        verbatim: false,
+        canonical,
+        peek: moongate_wire::peek::Params::default(),
+        service: crate::call::Service::default(),
+        draft: false,
+        headers: http::HeaderMap::new(),
+        base_path: "/a2a".into(),
+    }
+}

@@ -1,0 +1,291 @@
+//! One task: its document, its event numbers, those who listen, and who feeds it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use moongate_core::seam::Clock;
+use moongate_core::task::{self, Command, Rejected};
+use moongate_core::{AgentName, ContextId, InstanceId, SkillId, Task, TaskId, TaskState, Time};
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use super::fold;
+use super::push::PushConfig;
+
+/// How many events a subscriber may lag behind before it is given the whole task again.
+const BACKLOG: usize = 256;
+
+/// The task object: as it came, until somebody has to change it.
+pub enum Doc {
+    /// Canonical JSON.
+    Raw(Bytes),
+    /// Parsed.
+    Parsed(Box<Value>),
+}
+
+impl Doc {
+    fn value(&mut self) -> &mut Value {
+        if let Self::Raw(bytes) = self {
+            let value = serde_json::from_slice(bytes).unwrap_or_else(|_| Value::Object(serde_json::Map::new()));
+            *self = Self::Parsed(Box::new(value));
+        }
+        match self {
+            Self::Parsed(value) => value,
+            Self::Raw(_) => unreachable!("it was parsed above"),
+        }
+    }
+
+    fn bytes(&self) -> Bytes {
+        match self {
+            Self::Raw(bytes) => bytes.clone(),
+            Self::Parsed(value) => serde_json::to_vec(value).unwrap_or_default().into(),
+        }
+    }
+}
+
+/// One event of a task, as every subscriber gets it.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// Its number.
+    pub seq: u64,
+    /// The `StreamResponse`, canonical JSON, with the client's ids.
+    pub canonical: Bytes,
+    /// The task's state afterwards.
+    pub state: TaskState,
+}
+
+struct State {
+    task: Task,
+    doc: Doc,
+    feeders: u32,
+    configs: Vec<Arc<PushConfig>>,
+    /// Requests whose message may be missing from the document; looked at when somebody reads it.
+    requests: Vec<Bytes>,
+}
+
+impl State {
+    /// The document with every user message in its history.
+    fn told(&mut self) -> &mut Value {
+        for request in std::mem::take(&mut self.requests) {
+            if let Some(message) = serde_json::from_slice::<Value>(&request).ok().as_ref().and_then(|r| r.get("message")) {
+                fold::ensure_message(self.doc.value(), message);
+            }
+        }
+        self.doc.value()
+    }
+
+    fn told_bytes(&mut self) -> Bytes {
+        if !self.requests.is_empty() {
+            self.told();
+        }
+        self.doc.bytes()
+    }
+}
+
+/// A request larger than this is not kept until the document is read.
+const KEPT_REQUEST: usize = 16 * 1024;
+
+/// One task.
+pub struct Row {
+    /// The id that clients see.
+    pub id: TaskId,
+    /// The principal that started it.
+    pub owner: Arc<str>,
+    /// The agent.
+    pub agent: AgentName,
+    /// The instance.
+    pub instance: InstanceId,
+    /// The skill that was asked for.
+    pub skill: Option<SkillId>,
+    mapped: Option<TaskId>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    events: broadcast::Sender<Arc<Recorded>>,
+}
+
+/// Says that somebody feeds the row from its agent; ends when dropped.
+pub struct Feeding(Arc<Row>);
+
+impl Drop for Feeding {
+    fn drop(&mut self) {
+        self.0.state.lock().feeders -= 1;
+    }
+}
+
+impl Row {
+    pub(super) fn new(task: Task, document: Bytes, clock: Arc<dyn Clock>) -> Self {
+        let (events, _) = broadcast::channel(BACKLOG);
+        Self {
+            id: task.id.clone(),
+            owner: task.owner.clone(),
+            agent: task.agent.clone(),
+            instance: task.instance.clone(),
+            skill: task.skill.clone(),
+            mapped: task.upstream_id.clone(),
+            clock,
+            state: Mutex::new(State {
+                task,
+                doc: Doc::Raw(document),
+                feeders: 0,
+                configs: Vec::new(),
+                requests: Vec::new(),
+            }),
+            events,
+        }
+    }
+
+    /// The agent's id for the task.
+    pub fn upstream_id(&self) -> &str {
+        self.mapped.as_ref().unwrap_or(&self.id).as_str()
+    }
+
+    /// Whether clients see another id than the agent's.
+    pub fn is_mapped(&self) -> bool {
+        self.mapped.is_some()
+    }
+
+    /// The conversation.
+    pub fn context(&self) -> Option<ContextId> {
+        self.state.lock().task.context.clone()
+    }
+
+    /// The present state.
+    pub fn state(&self) -> TaskState {
+        self.state.lock().task.state
+    }
+
+    /// When the status last changed.
+    pub fn status_at(&self) -> Time {
+        self.state.lock().task.status_at
+    }
+
+    /// The task object, canonical JSON.
+    pub fn document(&self) -> Bytes {
+        self.state.lock().told_bytes()
+    }
+
+    /// The task object as a value.
+    pub fn value(&self) -> Value {
+        self.state.lock().told().clone()
+    }
+
+    /// Whether anybody waits for events: subscribers or push configs.
+    pub fn has_listeners(&self) -> bool {
+        self.events.receiver_count() > 0
+    }
+
+    /// Claims the right to feed the row, unless somebody has it.
+    pub fn feed(self: &Arc<Self>) -> Option<Feeding> {
+        let mut state = self.state.lock();
+        if state.feeders > 0 {
+            return None;
+        }
+        state.feeders = 1;
+        Some(Feeding(self.clone()))
+    }
+
+    /// Follows the row from now on: the present document, and every later event, without gap or repetition.
+    pub fn follow(&self) -> (Bytes, TaskState, broadcast::Receiver<Arc<Recorded>>) {
+        let mut state = self.state.lock();
+        (state.told_bytes(), state.task.state, self.events.subscribe())
+    }
+
+    /// Remembers a request whose message belongs into the history, even if the agent forgets it.
+    pub fn expect_message(&self, request: &Bytes) {
+        let mut state = self.state.lock();
+        if request.len() <= KEPT_REQUEST {
+            state.requests.push(Bytes::copy_from_slice(request));
+        } else {
+            state.requests.push(request.clone());
+            state.told();
+        }
+    }
+
+    /// Takes over the task as the agent reports it now. Differences become events for those who follow.
+    pub fn snapshot(&self, document: Bytes, state: TaskState) {
+        let mut held = self.state.lock();
+        if let Doc::Raw(old) = &held.doc {
+            if *old == document {
+                return;
+            }
+        }
+        let Ok(mut new) = serde_json::from_slice::<Value>(&document) else { return };
+        fold::keep_messages(held.told(), &mut new);
+        let events = fold::difference(held.doc.value(), &new);
+        if held.task.state.is_terminal() {
+            if held.task.state == state {
+                held.doc = Doc::Parsed(Box::new(new));
+            }
+            return;
+        }
+        held.doc = Doc::Parsed(Box::new(new));
+        if let Some(context) = held.doc.value().get("contextId").and_then(Value::as_str).map(ContextId::from) {
+            held.task.context = Some(context);
+        }
+        for (event, command) in events {
+            self.commit(&mut held, &event, command);
+        }
+        if !held.task.state.is_terminal() && held.task.state != state {
+            let expected = held.task.seq;
+            let _ = task::apply(&mut held.task, expected, Command::Status(state), self.clock.now());
+        }
+    }
+
+    /// Takes over one event of the agent's stream: a `StreamResponse` with `statusUpdate` or `artifactUpdate`.
+    pub fn event(&self, canonical: &Bytes) {
+        let Ok(value) = serde_json::from_slice::<Value>(canonical) else { return };
+        let mut held = self.state.lock();
+        let Some(command) = fold::command(&value) else { return };
+        if held.task.state.is_terminal() {
+            return;
+        }
+        fold::apply(held.doc.value(), &value);
+        self.commit(&mut held, &value, command);
+    }
+
+    fn commit(&self, held: &mut State, event: &Value, command: Command) {
+        let expected = held.task.seq;
+        match task::apply(&mut held.task, expected, command, self.clock.now()) {
+            Ok(seq) => {
+                if self.events.receiver_count() > 0 {
+                    let canonical = serde_json::to_vec(event).unwrap_or_default().into();
+                    let _ = self.events.send(Arc::new(Recorded { seq, canonical, state: held.task.state }));
+                }
+            }
+            Err(Rejected::Terminal | Rejected::Conflict(_)) => {
+                tracing::debug!(task = %self.id, "a late event on a finished task was dropped");
+            }
+        }
+    }
+
+    /// The push configs, in the order of their making.
+    pub fn configs(&self) -> Vec<Arc<PushConfig>> {
+        self.state.lock().configs.clone()
+    }
+
+    /// Adds a push config, or replaces the one with its id. At most `limit` are kept.
+    pub fn add_config(&self, config: Arc<PushConfig>, limit: usize) -> bool {
+        let mut state = self.state.lock();
+        state.configs.retain(|held| held.id != config.id);
+        if state.configs.len() >= limit {
+            return false;
+        }
+        state.configs.push(config);
+        true
+    }
+
+    /// Removes a push config; whether there was one.
+    pub fn remove_config(&self, id: &str) -> bool {
+        let mut state = self.state.lock();
+        let before = state.configs.len();
+        state.configs.retain(|config| {
+            if config.id == id {
+                config.stop();
+                return false;
+            }
+            true
+        });
+        state.configs.len() != before
+    }
+}
