@@ -14,6 +14,7 @@ mod error;
 mod gate;
 pub(crate) mod h1;
 mod h2;
+mod relay;
 
 use std::collections::HashMap;
 use std::pin::Pin;

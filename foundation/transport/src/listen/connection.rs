@@ -89,14 +89,15 @@ async fn open(mut tcp: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io:
     }
 }
 
+/// Without hyper's `pipeline_flush`: it holds an answer back while unread bytes are waiting, so that a refusal (431) would
+/// be lost and an event stream would stand still behind a pipelined request.
 fn h1_builder(limits: &ListenLimits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_timeout)
         .max_header_size(limits.header_bytes)
-        .max_buf_size(limits.header_bytes.max(H1_BUFFER))
-        .pipeline_flush(true);
+        .max_buf_size(limits.header_bytes.max(H1_BUFFER));
     builder
 }
 

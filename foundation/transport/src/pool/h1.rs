@@ -8,8 +8,8 @@
 //! 4. check-in: when the body has ended and the sender wants a request again.
 //!
 //! The channels are polled with a waker that does nothing, because whatever moves them happens in step with the driver,
-//! in this very task; only the driver, which owns the socket, gets the real one. They are polled outside Tokio's
-//! cooperative budget: a channel that says "later" for want of budget would wake nobody.
+//! in this very task; only the driver, which owns the socket, gets one that leads to the task (`Relay`). They are polled
+//! outside Tokio's cooperative budget: a channel that says "later" for want of budget would wake nobody.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use super::error::all;
 use super::gate::{Gate, Pass};
+use super::relay::Relay;
 use super::{PoolConfig, SendError, Stage};
 use crate::connect::Connector;
 use crate::origin::Origin;
@@ -42,6 +43,9 @@ const HEADER_BYTES: usize = 64 * 1024;
 pub(crate) struct Live {
     sender: SendRequest<Full<Bytes>>,
     driver: Connection<TokioIo<Socket>, Full<Bytes>>,
+    relay: Arc<Relay>,
+    /// The relay, as the driver knows it.
+    waker: Waker,
     idle_since: Instant,
     _pass: Option<Pass>,
 }
@@ -52,15 +56,29 @@ impl Live {
         builder.max_header_size(HEADER_BYTES);
         let (sender, driver) =
             builder.handshake(TokioIo::new(socket)).await.map_err(|error| SendError::new(Stage::Connect, error))?;
-        Ok(Box::new(Self { sender, driver, idle_since: Instant::now(), _pass: pass }))
+        let relay = Arc::new(Relay::default());
+        let waker = Waker::from(Arc::clone(&relay));
+        Ok(Box::new(Self { sender, driver, relay, waker, idle_since: Instant::now(), _pass: pass }))
     }
 
     /// Drives the connection once, waking nobody later; whether it takes a request now.
     fn ready(&mut self) -> bool {
-        let mut quiet = Context::from_waker(Waker::noop());
-        let driven = pin!(unconstrained(&mut self.driver)).poll(&mut quiet);
+        self.relay.lead_nowhere();
+        let mut cx = Context::from_waker(&self.waker);
+        let driven = pin!(unconstrained(&mut self.driver)).poll(&mut cx);
         driven.is_pending() && self.sender.is_ready()
     }
+}
+
+/// Drives a connection for a task.
+fn drive(
+    driver: &mut Connection<TokioIo<Socket>, Full<Bytes>>,
+    relay: &Relay,
+    waker: &Waker,
+    task: &Context<'_>,
+) -> Poll<hyper::Result<()>> {
+    relay.lead_to(task.waker());
+    Pin::new(driver).poll(&mut Context::from_waker(waker))
 }
 
 impl std::fmt::Debug for Live {
@@ -111,7 +129,7 @@ impl Stack {
         let request = match self.check_out() {
             Some(live) => match exchange(live, request, Some(self)).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failed::Unsent(request, _)) => request,
+                Err(Failed::Unsent(request, _)) => *request,
                 Err(Failed::Sent(error)) => return Err(error),
             },
             None => request,
@@ -152,6 +170,7 @@ impl Stack {
         if !live.sender.is_ready() && !live.ready() {
             return;
         }
+        live.relay.lead_nowhere();
         live.idle_since = Instant::now();
         let mut kept = self.kept.lock();
         kept.push_back(live);
@@ -165,7 +184,7 @@ impl Stack {
 /// Why an exchange failed.
 pub(crate) enum Failed {
     /// Before a byte was written; the request is whole.
-    Unsent(Request<Full<Bytes>>, String),
+    Unsent(Box<Request<Full<Bytes>>>, String),
     /// Later.
     Sent(SendError),
 }
@@ -177,18 +196,18 @@ pub(crate) async fn exchange(
     home: Option<&Arc<Stack>>,
 ) -> Result<Response<InlineBody>, Failed> {
     let mut answer = pin!(unconstrained(live.sender.try_send_request(request)));
-    let driver = &mut live.driver;
+    let Live { driver, relay, waker, .. } = live.as_mut();
     let mut ended: Option<Option<String>> = None;
     let result = poll_fn(|cx| {
-        if ended.is_none() {
-            if let Poll::Ready(end) = Pin::new(&mut *driver).poll(cx) {
-                ended = Some(end.err().map(|error| all(&error)));
-            }
+        if ended.is_none()
+            && let Poll::Ready(end) = drive(driver, relay, waker, cx)
+        {
+            ended = Some(end.err().map(|error| all(&error)));
         }
         let mut quiet = Context::from_waker(Waker::noop());
         match (answer.as_mut().poll(&mut quiet), &ended) {
             (Poll::Ready(answer), _) => Poll::Ready(answer.map_err(|mut error| match error.take_message() {
-                Some(request) => Failed::Unsent(request, all(error.error())),
+                Some(request) => Failed::Unsent(Box::new(request), all(error.error())),
                 None => Failed::Sent(SendError::new(Stage::Request, all(error.error()))),
             })),
             (Poll::Pending, None) => Poll::Pending,
@@ -227,24 +246,32 @@ impl InlineBody {
         if let Poll::Ready(frame) = self.look() {
             return Poll::Ready(frame);
         }
-        let Some(live) = &mut self.live else {
-            return Poll::Ready(Some(Err(self.broken("the connection has gone"))));
-        };
-        if let Poll::Ready(end) = Pin::new(&mut live.driver).poll(cx) {
-            self.reason = end.err().map(|error| all(&error));
-            // Tells the channel that nothing more will come.
-            self.live = None;
-        }
-        match self.look() {
-            Poll::Pending if self.live.is_none() => Poll::Ready(Some(Err(self.broken("the connection has gone")))),
-            looked => looked,
+        loop {
+            let Some(live) = &mut self.live else {
+                return Poll::Ready(Some(Err(self.broken("the connection has gone"))));
+            };
+            if let Poll::Ready(end) = drive(&mut live.driver, &live.relay, &live.waker, cx) {
+                self.reason = end.err().map(|error| all(&error));
+                // Tells the channel that nothing more will come.
+                self.live = None;
+            }
+            match self.look() {
+                // The socket had news in between.
+                Poll::Pending if self.live.as_ref().is_none_or(|live| live.relay.missed()) => {}
+                looked => return looked,
+            }
         }
     }
 
     /// What the channel has at present.
     fn look(&mut self) -> Poll<Option<Result<Frame<Bytes>, SendError>>> {
         let mut quiet = Context::from_waker(Waker::noop());
-        match Pin::new(&mut self.incoming).poll_frame(&mut quiet) {
+        let incoming = Pin::new(&mut self.incoming);
+        let looked = match &self.live {
+            Some(live) => live.relay.hush(|| incoming.poll_frame(&mut quiet)),
+            None => incoming.poll_frame(&mut quiet),
+        };
+        match looked {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
                 if self.incoming.is_end_stream() {
