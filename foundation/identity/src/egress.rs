@@ -3,9 +3,9 @@
 //!
 //! - A URL is `https` on port 443 or 8443, unless the operator's `egress.allow` covers the address, which then allows
 //!   `http` and any port.
-//! - The form of a URL is judged strictly ([`url`]): whatever parsers could read in two ways is refused, so that what is
+//! - The form of a URL is judged strictly (`url`): whatever parsers could read in two ways is refused, so that what is
 //!   judged is what is called.
-//! - Every address that a name resolves to is judged ([`address`]) before anything connects, and the connection goes to
+//! - Every address that a name resolves to is judged (`address`) before anything connects, and the connection goes to
 //!   a judged address.
 //! - Metadata services of clouds stay refused inside an allowed range, unless the range is that one address. Our own
 //!   listeners stay refused always.

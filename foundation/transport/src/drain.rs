@@ -1,7 +1,7 @@
 //! Ending without breaking: what is in flight finishes, what is idle closes, what is new is refused.
 //!
 //! A connection asks at each of its polls whether draining has begun, so asking is one atomic load. Its waker is kept
-//! once, by [`Ticket`]: a connection is its task's outermost future, so its waker stays the same for life. Streams that
+//! once, by its ticket: a connection is its task's outermost future, so its waker stays the same for life. Streams that
 //! would never end by themselves wait for [`Drain::started`] instead.
 
 use std::collections::HashMap;

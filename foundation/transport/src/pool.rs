@@ -1,9 +1,9 @@
 //! Connections to agents, kept for the next request. This is the hot path out.
 //!
-//! - HTTP/1.1 ([`h1`]): a connection has no task of its own. The task that waits for the answer drives it, and the
+//! - HTTP/1.1 (`h1`): a connection has no task of its own. The task that waits for the answer drives it, and the
 //!   answer's body goes on driving it while it is read; then it returns to its origin's stack (the warmest is taken
 //!   first). So an exchange wakes nobody but the one who waits.
-//! - HTTP/2 ([`h2`]): one connection for all requests to an origin, driven by a task, replaced when it fails or the
+//! - HTTP/2 (`h2`): one connection for all requests to an origin, driven by a task, replaced when it fails or the
 //!   server says GOAWAY.
 //!
 //! It decides nothing about retries but one case: a request of which not a byte was written, because the kept connection
