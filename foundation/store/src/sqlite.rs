@@ -1,0 +1,58 @@
+//! SQLite: one file, one process.
+//!
+//! - A lock beside the file refuses a second process ([`mod@file`]); what is no store of ours is refused before anything
+//!   writes to it ([`schema`]).
+//! - One thread owns the writing connection and commits in groups ([`writer`]); two threads read ([`reader`]), so that
+//!   no task of the runtime ever waits for the disk.
+//! - Write-ahead log, `synchronous=FULL`: what was answered survives a loss of power, as far as the disk tells the truth.
+//! - Failures of the disk make the store unhealthy until a write succeeds again; a damaged file stops it for good
+//!   ([`health`]). Nothing is ever deleted or made anew.
+
+mod file;
+mod health;
+mod reader;
+mod registry;
+mod schema;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use moongate_core::Problem;
+use moongate_core::seam::{Registry, Store};
+
+use health::Health;
+use reader::Readers;
+use writer::Writer;
+
+/// An open file. Fields are dropped in this order: the writer closes the file after the readers, the lock goes last.
+pub(crate) struct Sqlite {
+    readers: Readers,
+    writer: Writer,
+    health: Arc<Health>,
+    _lock: file::Lock,
+}
+
+impl Sqlite {
+    /// Opens the file, or makes it.
+    pub(crate) fn open(path: &Path) -> Result<Self, Problem> {
+        let path = file::canonical(path)?;
+        let lock = file::Lock::take(&path)?;
+        file::prepare(&path)?;
+        let connection = schema::open(&path)?;
+        let health = Arc::new(Health::default());
+        let readers = Readers::start(&path, &health)?;
+        let writer = Writer::start(connection, health.clone())?;
+        Ok(Self { readers, writer, health, _lock: lock })
+    }
+}
+
+impl Store for Sqlite {
+    fn registry(&self) -> &dyn Registry {
+        self
+    }
+
+    fn health(&self) -> Result<(), Problem> {
+        self.health.check()
+    }
+}

@@ -1,0 +1,210 @@
+//! The one writer: a thread that owns the connection and commits in groups.
+//!
+//! - It takes whatever waits, up to [`BATCH`] operations, and never waits for more: while one group is being flushed the
+//!   next one gathers by itself.
+//! - One transaction and one flush for all of them, then each is answered.
+//! - An operation is a closure over the connection. It may run twice: if one of the group fails, or the commit itself,
+//!   the group is rolled back and each is tried alone, so that nobody pays for another's mistake.
+//! - The log is copied into the file every 4,000 pages (by SQLite, without waiting for readers) and cut when nothing has
+//!   been written for a second.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use moongate_core::{Code, Problem};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::health::{Health, refused};
+use super::schema;
+
+/// Operations that may wait; beyond, callers hear "later".
+const QUEUE: usize = 4096;
+/// Operations in one transaction at most.
+const BATCH: usize = 256;
+/// Quiet for this long, the writer tidies up.
+const IDLE: Duration = Duration::from_secs(1);
+/// With nothing to tidy, it looks after the store's health only this often.
+const REST: Duration = Duration::from_secs(30);
+
+/// Takes operations from any thread.
+#[derive(Debug)]
+pub(super) struct Writer {
+    queue: Option<SyncSender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+    commits: Arc<AtomicU64>,
+}
+
+impl Writer {
+    /// Gives the connection to a thread of its own.
+    pub(super) fn start(connection: Connection, health: Arc<Health>) -> Result<Self, Problem> {
+        let (queue, waiting) = sync_channel(QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let work = Work { connection, waiting, health, commits: commits.clone(), untidy: true };
+        let thread = Builder::new().name("store-writer".into()).spawn(move || work.run());
+        let thread =
+            thread.map_err(|error| Problem::new(Code::StoreUnusable, "no thread for the store").inside(error))?;
+        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+    }
+
+    /// Queues an operation at once; the future is ready when its effects are durable. Dropping it changes nothing.
+    ///
+    /// The closure may run twice and must then do the same again.
+    pub(super) fn submit<T, F>(&self, run: F) -> impl Future<Output = Result<T, Problem>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnMut(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Operation { run, result: None, reply });
+        let sent = self.queue.as_ref().map(|queue| queue.try_send(job));
+        async move {
+            match sent {
+                Some(Ok(())) => answer.await.unwrap_or_else(|_| Err(refused(false))),
+                Some(Err(TrySendError::Full(_))) => Err(refused(true)),
+                Some(Err(TrySendError::Disconnected(_))) | None => Err(refused(false)),
+            }
+        }
+    }
+}
+
+impl Drop for Writer {
+    /// Waits until everything that was queued is written and the file is closed.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        tracing::debug!(commits = self.commits.load(Relaxed), "the store is closed");
+    }
+}
+
+/// An operation of any result.
+trait Job: Send {
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()>;
+    fn answer(self: Box<Self>, end: Result<(), Problem>);
+}
+
+struct Operation<T, F> {
+    run: F,
+    result: Option<T>,
+    reply: oneshot::Sender<Result<T, Problem>>,
+}
+
+impl<T, F> Job for Operation<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection) -> rusqlite::Result<T> + Send,
+{
+    fn run(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        self.result = Some((self.run)(connection)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), Problem>) {
+        let Self { result, reply, .. } = *self;
+        // Nobody has to wait for it.
+        let _ = reply.send(end.and_then(|()| result.ok_or_else(|| refused(false))));
+    }
+}
+
+/// What the thread owns.
+struct Work {
+    connection: Connection,
+    waiting: Receiver<Box<dyn Job>>,
+    health: Arc<Health>,
+    commits: Arc<AtomicU64>,
+    /// Something was written since the log was cut, or the last write failed.
+    untidy: bool,
+}
+
+impl Work {
+    fn run(mut self) {
+        loop {
+            match self.waiting.recv_timeout(if self.untidy { IDLE } else { REST }) {
+                Ok(first) => {
+                    let rest = self.waiting.try_iter().take(BATCH - 1);
+                    let batch = std::iter::once(first).chain(rest).collect();
+                    self.serve(batch);
+                }
+                Err(RecvTimeoutError::Timeout) => self.tidy(),
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            }
+        }
+    }
+
+    fn serve(&mut self, mut batch: Vec<Box<dyn Job>>) {
+        if self.health.stopped().is_none() && self.commit(&mut batch).is_ok() {
+            return batch.into_iter().for_each(|job| job.answer(Ok(())));
+        }
+        for mut job in batch {
+            let end = match self.health.stopped() {
+                Some(problem) => Err(problem),
+                None => self.commit(std::slice::from_mut(&mut job)).map_err(|error| self.health.failed(&error)),
+            };
+            job.answer(end);
+        }
+    }
+
+    /// All of them or none, in one transaction.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+        self.untidy = true;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for job in jobs {
+            job.run(&transaction)?;
+        }
+        transaction.commit()?;
+        self.commits.fetch_add(1, Relaxed);
+        self.health.recovered();
+        Ok(())
+    }
+
+    /// Quiet: sees whether a store that failed can be written again, and cuts the log.
+    fn tidy(&mut self) {
+        if self.health.stopped().is_some() {
+            self.untidy = false;
+            return;
+        }
+        if self.health.check().is_err() {
+            match self.probe() {
+                Ok(()) => self.health.recovered(),
+                Err(error) => {
+                    self.health.failed(&error);
+                    return;
+                }
+            }
+        }
+        if self.untidy {
+            let cut = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+            match cut {
+                // 1: a reader was in the way. The log is cut next time.
+                Ok(busy) => self.untidy = busy != 0,
+                Err(error) => drop(self.health.failed(&error)),
+            }
+        }
+    }
+
+    /// Writes something that changes nothing.
+    fn probe(&mut self) -> rusqlite::Result<()> {
+        self.untidy = true;
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Writes the header page, whatever the number.
+        transaction.pragma_update(None, "user_version", schema::VERSION)?;
+        transaction.commit()
+    }
+
+    /// Closing the connection copies the log into the file, unless that is damaged.
+    fn close(self) {
+        if self.health.stopped().is_some() {
+            let _ = self.connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

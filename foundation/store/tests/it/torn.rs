@@ -1,0 +1,65 @@
+//! A write-ahead log that was cut or damaged on the disk: what is left is the state after some earlier commit.
+
+use std::fs;
+
+use crate::folder::Folder;
+use crate::{Dice, row};
+
+const ROWS: u64 = 150;
+
+/// The file and its log while the store is open, with [`ROWS`] rows committed one after another.
+async fn open_files() -> (Vec<u8>, Vec<u8>) {
+    // Should the writer tidy up between the last row and the copy, there is no log; then again.
+    loop {
+        let folder = Folder::new();
+        let store = folder.open().unwrap();
+        for id in 0..ROWS {
+            store.registry().upsert(row(&format!("agent-{id:04}"), id)).await.unwrap();
+        }
+        let files = (folder.read("m.db"), folder.read("m.db-wal"));
+        if !files.1.is_empty() {
+            return files;
+        }
+    }
+}
+
+/// How many rows there are after opening these files; they must be the first ones.
+async fn rows_of(file: &[u8], log: &[u8], what: &str) -> u64 {
+    let folder = Folder::new();
+    fs::write(folder.file("m.db"), file).unwrap();
+    fs::write(folder.file("m.db-wal"), log).unwrap();
+    let store = folder.open().unwrap_or_else(|problem| panic!("{what}: {problem}"));
+    let rows = store.registry().rows().await.unwrap();
+    let expected: Vec<_> = (0..rows.len() as u64).map(|id| row(&format!("agent-{id:04}"), id)).collect();
+    assert_eq!(rows, expected, "{what}");
+    store.registry().upsert(row("after", 1)).await.unwrap();
+    rows.len() as u64
+}
+
+#[tokio::test]
+async fn a_cut_log_leaves_a_prefix() {
+    let ((file, log), mut dice) = (open_files().await, Dice::roll());
+    assert_eq!(rows_of(&file, &log, "whole").await, ROWS);
+    let mut cuts: Vec<_> = (0..40).map(|_| dice.below(log.len() as u64) as usize).collect();
+    cuts.sort_unstable();
+    let mut last = 0;
+    for cut in cuts {
+        let rows = rows_of(&file, &log[..cut], &format!("cut at {cut} of {}", log.len())).await;
+        assert!(rows >= last, "a longer log has fewer rows");
+        last = rows;
+    }
+    assert!(last > 0);
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_log_ends_it_there() {
+    let ((file, log), mut dice) = (open_files().await, Dice::roll());
+    let mut shorter = 0;
+    for _ in 0..40 {
+        let (place, bit) = (dice.below(log.len() as u64) as usize, dice.below(8));
+        let mut flipped = log.clone();
+        flipped[place] ^= 1 << bit;
+        shorter += u64::from(rows_of(&file, &flipped, &format!("bit {bit} of byte {place}")).await < ROWS);
+    }
+    assert!(shorter >= 35, "only {shorter} of 40 flips were noticed");
+}
