@@ -68,7 +68,7 @@ fn filter(level: &str) -> Result<EnvFilter, Problem> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::sync::Arc;
 
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    fn logged(json: bool, work: impl FnOnce(&Level)) -> String {
+    pub(crate) fn logged(json: bool, work: impl FnOnce(&Level)) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let (level, subscriber) = subscriber(filter("info").unwrap(), json, false, move || writer.clone());

@@ -71,3 +71,54 @@ fn access_line(entry: &Entry) {
         took_us = u64::try_from(entry.took.as_micros()).unwrap_or(u64::MAX),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use moongate_core::{Code, Listener, Operation, Time};
+
+    use super::*;
+    use crate::log::tests::logged;
+
+    #[test]
+    fn the_access_log_has_a_line_for_each_request_while_it_is_on() {
+        let telemetry = Telemetry::new(Arc::default(), None, false);
+        let entry = |request: &str, code| Entry {
+            request: request.into(),
+            source: "local".into(),
+            domain: "home.example".into(),
+            target: "lights".into(),
+            instance: "lights@2".into(),
+            operation: Operation::Send,
+            listener: Listener::Plain,
+            result: if code.is_none() { "done" } else { "failed" },
+            code,
+            rule: "routes[2]".into(),
+            at: Time(0),
+            took: Duration::from_micros(1234),
+        };
+        let text = logged(true, |_| {
+            telemetry.record(entry("first", None), None);
+            telemetry.set_access(true);
+            telemetry.record(entry("second", None), None);
+            telemetry.record(entry("third", Some(Code::AgentTimeout)), None);
+        });
+        let [done, failed] = <[&str; 2]>::try_from(text.lines().collect::<Vec<_>>()).unwrap();
+        for member in [
+            r#""request":"second""#,
+            r#""source":"local""#,
+            r#""agent":"lights""#,
+            r#""instance":"lights@2""#,
+            r#""operation":"send""#,
+            r#""listener":"plain""#,
+            r#""result":"done""#,
+            r#""rule":"routes[2]""#,
+            r#""took_us":1234"#,
+        ] {
+            assert!(done.contains(member), "{member} in {done}");
+        }
+        assert!(!done.contains(r#""code""#), "{done}");
+        assert!(failed.contains(r#""code":"MG-0502""#), "{failed}");
+        let text = telemetry.metrics().encode();
+        assert!(text.contains(r#"moongate_request_seconds_count{operation="send",agent="lights"} 3"#), "{text}");
+    }
+}

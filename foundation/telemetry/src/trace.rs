@@ -96,19 +96,19 @@ impl std::fmt::Debug for Header {
 
 /// The header for the next one in the chain: our span is its parent.
 pub fn header(context: &TraceContext) -> Header {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut out = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    let digits = |byte: u8| [byte >> 4, byte & 15].map(|half| DIGITS.get(usize::from(half)).copied().unwrap_or(b'0'));
-    let trace = context.trace_id.iter().copied().flat_map(digits);
-    let span = context.span.iter().copied().flat_map(digits);
-    let flags = digits(u8::from(context.sampled)).into_iter();
-    let places = (3..35).chain(36..52).chain(53..55);
-    for (place, digit) in places.zip(trace.chain(span).chain(flags)) {
-        if let Some(slot) = out.get_mut(place) {
-            *slot = digit;
-        }
-    }
+    write_hex(out.get_mut(3..35), &context.trace_id);
+    write_hex(out.get_mut(36..52), &context.span);
+    write_hex(out.get_mut(53..55), &[u8::from(context.sampled)]);
     Header(out)
+}
+
+fn write_hex(place: Option<&mut [u8]>, bytes: &[u8]) {
+    let digit = |half: u8| if half < 10 { b'0' + half } else { b'a' - 10 + half };
+    let (pairs, _) = place.unwrap_or_default().as_chunks_mut::<2>();
+    for (pair, byte) in pairs.iter_mut().zip(bytes) {
+        *pair = [digit(byte >> 4), digit(byte & 15)];
+    }
 }
 
 /// Lower-case hexadecimal of exactly `N` bytes; capitals are against the rules (§3.2.2).
