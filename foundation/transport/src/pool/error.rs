@@ -18,18 +18,17 @@ pub enum Stage {
 }
 
 /// A request that failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{stage}: {source_text}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendError {
     /// How far it came.
     pub stage: Stage,
     /// What happened; may name addresses, so it is for the log.
-    pub source_text: String,
+    pub source: String,
 }
 
 impl SendError {
     pub(crate) fn new(stage: Stage, source: impl fmt::Display) -> Self {
-        Self { stage, source_text: source.to_string() }
+        Self { stage, source: source.to_string() }
     }
 
     /// Whether the origin cannot have seen the request.
@@ -37,6 +36,14 @@ impl SendError {
         self.stage < Stage::Request
     }
 }
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.stage, self.source)
+    }
+}
+
+impl std::error::Error for SendError {}
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
