@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_access_log_has_a_line_for_each_request_while_it_is_on() {
         let telemetry = Telemetry::new(Arc::default(), None, false);
-        let entry = |request: &str, code| Entry {
+        let entry = |request: &str, code: Option<Code>| Entry {
             request: request.into(),
             source: "local".into(),
             domain: "home.example".into(),
