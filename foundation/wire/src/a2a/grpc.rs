@@ -76,16 +76,16 @@ pub fn encode_response(operation: Operation, version: Version, value: &Value) ->
 ///
 /// # Errors
 /// [`Code::AgentGarbage`] if the bytes are no `StreamResponse`.
-pub fn decode_event(operation: Operation, version: Version, message: &[u8]) -> Result<Value, Problem> {
-    decode_response(operation, version, message)
+pub fn decode_event(version: Version, message: &[u8]) -> Result<Value, Problem> {
+    decode_response(Operation::Stream, version, message)
 }
 
 /// Writes one event of a stream.
 ///
 /// # Errors
 /// [`Code::AgentGarbage`] that names the member that does not fit.
-pub fn encode_event(operation: Operation, version: Version, value: &Value) -> Result<Bytes, Problem> {
-    encode_response(operation, version, value)
+pub fn encode_event(version: Version, value: &Value) -> Result<Bytes, Problem> {
+    encode_response(Operation::Stream, version, value)
 }
 
 fn of(operation: Operation, version: Version) -> Result<Messages, Problem> {

@@ -3,8 +3,7 @@
 //! A2A 1.0 §5.3 names a method like its rpc; 0.3 had names of its own (`message/send`). Of 0.1 (`tasks/send`) nothing
 //! is known here, so its methods are refused like any other unknown one.
 //!
-//! Listing tasks is 1.0's: in 0.3 it has a REST path and a name in the text, but neither a JSON-RPC method nor an rpc.
-//! Its names are therefore written (an agent may know better, others answer that there is no such method) but not read.
+//! Listing tasks is 1.0's: in 0.3 it has a REST path but neither a JSON-RPC method nor an rpc, so names are optional.
 
 use moongate_core::Operation;
 
@@ -16,31 +15,35 @@ struct Row {
     operation: Operation,
     v1: &'static str,
     v1_path: &'static str,
-    v03: &'static str,
-    v03_path: &'static str,
+    v03: Option<&'static str>,
+    v03_path: Option<&'static str>,
 }
 
 macro_rules! rows {
-    ($($operation:ident: $v1:literal, $v03:literal, $v03_rpc:literal;)*) => {
+    ($($operation:ident: $v1:literal, $v03:tt, $v03_rpc:tt;)*) => {
         fn row(operation: Operation) -> &'static Row {
             match operation {
                 $(Operation::$operation => &Row {
                     operation: Operation::$operation,
                     v1: $v1,
                     v1_path: concat!("/lf.a2a.v1.A2AService/", $v1),
-                    v03: $v03,
-                    v03_path: concat!("/a2a.v1.A2AService/", $v03_rpc),
+                    v03: rows!(@name $v03),
+                    v03_path: rows!(@path $v03_rpc),
                 },)*
             }
         }
     };
+    (@name None) => { None };
+    (@name $name:literal) => { Some($name) };
+    (@path None) => { None };
+    (@path $rpc:literal) => { Some(concat!("/a2a.v1.A2AService/", $rpc)) };
 }
 
 rows! {
     Send: "SendMessage", "message/send", "SendMessage";
     Stream: "SendStreamingMessage", "message/stream", "SendStreamingMessage";
     Get: "GetTask", "tasks/get", "GetTask";
-    List: "ListTasks", "tasks/list", "ListTasks";
+    List: "ListTasks", None, None;
     Cancel: "CancelTask", "tasks/cancel", "CancelTask";
     Subscribe: "SubscribeToTask", "tasks/resubscribe", "TaskSubscription";
     PushCreate: "CreateTaskPushNotificationConfig", "tasks/pushNotificationConfig/set",
@@ -52,38 +55,38 @@ rows! {
     ExtendedCard: "GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "GetAgentCard";
 }
 
-/// The JSON-RPC method of an operation.
-pub fn jsonrpc_method(operation: Operation, version: Version) -> &'static str {
+/// The JSON-RPC method of an operation; `None` for [`Operation::List`] in 0.3.
+pub fn jsonrpc_method(operation: Operation, version: Version) -> Option<&'static str> {
     let row = row(operation);
     match version {
-        Version::V1 => row.v1,
+        Version::V1 => Some(row.v1),
         Version::V03 => row.v03,
     }
 }
 
 /// What a JSON-RPC method asks for, and the version that its name belongs to.
 pub fn parse_jsonrpc_method(method: &str) -> Option<(Operation, Version)> {
-    find(method, |row| [row.v1, row.v03])
+    find(method, |row| [Some(row.v1), row.v03])
 }
 
-/// The HTTP/2 path of an operation in gRPC.
-pub fn grpc_path(operation: Operation, version: Version) -> &'static str {
+/// The HTTP/2 path of an operation in gRPC; `None` for [`Operation::List`] in 0.3.
+pub fn grpc_path(operation: Operation, version: Version) -> Option<&'static str> {
     let row = row(operation);
     match version {
-        Version::V1 => row.v1_path,
+        Version::V1 => Some(row.v1_path),
         Version::V03 => row.v03_path,
     }
 }
 
 /// What a gRPC path asks for; the package in it names the version.
 pub fn parse_grpc_path(path: &str) -> Option<(Operation, Version)> {
-    find(path, |row| [row.v1_path, row.v03_path])
+    find(path, |row| [Some(row.v1_path), row.v03_path])
 }
 
-fn find(name: &str, names: impl Fn(&Row) -> [&'static str; 2]) -> Option<(Operation, Version)> {
+fn find(name: &str, names: impl Fn(&Row) -> [Option<&'static str>; 2]) -> Option<(Operation, Version)> {
     Operation::ALL.into_iter().map(row).find_map(|row| match names(row) {
-        [v1, _] if v1 == name => Some((row.operation, Version::V1)),
-        [_, v03] if v03 == name && row.operation != Operation::List => Some((row.operation, Version::V03)),
+        [v1, _] if v1 == Some(name) => Some((row.operation, Version::V1)),
+        [_, v03] if v03 == Some(name) => Some((row.operation, Version::V03)),
         _ => None,
     })
 }
@@ -147,18 +150,18 @@ mod tests {
         for version in Version::ALL {
             for operation in Operation::ALL {
                 let expected = messages(operation, version).map(|_| (operation, version));
-                assert_eq!(parse_jsonrpc_method(jsonrpc_method(operation, version)), expected);
-                assert_eq!(parse_grpc_path(grpc_path(operation, version)), expected);
+                assert_eq!(jsonrpc_method(operation, version).and_then(parse_jsonrpc_method), expected);
+                assert_eq!(grpc_path(operation, version).and_then(parse_grpc_path), expected);
             }
         }
     }
 
     #[test]
     fn names_are_those_of_the_specification() {
-        assert_eq!(grpc_path(Operation::Subscribe, Version::V03), "/a2a.v1.A2AService/TaskSubscription");
-        assert_eq!(grpc_path(Operation::Send, Version::V1), "/lf.a2a.v1.A2AService/SendMessage");
-        assert_eq!(grpc_path(Operation::ExtendedCard, Version::V03), "/a2a.v1.A2AService/GetAgentCard");
-        assert_eq!(jsonrpc_method(Operation::Subscribe, Version::V03), "tasks/resubscribe");
+        assert_eq!(grpc_path(Operation::Subscribe, Version::V03), Some("/a2a.v1.A2AService/TaskSubscription"));
+        assert_eq!(grpc_path(Operation::Send, Version::V1), Some("/lf.a2a.v1.A2AService/SendMessage"));
+        assert_eq!(grpc_path(Operation::ExtendedCard, Version::V03), Some("/a2a.v1.A2AService/GetAgentCard"));
+        assert_eq!(jsonrpc_method(Operation::Subscribe, Version::V03), Some("tasks/resubscribe"));
     }
 
     #[test]
