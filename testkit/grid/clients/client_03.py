@@ -21,7 +21,6 @@ from a2a.types import (
     FileWithUri,
     GetTaskPushNotificationConfigParams,
     Message,
-    MessageSendConfiguration,
     Part,
     PushNotificationAuthenticationInfo,
     PushNotificationConfig,
@@ -74,20 +73,29 @@ class Peer:
             )
             return ClientFactory(config).create(card)
 
+        self.make = make
         self.client = make(streaming=False)
         self.hasty = make(streaming=False, polling=True)
         self.streaming = make(streaming=True)
 
-    async def send(self, said: Message, client=None, **configuration):
-        config = MessageSendConfiguration(**configuration) if configuration else None
-        answers = await drain((client or self.client).send_message(said, configuration=config))
+    async def send(self, said: Message, client=None):
+        answers = await drain((client or self.client).send_message(said))
         check(len(answers) == 1, "one answer wanted, got", len(answers))
         return answers[0][0] if isinstance(answers[0], tuple) else answers[0]
 
-    async def task(self, said: Message, client=None, **configuration) -> Task:
-        answer = await self.send(said, client, **configuration)
+    async def task(self, said: Message, client=None) -> Task:
+        answer = await self.send(said, client)
         check(isinstance(answer, Task), "a task wanted, got", answer)
-        return answer
+        return answer if client is self.hasty else await self.settled(answer)
+
+    async def settled(self, task: Task) -> Task:
+        """With --patient: an agent that answers too early is asked until the task rests."""
+        for _ in range(100 if FLAGS.patient else 0):
+            if task.status.state not in LIVE:
+                break
+            await asyncio.sleep(0.05)
+            task = await self.get(task.id)
+        return task
 
     async def slow(self) -> Task:
         task = await self.task(message("slow"), self.hasty)
@@ -95,7 +103,7 @@ class Peer:
         return task
 
     async def cancel(self, task_id: str) -> Task:
-        return await self.client.cancel_task(TaskIdParams(id=task_id))
+        return await self.settled(await self.client.cancel_task(TaskIdParams(id=task_id)))
 
     async def get(self, task_id: str, **members) -> Task:
         return await self.client.get_task(TaskQueryParams(id=task_id, **members))
@@ -138,6 +146,8 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
         check(changes[-1].final, "the last status is not final")
         task = await peer.get(events[0][0].id)
         check(text_of(task) == "chunk1 chunk2 chunk3 ", "after the stream", text_of(task))
+
+    async def stream_message():
         answer = await drain(peer.streaming.send_message(message("message hi")))
         check(len(answer) == 1 and isinstance(answer[0], Message), "streamed message", answer)
 
@@ -202,7 +212,7 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
     async def push_inline():
         path = f"/inline/{uuid.uuid4()}"
         inline = PushNotificationConfig(url=RECEIVER.url(path), token="inline")
-        await peer.task(message("stream 2"), push_notification_config=inline)
+        await peer.task(message("stream 2"), peer.make(streaming=False, push_notification_configs=[inline]))
         await RECEIVER.wait(path, is_state("completed"))
 
     async def input_required():
@@ -268,7 +278,8 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
         await peer.cancel(task.id)
 
     return {
-        "card": card, "send": send, "message": bare_message, "stream": stream, "get": get, "cancel": cancel,
+        "card": card, "send": send, "message": bare_message, "stream": stream,
+        "stream_message": stream_message, "get": get, "cancel": cancel,
         "list": list_tasks, "subscribe": subscribe, "push_config": push_config, "push_delivery": push_delivery,
         "push_inline": push_inline,
         "input_required": input_required, "parts": parts, "failed": failed, "unknown_task": unknown_task,

@@ -63,7 +63,16 @@ class Peer:
     async def task(self, said: pb.Message, **configuration) -> pb.Task:
         answer = await self.send(said, **configuration)
         check(answer.HasField("task"), "a task wanted, got", answer)
-        return answer.task
+        return answer.task if configuration.get("return_immediately") else await self.settled(answer.task)
+
+    async def settled(self, task: pb.Task) -> pb.Task:
+        """With --patient: an agent that answers too early is asked until the task rests."""
+        for _ in range(100 if FLAGS.patient else 0):
+            if task.status.state not in LIVE:
+                break
+            await asyncio.sleep(0.05)
+            task = await self.get(task.id)
+        return task
 
     async def slow(self) -> pb.Task:
         task = await self.task(message("slow"), return_immediately=True)
@@ -71,7 +80,7 @@ class Peer:
         return task
 
     async def cancel(self, task_id: str) -> pb.Task:
-        return await self.client.cancel_task(pb.CancelTaskRequest(id=task_id))
+        return await self.settled(await self.client.cancel_task(pb.CancelTaskRequest(id=task_id)))
 
     async def get(self, task_id: str, **members) -> pb.Task:
         return await self.client.get_task(pb.GetTaskRequest(id=task_id, **members))
@@ -114,6 +123,8 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
         check(states == [WORKING, DONE], "states", states)
         task = await peer.get(events[0].task.id)
         check(text_of(task) == "chunk1 chunk2 chunk3 ", "after the stream", text_of(task))
+
+    async def stream_message():
         answer = await drain(peer.streaming.send_message(ask(message("message hi"))))
         check(len(answer) == 1 and answer[0].HasField("message"), "streamed message", answer)
 
@@ -274,7 +285,8 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
         await peer.cancel(task.id)
 
     return {
-        "card": card, "send": send, "message": bare_message, "stream": stream, "get": get, "cancel": cancel,
+        "card": card, "send": send, "message": bare_message, "stream": stream,
+        "stream_message": stream_message, "get": get, "cancel": cancel,
         "list": list_tasks, "subscribe": subscribe, "push_config": push_config, "push_delivery": push_delivery,
         "push_inline": push_inline,
         "input_required": input_required, "parts": parts, "failed": failed, "unknown_task": unknown_task,

@@ -1,6 +1,6 @@
 //! The interop grid's scenarios, run by the Rust client `a2a-client-lf` over JSON-RPC, HTTP+JSON or gRPC.
 //!
-//! - In: `--base URL --card-url URL --transport JSONRPC|HTTP+JSON|GRPC [--proxied] [--only a,b]`.
+//! - In: `--base URL --card-url URL --transport JSONRPC|HTTP+JSON|GRPC [--proxied] [--patient] [--only a,b]`.
 //! - Out: one JSON line a scenario, `{scenario, ok, detail, ms}`; `testkit/grid/grid.py` reads them.
 //! - The interface used, and its tenant, are those of the card: the library's own factory chooses.
 
@@ -16,6 +16,7 @@ pub struct Flags {
     pub card_url: String,
     pub transport: String,
     pub proxied: bool,
+    pub patient: bool,
     pub only: Vec<String>,
 }
 
@@ -25,6 +26,7 @@ fn flags() -> Result<Flags, String> {
         card_url: String::new(),
         transport: "JSONRPC".into(),
         proxied: false,
+        patient: false,
         only: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
@@ -36,6 +38,7 @@ fn flags() -> Result<Flags, String> {
             "--transport" => flags.transport = value()?,
             "--only" => flags.only = value()?.split(',').filter(|n| !n.is_empty()).map(Into::into).collect(),
             "--proxied" => flags.proxied = true,
+            "--patient" => flags.patient = true,
             _ => return Err(format!("unknown flag {word}")),
         }
     }

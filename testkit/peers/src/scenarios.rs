@@ -13,11 +13,12 @@ use crate::peer::{Peer, configuration, follow_up, pause, say, say_to, text_of};
 
 type Verdict = Result<String, String>;
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "card",
     "send",
     "message",
     "stream",
+    "stream_message",
     "get",
     "cancel",
     "list",
@@ -59,6 +60,7 @@ async fn one(name: &str, flags: &Flags, peer: &Peer) -> Verdict {
         "send" => send(peer).await,
         "message" => message(peer).await,
         "stream" => stream(peer).await,
+        "stream_message" => stream_message(peer).await,
         "get" => get(peer).await,
         "cancel" => cancel(peer).await,
         "list" => list(peer).await,
@@ -145,6 +147,10 @@ async fn stream(peer: &Peer) -> Verdict {
     check(states == [TaskState::Working, TaskState::Completed], || format!("states {states:?}"))?;
     let task = peer.get(&first.id, None).await.map_err(say)?;
     check(text_of(&task) == "chunk1 chunk2 chunk3 ", || format!("after the stream {}", text_of(&task)))?;
+    Ok(String::new())
+}
+
+async fn stream_message(peer: &Peer) -> Verdict {
     let events = peer.stream(say_to("message hi")).await.map_err(say)?;
     check(matches!(events[..], [StreamResponse::Message(_)]), || format!("streamed message {events:?}"))?;
     Ok(String::new())
@@ -165,7 +171,8 @@ async fn get(peer: &Peer) -> Verdict {
 
 async fn cancel(peer: &Peer) -> Verdict {
     let task = peer.slow().await?;
-    in_state(&peer.cancel(&task.id).await.map_err(say)?, TaskState::Canceled)?;
+    let canceled = peer.cancel(&task.id).await.map_err(say)?;
+    in_state(&peer.settled(canceled).await?, TaskState::Canceled)?;
     in_state(&peer.get(&task.id, None).await.map_err(say)?, TaskState::Canceled)?;
     Ok(String::new())
 }
