@@ -37,16 +37,23 @@ def grid(title: str, clients: list, agents: list, results: dict) -> str:
     return "\n".join(["", title, *lines, ""])
 
 
+def causes(result: dict[str, dict], baseline: dict[str, dict]) -> dict[str, list[str]]:
+    """What is red in a cell, by reason in one line; with the baseline's verdict where there is one."""
+    found: dict[str, list[str]] = {}
+    for name, entry in result.items():
+        if entry["state"] in RED:
+            without = f" [directly: {baseline[name]['state']}]" if name in baseline else ""
+            found.setdefault(" ".join(entry["detail"].split())[:500] + without, []).append(name)
+    return found
+
+
 def close(results: dict, direct: dict, path: Path | None) -> int:
     """Prints what is red and the totals; 0 if nothing is."""
     total: Counter = Counter()
     for (client, agent), result in sorted(results.items()):
         total += counts(result)
-        for name, entry in result.items():
-            if entry["state"] in RED:
-                base = direct.get((client, agent), {}).get(name)
-                without = f" [directly: {base['state']}]" if base else ""
-                print(f"RED {client} → {agent} {name}: {entry['detail']}{without}")
+        for detail, names in causes(result, direct.get((client, agent), {})).items():
+            print(f"RED {client} → {agent} {', '.join(names)}: {detail}")
     if path:
         flat = [
             {"client": client, "agent": agent, "scenario": name, **entry}
