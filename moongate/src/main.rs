@@ -1,2 +1,17 @@
-//! To be written.
-fn main() {}
+//! Moongate: one binary that is the trust boundary between agents.
+//!
+//! This crate contains the command line ([`cli`]), the demonstration ([`demo`]) and the place where all rooms are joined
+//! ([`wire_up`]); what the gateway does is in the other crates.
+
+mod cli;
+mod demo;
+mod surface;
+mod wire_up;
+
+/// Small and steady: agents' traffic is many small allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

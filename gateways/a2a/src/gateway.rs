@@ -137,6 +137,17 @@ impl A2aGateway {
         found.map(|(_, address)| address.clone()).unwrap_or_else(|| Address { url: String::new(), authority: String::new() })
     }
 
+    /// The main listener is reached by another address from now on.
+    pub fn rename_main(&self, address: &Address) {
+        let mut addresses = self.addresses.load().0.clone();
+        for (listener, held) in &mut addresses {
+            if *listener == Listener::Main {
+                held.clone_from(address);
+            }
+        }
+        self.addresses.store(Arc::new(Addresses(addresses)));
+    }
+
     /// A pseudo-random number below `bound` (splitmix64).
     fn roll(&self, bound: u64) -> u64 {
         let mut z = self.dice.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed);
@@ -197,7 +208,11 @@ impl A2aGateway {
         let mut last = Problem::new(Code::NoInstance, "no agent that could serve this can be reached");
         for candidate in order.filter(|candidate| candidate.weight > 0) {
             let agent = known(directory, &candidate.agent)?;
-            match self.admit(agent, agent.balancer.pick(now, key, tried), &candidate.agent) {
+            let picked = match &candidate.pinned {
+                Some(instance) => agent.balancer.pin(now, instance),
+                None => agent.balancer.pick(now, key, tried),
+            };
+            match self.admit(agent, picked, &candidate.agent) {
                 Ok(pick) => return Ok(pick),
                 Err(problem) => last = problem,
             }

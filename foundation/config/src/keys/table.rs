@@ -242,7 +242,7 @@ static ROUTING: Section = Section {
         key(
             "threshold",
             Kind::Share,
-            "0.5",
+            "0.34",
             Applied,
             "How sure that match must be; below it the gateway refuses rather than guesses.",
         ),

@@ -110,6 +110,8 @@ pub struct AgentSettings {
     pub group: Option<String>,
     /// Its place.
     pub zone: Option<String>,
+    /// Labels that searches show.
+    pub labels: Vec<(String, String)>,
     /// Skills that may be sent again when it is not known whether the agent got them.
     pub idempotent: Vec<String>,
 }
@@ -157,6 +159,8 @@ pub struct Pool {
 pub struct RouteTarget {
     /// The agent.
     pub agent: AgentName,
+    /// The one instance that is meant, if one is.
+    pub instance: Option<InstanceId>,
     /// Its share.
     pub weight: u32,
 }
@@ -199,6 +203,24 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// A directory without agents.
+    pub fn empty() -> Self {
+        Self {
+            agents: HashMap::new(),
+            instances: HashMap::new(),
+            skills: HashMap::new(),
+            index: SkillIndex::build(Vec::new()),
+            routes: Arc::new(Routes::default()),
+            default_agent: None,
+            intent: false,
+            threshold: 1.0,
+            revision: 0,
+            made_at: 0,
+            pending: Vec::new(),
+            cards: super::discovery::Rendered::default(),
+        }
+    }
+
     /// An agent by name, if this principal may know of it.
     pub fn agent(&self, name: &str, _who: &Principal) -> Option<&Arc<Agent>> {
         self.agents.get(name)

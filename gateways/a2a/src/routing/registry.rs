@@ -174,7 +174,8 @@ impl AgentRegistry {
             self.entries.lock().insert(id.clone(), entry);
         }
         self.rebuild();
-        self.probe_all(self.entries.lock().iter().filter(|(_, e)| e.card.is_none()).map(|(id, _)| id.clone()).collect()).await;
+        let bare = self.entries.lock().iter().filter(|(_, e)| e.card.is_none()).map(|(id, _)| id.clone()).collect();
+        self.probe_all(bare).await;
         self.attempted.store(true, Ordering::Relaxed);
     }
 

@@ -283,7 +283,11 @@ fn by_routes(
         .filter(|target| base.is_none_or(|agent| agent.name == target.agent))
         .filter(|target| skill.is_none_or(|(_, holders)| holders.contains(&&target.agent)))
         .filter(|target| view.directory.agents.contains_key(&target.agent))
-        .map(|target| Candidate { agent: target.agent.clone(), weight: target.weight, pinned: None })
+        .map(|target| Candidate {
+            agent: target.agent.clone(),
+            weight: target.weight,
+            pinned: target.instance.clone(),
+        })
         .collect();
     if candidates.is_empty() {
         return Ok(None);

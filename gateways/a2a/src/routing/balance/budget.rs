@@ -15,7 +15,7 @@ const SAVED: i64 = 100;
 /// The retries that one agent's callers may still spend.
 #[derive(Debug)]
 pub struct RetryBudget {
-    percent: i64,
+    percent: AtomicI64,
     balance: AtomicI64,
 }
 
@@ -23,12 +23,18 @@ impl RetryBudget {
     /// A budget of so many retries per hundred requests; zero allows none, not even the reserve.
     pub fn new(percent: u32) -> Self {
         let reserve = if percent == 0 { 0 } else { RESERVE * RETRY };
-        Self { percent: i64::from(percent), balance: AtomicI64::new(reserve) }
+        Self { percent: AtomicI64::new(i64::from(percent)), balance: AtomicI64::new(reserve) }
+    }
+
+    /// Changes the share; what was saved up stays.
+    pub fn set_percent(&self, percent: u32) {
+        self.percent.store(i64::from(percent), Relaxed);
     }
 
     /// A first attempt was made.
     pub fn deposit(&self) {
-        let more = |balance: i64| (balance < SAVED * RETRY).then(|| (balance + self.percent).min(SAVED * RETRY));
+        let percent = self.percent.load(Relaxed);
+        let more = |balance: i64| (balance < SAVED * RETRY).then(|| (balance + percent).min(SAVED * RETRY));
         // An Err says that the budget is full.
         let _ = self.balance.fetch_update(Relaxed, Relaxed, more);
     }

@@ -145,6 +145,7 @@ fn index(agents: &HashMap<AgentName, Arc<Agent>>) -> SkillIndex {
             doc.examples = skill.examples.clone();
             doc.inputs = inputs(agent, skill);
             doc.zone = agent.settings.zone.clone();
+            doc.labels = agent.settings.labels.clone();
             docs.push(doc);
         }
     }

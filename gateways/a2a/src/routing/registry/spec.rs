@@ -69,6 +69,9 @@ pub struct Spec {
     /// Requests in flight at once; 0 is no limit.
     #[serde(default)]
     pub max_in_flight: u32,
+    /// Labels that searches show.
+    #[serde(default)]
+    pub labels: Vec<(String, String)>,
     /// Agents of one group share their skills.
     #[serde(default)]
     pub group: Option<String>,
@@ -103,6 +106,7 @@ impl Spec {
             legacy_card: false,
             timeout_seconds: 0,
             max_in_flight: 0,
+            labels: Vec::new(),
             group: None,
             idempotent: Vec::new(),
             authorization: None,
@@ -132,6 +136,7 @@ impl Spec {
             max_in_flight: self.max_in_flight,
             group: self.group.clone(),
             zone: self.zone.clone(),
+            labels: self.labels.clone(),
             idempotent: self.idempotent.clone(),
         }
     }

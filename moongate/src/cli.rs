@@ -1,0 +1,98 @@
+//! The command line. Data goes to stdout, talk to stderr; exit 0 is yes, 1 is no, 2 is an error.
+
+mod agents;
+mod check;
+mod client;
+mod completions;
+mod explain;
+mod init;
+mod output;
+mod run;
+mod send;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub(crate) use output::Failure;
+
+/// What a command ends with.
+pub(crate) enum Ending {
+    /// Yes.
+    Yes,
+    /// No: the command worked, its answer is no.
+    No,
+}
+
+/// The gateway where agents of different homes, vehicles and companies meet.
+#[derive(Parser)]
+#[command(name = "moongate", version, about, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "moongate.toml")]
+    config: PathBuf,
+    /// Print JSON where something is printed.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway.
+    Run,
+    /// Show a whole home on this machine: three agents, a gateway before them, and the scene "away mode".
+    Demo(crate::demo::Demo),
+    /// Write a configuration file that explains itself.
+    Init(init::Init),
+    /// Check the configuration file.
+    Check,
+    /// Show which way a request would take through the running gateway, without sending it on.
+    Explain(explain::Explain),
+    /// List, add and remove agents of the running gateway.
+    Agents(agents::Agents),
+    /// Send a message through the running gateway and print what comes back.
+    Send(send::Send),
+    /// Print a completion script for a shell.
+    Completions(completions::Completions),
+    /// An agent of the demonstration; started by `moongate demo`.
+    #[command(hide = true)]
+    DemoAgent(crate::demo::DemoAgent),
+}
+
+/// Everything that a command may want to know of how it was called.
+pub(crate) struct Context {
+    pub(crate) config: PathBuf,
+    pub(crate) json: bool,
+}
+
+/// Reads the command line and carries it out.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let context = Context { config: cli.config, json: cli.json };
+    let result = match cli.command {
+        None => {
+            let _ = Cli::command().print_long_help();
+            Ok(Ending::Yes)
+        }
+        Some(Command::Run) => run::run(&context),
+        Some(Command::Demo(demo)) => crate::demo::demo(&context, &demo),
+        Some(Command::DemoAgent(agent)) => crate::demo::agent(&agent),
+        Some(Command::Init(init)) => init::init(&context, &init),
+        Some(Command::Check) => check::check(&context),
+        Some(Command::Explain(explain)) => explain::explain(&context, &explain),
+        Some(Command::Agents(agents)) => agents::agents(&context, &agents),
+        Some(Command::Send(send)) => send::send(&context, &send),
+        Some(Command::Completions(completions)) => completions::completions(&completions, Cli::command()),
+    };
+    match result {
+        Ok(Ending::Yes) => ExitCode::SUCCESS,
+        Ok(Ending::No) => ExitCode::from(1),
+        Err(failure) => {
+            failure.print();
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Talking to the running gateway: found by the configuration, through its admin listener, as the operator.
+
+use bytes::Bytes;
+use moongate_config::Config;
+use moongate_core::seam::{Dialer, Fetch, Fetched};
+use moongate_core::{Code, Problem};
+use moongate_identity::Secret;
+use moongate_transport::{HttpDialer, Pool, PoolConfig};
+use serde_json::Value;
+
+use super::{Context, Failure, run};
+use crate::wire_up;
+
+/// A client of the running gateway.
+pub(crate) struct Client {
+    runtime: tokio::runtime::Runtime,
+    dialer: HttpDialer,
+    base: String,
+    secret: Option<String>,
+}
+
+impl Client {
+    /// A client for the gateway that the configuration describes.
+    pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
+        let loaded = moongate_config::load(&context.config, &wire_up::rules::check)?;
+        let config: &Config = &loaded.config;
+        let address = config.listen.admin.or(config.listen.plain).ok_or_else(|| {
+            Problem::new(Code::GatewayUnreachable, "the configuration opens neither an admin nor a plain listener")
+        })?;
+        let secret = Secret::load(&wire_up::secret_path(config))?.map(|secret| secret.reveal().to_owned());
+        let tls = moongate_identity::tls::client_config(&[])?;
+        let dialer = HttpDialer::new(Pool::new(PoolConfig::default(), tls));
+        Ok(Self { runtime: run::runtime()?, dialer, base: format!("http://{address}"), secret })
+    }
+
+    /// The address that it talks to.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Sends a request and reads the answer, whatever its status.
+    pub(crate) fn send(&self, method: &'static str, path: &str, body: Option<&Value>, version: bool) -> Result<Fetched, Problem> {
+        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        if body.is_some() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        if version {
+            headers.push(("a2a-version".to_owned(), "1.0".to_owned()));
+        }
+        if let Some(secret) = &self.secret {
+            headers.push(("authorization".to_owned(), format!("Bearer {secret}")));
+        }
+        let fetch = Fetch {
+            method,
+            url: format!("{}{path}", self.base),
+            headers,
+            body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
+            timeout_ms: 300_000,
+            limit: 64 * 1024 * 1024,
+            egress: None,
+        };
+        self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| {
+            Problem::new(Code::GatewayUnreachable, format!("no gateway answers at {}", self.base)).inside(problem)
+        })
+    }
+
+    /// Asks the API; an error of the gateway's is told in its own words.
+    pub(crate) fn api(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
+        let answer = self.send(method, path, body, false)?;
+        let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        if (200..300).contains(&answer.status) { Ok(value) } else { Err(told(&value, answer.status)) }
+    }
+}
+
+/// The gateway's error as a problem of the command.
+pub(crate) fn told(value: &Value, status: u16) -> Problem {
+    let error = value.get("error");
+    let message = error.and_then(|error| error.get("message")).and_then(Value::as_str);
+    let details = error.and_then(|error| error.get("details").or_else(|| error.get("data"))).and_then(Value::as_array);
+    let mut problem = Problem::new(
+        Code::CommandFailed,
+        message.map_or_else(|| format!("the gateway answered HTTP {status}"), str::to_owned),
+    );
+    for violation in details.into_iter().flatten().filter_map(|detail| detail.get("fieldViolations")).filter_map(Value::as_array).flatten() {
+        let text = |name: &str| violation.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        problem = problem.field(text("field"), text("description"));
+    }
+    problem
+}

@@ -1,0 +1,52 @@
+//! `moongate run`: the gateway, until SIGTERM or Ctrl-C.
+
+use moongate_config::schema::LogFormat;
+use moongate_core::{Code, Problem};
+
+use super::{Context, Ending, Failure};
+use crate::wire_up;
+
+/// Runs the gateway.
+pub(crate) fn run(context: &Context) -> Result<Ending, Failure> {
+    let loaded = moongate_config::load(&context.config, &wire_up::rules::check)?;
+    let log = &loaded.config.log;
+    let level = moongate_telemetry::log::init(&log.level, log.format == LogFormat::Json)?;
+    let runtime = runtime()?;
+    runtime.block_on(async move {
+        let limit = loaded.config.limits.drain_seconds;
+        let running = wire_up::start(&loaded, level).await?;
+        let work = tokio::spawn(running.clone().run(loaded));
+        terminated().await;
+        let left = running.stop(limit).await;
+        if left > 0 {
+            tracing::warn!(connections = left, "connections were closed before they had ended");
+        }
+        let _ = work.await;
+        Ok(Ending::Yes)
+    })
+}
+
+/// The runtime that everything runs on.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("moongate")
+        .build()
+        .map_err(|error| Problem::new(Code::Internal, format!("the runtime cannot start: {error}")))
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn terminated() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut term) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+            return;
+        }
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,119 @@
+//! `moongate send`: a message through the running gateway.
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::client::{Client, told};
+use super::output::{data, talk};
+use super::{Context, Ending, Failure};
+
+/// The message to send, and where to; shared with `moongate explain`.
+#[derive(Args)]
+pub(crate) struct Send {
+    /// What to say.
+    #[arg(required = true)]
+    text: Vec<String>,
+    /// The agent to say it to; otherwise the gateway finds one.
+    #[arg(long)]
+    agent: Option<String>,
+    /// The skill that is wanted.
+    #[arg(long)]
+    skill: Option<String>,
+    /// The zone that is meant.
+    #[arg(long)]
+    zone: Option<String>,
+    /// A label that is meant, as `device=lamp`; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    label: Vec<(String, String)>,
+    /// The task to go on with.
+    #[arg(long)]
+    task: Option<String>,
+    /// The conversation to go on with.
+    #[arg(long)]
+    context: Option<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("a label is written KEY=VALUE")?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+impl Send {
+    /// The path of the agent's or the domain's JSON-RPC endpoint.
+    pub(crate) fn path(&self) -> String {
+        self.agent.as_ref().map_or_else(|| "/a2a".to_owned(), |agent| format!("/agents/{}", super::agents::encoded(agent)))
+    }
+
+    /// The JSON-RPC request.
+    pub(crate) fn request(&self) -> Value {
+        let mut message = json!({
+            "messageId": uuid::Uuid::new_v4().to_string(),
+            "role": "ROLE_USER",
+            "parts": [{"text": self.text.join(" ")}],
+        });
+        if let Some(members) = message.as_object_mut() {
+            for (key, value) in [("taskId", &self.task), ("contextId", &self.context)] {
+                if let Some(value) = value {
+                    members.insert(key.into(), json!(value));
+                }
+            }
+            if self.skill.is_some() || self.zone.is_some() || !self.label.is_empty() {
+                let mut routing = json!({});
+                if let Some(routing) = routing.as_object_mut() {
+                    for (key, value) in [("skillId", &self.skill), ("zone", &self.zone)] {
+                        if let Some(value) = value {
+                            routing.insert(key.into(), json!(value));
+                        }
+                    }
+                    if !self.label.is_empty() {
+                        routing.insert("labels".into(), self.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect());
+                    }
+                }
+                members.insert("metadata".into(), json!({ moongate_a2a::call::SKILL_ROUTING: routing }));
+            }
+        }
+        json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}})
+    }
+}
+
+/// Sends it and prints what came back.
+pub(crate) fn send(context: &Context, arguments: &Send) -> Result<Ending, Failure> {
+    let client = Client::new(context)?;
+    let answer = client.send("POST", &arguments.path(), Some(&arguments.request()), true)?;
+    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let Some(result) = value.get("result") else { return Err(told(&value, answer.status).into()) };
+    if context.json {
+        data(&result.to_string());
+        return Ok(ending(result));
+    }
+    if let Some(task) = result.get("task") {
+        for artifact in task.get("artifacts").and_then(Value::as_array).into_iter().flatten() {
+            print_parts(artifact);
+        }
+        if let Some(message) = task.pointer("/status/message") {
+            print_parts(message);
+        }
+        let text = |pointer: &str| task.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
+        talk(&format!("task {} is {}", text("/id"), text("/status/state").trim_start_matches("TASK_STATE_").to_lowercase()));
+    } else if let Some(message) = result.get("message") {
+        print_parts(message);
+    }
+    Ok(ending(result))
+}
+
+/// No, if the task failed or was refused.
+fn ending(result: &Value) -> Ending {
+    match result.pointer("/task/status/state").and_then(Value::as_str) {
+        Some("TASK_STATE_FAILED" | "TASK_STATE_REJECTED" | "TASK_STATE_CANCELED") => Ending::No,
+        _ => Ending::Yes,
+    }
+}
+
+fn print_parts(holder: &Value) {
+    for part in holder.get("parts").and_then(Value::as_array).into_iter().flatten() {
+        match part.get("text").and_then(Value::as_str) {
+            Some(text) => data(text),
+            None => data(&part.to_string()),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What each listener serves: the gateway's places, the API, and what operators look at.
+//!
+//! A browser page must not act as `local` just because it runs on this machine, so requests without a credential are
+//! refused if a foreign page sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
+
+mod openapi;
+mod status;
+
+use std::sync::Arc;
+
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use moongate_a2a::Endpoint;
+use moongate_a2a::api::Api;
+use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
+use moongate_a2a::routing::registry::AgentRegistry;
+use moongate_core::seam::Store;
+use moongate_core::{Code, Listener, Problem};
+use moongate_telemetry::Telemetry;
+use moongate_transport::{Drain, Handler, Peer};
+use serde_json::json;
+
+pub(crate) use status::Status;
+
+/// All that is served.
+pub(crate) struct Surface {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) api: Api,
+    pub(crate) registry: Arc<AgentRegistry>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) drain: Drain,
+    pub(crate) public_host: Option<String>,
+}
+
+/// What one listener serves.
+pub(crate) struct ListenerSurface {
+    pub(crate) listener: Listener,
+    pub(crate) surface: Arc<Surface>,
+}
+
+impl Handler for ListenerSurface {
+    type Body = ReplyBody;
+
+    async fn handle(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+        let surface = &self.surface;
+        if let Err(problem) = surface.from_here(request.uri(), request.headers()) {
+            return problem_response(&problem);
+        }
+        let path = request.uri().path();
+        if let Some(place) = Place::of(path) {
+            return surface.endpoint.handle(self.listener, peer, place, request).await;
+        }
+        if Api::serves(path) {
+            return surface.api.handle(self.listener, peer, request).await;
+        }
+        surface.operations(request.method(), path)
+    }
+}
+
+impl Surface {
+    /// Health, readiness, metrics, status and the description of the API.
+    fn operations(&self, method: &Method, path: &str) -> Response<ReplyBody> {
+        let known = ["/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/openapi.json"];
+        if !known.contains(&path) {
+            return no_such_path(path);
+        }
+        if !matches!(*method, Method::GET | Method::HEAD) {
+            return problem_response(&Problem::new(Code::HttpMethodNotAllowed, "this is read with GET"));
+        }
+        match path {
+            "/healthz" => json_response(StatusCode::OK, &json!({"status": "alive"})),
+            "/readyz" => self.ready(),
+            "/metrics" => {
+                let mut response = Response::new(ReplyBody::whole(self.telemetry.metrics().encode()));
+                let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+                response
+            }
+            "/api/v1/status" => json_response(StatusCode::OK, &self.status.view(self.registry.census())),
+            _ => json_response(StatusCode::OK, &openapi::document()),
+        }
+    }
+
+    /// Ready once every configured agent's card has been tried, and while the store takes writes.
+    fn ready(&self) -> Response<ReplyBody> {
+        let reason = if self.drain.draining() {
+            Some("the gateway is shutting down".to_owned())
+        } else if !self.registry.is_ready() {
+            Some("the configured agents have not all been tried yet".to_owned())
+        } else {
+            self.store.health().err().map(|problem| problem.to_string())
+        };
+        match reason {
+            None => json_response(StatusCode::OK, &json!({"status": "ready"})),
+            Some(reason) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "reason": reason})),
+        }
+    }
+
+    /// Refuses what a foreign web page sent through somebody's browser.
+    fn from_here(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+        if headers.contains_key(AUTHORIZATION) {
+            return Ok(());
+        }
+        if let Some(origin) = headers.get(ORIGIN) {
+            let origin = origin.to_str().unwrap_or("null");
+            let host = origin.split_once("://").map_or("", |(_, host)| host);
+            if !self.is_own(host) {
+                return Err(Problem::new(Code::Forbidden, "requests of foreign web pages are refused"));
+            }
+        }
+        let host = headers.get(HOST).and_then(|value| value.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
+        match host {
+            Some(host) if !self.is_own(host) => Err(Problem::new(
+                Code::Forbidden,
+                "the request names a host that is not this gateway; call it by its address, or set public_url",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether `host[:port]` is a name of this machine, or the public one.
+    fn is_own(&self, authority: &str) -> bool {
+        let host = match authority.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+            _ => authority,
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let local = host.eq_ignore_ascii_case("localhost")
+            || host.to_ascii_lowercase().ends_with(".localhost")
+            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+        let public = self.public_host.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
+        local || public.is_some_and(|public| public.split(['/', ':']).next().is_some_and(|name| name.eq_ignore_ascii_case(host)))
+    }
+}

@@ -1,0 +1,185 @@
+//! Where the rooms are joined: from a configuration to a running gateway, and from a changed one to a gateway that has
+//! taken it over.
+//!
+//! Everything that knows of two rooms which must not know each other stands here or in the modules below.
+
+pub(crate) mod egress;
+mod listeners;
+mod reload;
+pub(crate) mod rules;
+mod settings;
+mod specs;
+mod verifier;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_a2a::api::Api;
+use moongate_a2a::gateway::Addresses;
+use moongate_a2a::routing::directory::Directory;
+use moongate_a2a::routing::registry::{AgentRegistry, Grounds};
+use moongate_a2a::tasks::push::Courier;
+use moongate_a2a::{A2aGateway, Endpoint, Parts};
+use moongate_config::{Config, Loaded};
+use moongate_core::seam::{Clock, Dialer, Store};
+use moongate_core::{Code, Listener, Problem};
+use moongate_flow::Flow;
+use moongate_identity::secret::Secret;
+use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
+use moongate_transport::{Drain, HttpDialer, Pool, PoolConfig};
+use tokio::sync::Notify;
+
+use crate::surface::{Status, Surface};
+use egress::SwappableEgress;
+use verifier::LocalVerifier;
+
+pub(crate) use listeners::Listening;
+
+/// A gateway with all its parts.
+pub(crate) struct Running {
+    pub(crate) gateway: Arc<A2aGateway>,
+    pub(crate) registry: Arc<AgentRegistry>,
+    pub(crate) flow: Arc<Flow>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) egress: Arc<SwappableEgress>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) drain: Drain,
+    pub(crate) listening: Vec<Listening>,
+    level: moongate_telemetry::log::Level,
+    wake: Arc<Notify>,
+}
+
+/// Builds everything that a configuration asks for and opens the listeners; nothing is served yet when this returns an
+/// error.
+pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level) -> Result<Arc<Running>, Problem> {
+    let config = &loaded.config;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let store = moongate_store::open(&config.store.url, &config.data_dir)?;
+    let bound = listeners::bind(config, &*clock)?;
+    let metrics = Arc::new(Metrics::new());
+    let egress = Arc::new(SwappableEgress::new(config, bound.addresses()));
+    let pool = pool(config)?;
+    let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
+    let exporter = config.telemetry.otlp.as_ref().map(|endpoint| {
+        let config = ExporterConfig { endpoint: endpoint.clone(), service_name: config.telemetry.service_name.clone() };
+        Exporter::start(&config, dialer.clone(), &metrics)
+    });
+    let telemetry = Arc::new(Telemetry::new(metrics, exporter, config.log.access));
+    let secret = Secret::load_or_make(&secret_path(config))?;
+    let verifier = Arc::new(LocalVerifier::new(&config.domain, secret));
+    let flow = Arc::new(Flow {
+        verifier: verifier.clone(),
+        policy: arc_swap::ArcSwap::from_pointee(rules::policy(config)?),
+        clock: clock.clone(),
+        recorder: telemetry.clone(),
+    });
+    let gateway = Arc::new(A2aGateway::new(Parts {
+        directory: Directory::empty(),
+        settings: settings::gateway(config),
+        courier: Courier { dialer: dialer.clone(), egress: egress.clone() },
+        clock: clock.clone(),
+        tasks: config.limits.tasks,
+        retry_budget_percent: u32::from(config.balance.retry_budget_percent),
+    }));
+    gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
+    let published = gateway.clone();
+    let registry = Arc::new(AgentRegistry::new(
+        Grounds { clock, dialer, egress: egress.clone(), pool: Arc::new(pool), store: store.clone() },
+        settings::registry(config)?,
+        move |directory| published.directory.store(Arc::new(directory)),
+    ));
+    registry.restore().await?;
+    let drain = Drain::new();
+    let status = Arc::new(Status::default());
+    let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
+    let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
+    let surface = Surface {
+        endpoint,
+        api,
+        registry: registry.clone(),
+        telemetry: telemetry.clone(),
+        status: status.clone(),
+        store: store.clone(),
+        drain: drain.clone(),
+        public_host: config.public_url.clone(),
+    };
+    let listening = bound.serve(config, Arc::new(surface), &telemetry, &drain);
+    let running = Arc::new(Running {
+        gateway, registry, flow, telemetry, egress, store, status, drain, listening, level, wake: Arc::new(Notify::new()),
+    });
+    running.configure_agents(config).await?;
+    Ok(running)
+}
+
+/// The file by which an operator at this machine is known.
+pub(crate) fn secret_path(config: &Config) -> PathBuf {
+    config.data_dir.join("operator.secret")
+}
+
+fn pool(config: &Config) -> Result<Pool, Problem> {
+    let ca = config.tls.ca_dir.join("ca.pem");
+    let roots = if ca.exists() { moongate_identity::tls::read_roots(&ca)? } else { Vec::new() };
+    let tls = moongate_identity::tls::client_config(&roots)?;
+    Ok(Pool::new(PoolConfig::default(), tls))
+}
+
+impl Running {
+    /// Hands the configured agents to the registry; their cards are fetched in the background.
+    async fn configure_agents(self: &Arc<Self>, config: &Config) -> Result<(), Problem> {
+        let specs = specs::specs(config)?;
+        let settings = settings::registry(config)?;
+        let registry = self.registry.clone();
+        tokio::spawn(async move { registry.configure(settings, specs).await });
+        Ok(())
+    }
+
+    /// Runs until told to stop: looks at heartbeats, probes and the configuration file, then drains.
+    pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
+        let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
+        let ticks = tokio::spawn(ticks(self.clone()));
+        self.wake.notified().await;
+        reloads.abort();
+        ticks.abort();
+    }
+
+    /// Stops: no new work, what is in flight may end, streams are told.
+    pub(crate) async fn stop(&self, limit: Duration) -> usize {
+        tracing::info!("the gateway shuts down; what is in flight may end");
+        self.drain.begin();
+        let left = self.drain.drained(limit).await;
+        self.telemetry.close(Duration::from_secs(2)).await;
+        self.wake.notify_one();
+        left
+    }
+
+    /// The address of a listener, as it was really opened.
+    pub(crate) fn address(&self, listener: Listener) -> Option<std::net::SocketAddr> {
+        self.listening.iter().find(|held| held.listener == listener).map(|held| held.address)
+    }
+}
+
+/// Once a second: leases, probes, gauges.
+async fn ticks(running: Arc<Running>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(1));
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        running.registry.tick().await;
+        let [up, suspect, down] = running.registry.census().map(|count| count as u64);
+        let metrics = running.telemetry.metrics();
+        metrics.set_agents(&[("up", up), ("suspect", suspect), ("down", down)]);
+        metrics.tasks().set(i64::try_from(running.gateway.tasks.len()).unwrap_or(i64::MAX));
+        let streams = running.gateway.streams.load(std::sync::atomic::Ordering::Relaxed);
+        metrics.streams().set(i64::try_from(streams).unwrap_or(i64::MAX));
+        for held in &running.listening {
+            metrics.connections(held.listener).set(held.open.load(std::sync::atomic::Ordering::Relaxed) as i64);
+        }
+    }
+}
+
+/// A problem of the command line as one.
+pub(crate) fn failed(detail: impl Into<String>) -> Problem {
+    Problem::new(Code::CommandFailed, detail.into())
+}

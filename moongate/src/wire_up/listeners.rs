@@ -1,0 +1,108 @@
+//! Opening the listeners: all are bound before any serves, so that a port that is taken stops the start, not half of it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use moongate_a2a::routing::discovery::Address;
+use moongate_config::Config;
+use moongate_core::seam::Clock;
+use moongate_core::{Listener, Problem};
+use moongate_identity::{Ca, ServerIdentity, server_config};
+use moongate_telemetry::Telemetry;
+use moongate_transport::{Bound, Drain, Listen, ListenLimits, TlsSlot, bind as open, serve};
+
+use crate::surface::{ListenerSurface, Surface};
+
+/// A listener that is open.
+pub(crate) struct Listening {
+    pub(crate) listener: Listener,
+    pub(crate) address: SocketAddr,
+    pub(crate) open: Arc<AtomicUsize>,
+}
+
+/// Listeners that are bound and do not serve yet.
+pub(crate) struct AllBound(Vec<(Listener, Bound, Option<Arc<TlsSlot>>)>);
+
+/// Binds every listener of a configuration.
+pub(crate) fn bind(config: &Config, clock: &dyn Clock) -> Result<AllBound, Problem> {
+    let mut all = Vec::new();
+    let listen = &config.listen;
+    for (listener, address) in [(Listener::Main, listen.main), (Listener::Plain, listen.plain), (Listener::Admin, listen.admin)] {
+        let Some(address) = address else { continue };
+        let bound = open(address)?;
+        let tls = match listener {
+            Listener::Main => Some(Arc::new(TlsSlot::new(Arc::new(tls(config, bound.local_addr(), clock)?)))),
+            Listener::Plain | Listener::Admin => None,
+        };
+        all.push((listener, bound, tls));
+    }
+    Ok(AllBound(all))
+}
+
+/// The main listener's TLS: a certificate from files, or one of the gateway's own authority.
+fn tls(config: &Config, address: SocketAddr, clock: &dyn Clock) -> Result<rustls::ServerConfig, Problem> {
+    let identity = match (&config.tls.cert, &config.tls.key) {
+        (Some(cert), Some(key)) => ServerIdentity::read(cert, key)?,
+        _ => {
+            let ca = Ca::load_or_make(&config.tls.ca_dir, &config.domain, clock.now())?;
+            let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+            let public = config.public_url.as_deref().and_then(host);
+            names.extend([Some(address.ip().to_string()), Some(config.domain.clone()), public].into_iter().flatten());
+            names.sort();
+            names.dedup();
+            ca.issue_server(&names, clock.now())?
+        }
+    };
+    server_config(identity)
+}
+
+fn host(url: &str) -> Option<String> {
+    moongate_transport::Origin::parse(url, false).ok().map(|origin| origin.host)
+}
+
+impl AllBound {
+    /// The addresses, with real ports.
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.0.iter().map(|(_, bound, _)| bound.local_addr()).collect()
+    }
+
+    /// How each listener is reached, as cards say it; the main one first.
+    pub(crate) fn public(&self, config: &Config) -> Vec<(Listener, Address)> {
+        self.0
+            .iter()
+            .map(|(listener, bound, tls)| {
+                let authority = bound.local_addr().to_string();
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                let own = Address { url: format!("{scheme}://{authority}"), authority };
+                let public = config.public_url.as_deref().filter(|_| *listener == Listener::Main);
+                (*listener, public.and_then(public_address).unwrap_or(own))
+            })
+            .collect()
+    }
+
+    /// Begins to serve.
+    pub(crate) fn serve(self, config: &Config, surface: Arc<Surface>, telemetry: &Telemetry, drain: &Drain) -> Vec<Listening> {
+        let limits = ListenLimits {
+            connections: config.limits.connections,
+            header_bytes: config.limits.header_bytes,
+            ..ListenLimits::default()
+        };
+        let mut listening = Vec::new();
+        for (listener, bound, tls) in self.0 {
+            let open = Arc::new(AtomicUsize::new(0));
+            telemetry.metrics().connections(listener).set(0);
+            let address = bound.local_addr();
+            tracing::info!(listener = listener.as_str(), %address, tls = tls.is_some(), "listening");
+            let handler = Arc::new(ListenerSurface { listener, surface: surface.clone() });
+            tokio::spawn(serve(bound, Listen { tls, limits, open: open.clone() }, handler, drain.clone()));
+            listening.push(Listening { listener, address, open });
+        }
+        listening
+    }
+}
+
+pub(crate) fn public_address(url: &str) -> Option<Address> {
+    let origin = moongate_transport::Origin::parse(url, false).ok()?;
+    Some(Address { url: url.trim_end_matches('/').to_owned(), authority: format!("{}:{}", origin.host, origin.port) })
+}

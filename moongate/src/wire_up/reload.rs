@@ -1,0 +1,112 @@
+//! Taking over a changed configuration while running: on SIGHUP, and when the file or a secret's file changes.
+//!
+//! A bad file changes nothing: the old configuration stays, the log and `/api/v1/status` say what is wrong. A good one
+//! takes effect for requests that come after it; what needs a restart is named.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_config::{Effect, Loaded, Watch, diff};
+use moongate_core::Problem;
+
+use super::{Running, rules, settings, specs};
+
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Watches the file for as long as the gateway runs.
+pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
+    let mut current = loaded;
+    let mut watch = Watch::new(&current);
+    let mut interval = tokio::time::interval(LOOK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut hangup = hangups();
+    loop {
+        let forced = tokio::select! {
+            _ = interval.tick() => false,
+            () = hangup.next() => true,
+        };
+        if !watch.changed() && !forced {
+            continue;
+        }
+        match moongate_config::load(&current.path, &rules::check) {
+            Ok(fresh) => {
+                let changes = diff(&current.config, &fresh.config);
+                match apply(&running, &fresh).await {
+                    Ok(()) => {
+                        for change in &changes {
+                            match change.effect {
+                                Effect::Applied => tracing::info!(section = change.section, "configuration changed"),
+                                Effect::NeedsRestart => {
+                                    tracing::warn!(section = change.section, "configuration changed; it needs a restart to take effect");
+                                }
+                            }
+                        }
+                        let named = changes.into_iter().map(|c| (c.section, c.effect == Effect::Applied)).collect();
+                        running.status.reloaded(named);
+                        running.telemetry.metrics().config_reloaded(true);
+                        watch = Watch::new(&fresh);
+                        current = fresh;
+                    }
+                    Err(problem) => refused(&running, problem.to_string()),
+                }
+            }
+            Err(problems) => refused(&running, problems.render(false)),
+        }
+    }
+}
+
+fn refused(running: &Running, why: String) {
+    tracing::error!("the changed configuration is not taken over; the old one stays in force\n{why}");
+    running.telemetry.metrics().config_reloaded(false);
+    running.status.refused(why);
+}
+
+/// Everything that can fail is made before anything is replaced.
+async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
+    let config = &loaded.config;
+    let policy = rules::policy(config)?;
+    let gateway = settings::gateway(config);
+    let registry = settings::registry(config)?;
+    let specs = specs::specs(config)?;
+    running.level.set(&config.log.level)?;
+    running.flow.policy.store(Arc::new(policy));
+    // Whether traces are exported is decided at start.
+    let traces = running.gateway.settings.load().traces;
+    let domain = running.gateway.settings.load().domain.clone();
+    running.gateway.settings.store(Arc::new(moongate_a2a::Settings { traces, domain, ..gateway }));
+    running.gateway.tasks.set_limit(config.limits.tasks);
+    running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
+    running.egress.replace(config);
+    if let Some(url) = &config.public_url {
+        if let Some(address) = super::listeners::public_address(url) {
+            running.gateway.rename_main(&address);
+        }
+    }
+    running.registry.configure(registry, specs).await;
+    Ok(())
+}
+
+/// SIGHUP, where there is such a thing.
+struct Hangups {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+fn hangups() -> Hangups {
+    Hangups {
+        #[cfg(unix)]
+        signal: tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok(),
+    }
+}
+
+impl Hangups {
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal {
+            if signal.recv().await.is_some() {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+}
