@@ -11,12 +11,10 @@ Narrow it with `--client`, `--agent` (parts of names) and `--scenario` (names). 
 """
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -142,13 +140,12 @@ def main() -> int:
         return 2
     install.TARGET.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=install.TARGET))
-    started = time.monotonic()
     code = 2
     try:
         code = run(flags, folder)
     except Failed as reason:
         print(reason, file=sys.stderr)
-        print(json.dumps({"seconds": round(time.monotonic() - started)}), file=sys.stderr)
+        print("0 passed, 1 failed")
     if code == 0:
         shutil.rmtree(folder, ignore_errors=True)
     else:

@@ -224,16 +224,18 @@ def scenarios(peer: Peer, raw_card: dict) -> dict:
         events = await drain(peer.streaming.send_message(message("ask")))
         check(events[-1][0].status.state == TaskState.input_required, "streamed", events)
         again = events[-1][0]
-        events = await drain(peer.streaming.send_message(message("red", task_id=again.id, context_id=again.context_id)))
+        answer = message("red", task_id=again.id, context_id=again.context_id)
+        await drain(peer.streaming.send_message(answer))
         last = await peer.get(again.id)
         check(last.status.state == TaskState.completed and text_of(last) == "answered red", "streamed answer", last)
 
     async def parts():
         data = {"lamp": "kitchen", "level": 0.5, "on": True, "none": None, "deep": [{"a": [1, 2]}]}
+        plan = "https://files.example/plan.pdf"
         octets = base64.b64encode(bytes(range(256))).decode()
         given = [
             FilePart(file=FileWithBytes(bytes=octets, name="all.bin", mime_type="application/octet-stream")),
-            FilePart(file=FileWithUri(uri="https://files.example/plan.pdf", name="plan.pdf", mime_type="application/pdf")),
+            FilePart(file=FileWithUri(uri=plan, name="plan.pdf", mime_type="application/pdf")),
             DataPart(data=data),
         ]
         task = await peer.task(message("file", *(Part(root=part) for part in given)))

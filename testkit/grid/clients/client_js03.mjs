@@ -16,7 +16,13 @@ const NOT_FOUND = ['TaskNotFound', '-32001', 'NOT_FOUND', 'not found', 'Not Foun
 const REFUSED = ['UnsupportedOperation', '-32004', '-32602', '-32600', 'INVALID_ARGUMENT', 'terminal'];
 
 const request = (text, { parts = [], message = {}, configuration = {} } = {}) => ({
-  message: { kind: 'message', role: 'user', messageId: randomUUID(), parts: [{ kind: 'text', text }, ...parts], ...message },
+  message: {
+    kind: 'message',
+    role: 'user',
+    messageId: randomUUID(),
+    parts: [{ kind: 'text', text }, ...parts],
+    ...message,
+  },
   configuration: { blocking: true, acceptedOutputModes: [], ...configuration },
 });
 
