@@ -1,0 +1,69 @@
+//! Programs that a step needs beside Rust: found, or installed as Debian packages by root, or named with the command
+//! that installs them. Never skipped over.
+
+use std::process::{Command, Stdio};
+
+/// A program, and how to have it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tool {
+    name: &'static str,
+    /// A command that succeeds where the program is usable.
+    probe: &'static [&'static str],
+    packages: &'static [&'static str],
+}
+
+/// The C compiler, for SQLite and aws-lc.
+pub(crate) const CC: Tool = Tool { name: "a C compiler", probe: &["cc", "--version"], packages: &["gcc", "libc6-dev"] };
+/// The C++ compiler, for libFuzzer.
+pub(crate) const CXX: Tool = Tool { name: "a C++ compiler", probe: &["c++", "--version"], packages: &["g++"] };
+/// Python with what makes environments, for the foreign A2A libraries.
+pub(crate) const PYTHON: Tool = Tool {
+    name: "Python 3 with venv",
+    probe: &["python3", "-c", "import venv, ensurepip"],
+    packages: &["python3", "python3-venv"],
+};
+
+/// Sees to it that the tool is there.
+///
+/// # Errors
+/// It is not, and cannot be installed; says by which command it could.
+pub(crate) fn ensure(tool: Tool) -> Result<(), String> {
+    if succeeds(tool.probe) {
+        return Ok(());
+    }
+    let install = format!("apt-get install -y --no-install-recommends {}", tool.packages.join(" "));
+    let missing = format!("{} is missing; install it by `{install}`", tool.name);
+    if !succeeds(&["apt-get", "--version"]) {
+        return Err(format!("{missing}, or with this system's own means"));
+    }
+    if !is_root() {
+        return Err(format!("{missing} as root"));
+    }
+    println!("installing: {install}");
+    let words: Vec<&str> = install.split(' ').collect();
+    let installed = apt(&words) || apt(&["apt-get", "update"]) && apt(&words);
+    if !installed {
+        return Err(format!("{missing} (it failed just now)"));
+    }
+    if succeeds(tool.probe) { Ok(()) } else { Err(format!("{missing} (installed just now, and still not usable)")) }
+}
+
+/// Whether a command can be started and says yes. Silent.
+pub(crate) fn succeeds(words: &[&str]) -> bool {
+    let Some((program, arguments)) = words.split_first() else { return false };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn apt(words: &[&str]) -> bool {
+    let Some((program, arguments)) = words.split_first() else { return false };
+    let mut command = Command::new(program);
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
+
+fn is_root() -> bool {
+    let told = Command::new("id").arg("-u").output();
+    told.is_ok_and(|told| told.stdout.trim_ascii() == b"0")
+}
