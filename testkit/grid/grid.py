@@ -20,7 +20,7 @@ from pathlib import Path
 
 import install
 import report
-from peers import AGENTS, CLIENTS, SCENARIOS, speak_directly
+from peers import AGENTS, CLIENTS, SCENARIOS, needs_lone_agent, speak_directly
 from processes import Failed, RunningAgent, RunningGateway, run_client, stop
 
 
@@ -72,8 +72,8 @@ def run_cells(cells: list[tuple], jobs: int, run) -> dict:
                 busy.add(ready[1].name)
             try:
                 result = run(*ready)
-            except OSError as reason:
-                result = {"card": {"state": "failed", "detail": str(reason)}}
+            except (Failed, OSError) as reason:
+                result = {"card": {"state": "missing", "detail": f"not run: {reason}"}}
             with changed:
                 results[ready[0].name, ready[1].name] = result
                 busy.discard(ready[1].name)
@@ -122,8 +122,20 @@ def run(flags: argparse.Namespace, folder: Path) -> int:
         if flags.direct_only:
             return report.close(direct, {}, flags.json)
         gateway = RunningGateway(flags.moongate.resolve(), running, folder)
+        by_name = {one.agent.name: one for one in running}
+
+        def proxied(client, agent) -> dict:
+            if not needs_lone_agent(client) or agent.name not in by_name:
+                return cell(client, agent, gateway.base(agent), True)
+            lone = Path(tempfile.mkdtemp(prefix=f"lone-{client.name}-{agent.name}-", dir=folder))
+            own = RunningGateway(flags.moongate.resolve(), [by_name[agent.name]], lone)
+            try:
+                return cell(client, agent, own.root, True)
+            finally:
+                stop(own.process)
+
         pairs = [(c, a) for c in clients for a in agents]
-        through = run_cells(pairs, flags.jobs, lambda c, a: cell(c, a, gateway.base(a), True))
+        through = run_cells(pairs, flags.jobs, proxied)
         print(report.grid("through the gateway", clients, agents, through))
         if gateway.process.poll() is not None:
             print(f"the gateway ended by itself with {gateway.process.returncode}; see {gateway.log}", file=sys.stderr)

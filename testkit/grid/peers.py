@@ -23,7 +23,8 @@ class Agent:
     binding: str
     version: str
     patient: bool = False
-    """It answers a blocking send before the work is done: clients that reach it directly ask again."""
+    """It answers sends and cancels before they are done. Clients that reach it directly ask again; through the
+    gateway they do so after a cancel only (A2A leaves open when a cancel takes effect)."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +80,8 @@ def cannot(client: Client, agent: Agent, scenario: str) -> str | None:
 def speak_directly(client: Client, agent: Agent) -> bool:
     """Whether the two have a binding and a version in common, so that a baseline without a gateway exists."""
     return client.transport == agent.binding and client.version == agent.version
+
+
+def needs_lone_agent(client: Client) -> bool:
+    """gRPC of A2A 0.3 has neither path nor tenant to name an agent: it reaches the one agent of a gateway of its own."""
+    return client.version == "0.3" and client.transport == "GRPC"

@@ -78,6 +78,7 @@ class RunningGateway:
 
     def __init__(self, program: Path, agents: list[RunningAgent], folder: Path) -> None:
         self.port, admin = _free_ports(2)
+        self.root = f"http://127.0.0.1:{self.port}"
         config = folder / "moongate.toml"
         entries = [f'[[agents]]\nname = "{one.agent.name}"\ncard_url = "{one.card_url}"\n' for one in agents]
         config.write_text(
@@ -106,7 +107,7 @@ class RunningGateway:
         raise Failed(f"the gateway is not ready:\n{_tail(self.log)}")
 
     def base(self, agent: Agent) -> str:
-        return f"http://127.0.0.1:{self.port}/agents/{agent.name}"
+        return f"{self.root}/agents/{agent.name}"
 
 
 def run_client(client: Client, agent: Agent, base: str, *, proxied: bool, only: set[str]) -> dict[str, dict]:
@@ -123,7 +124,8 @@ def run_client(client: Client, agent: Agent, base: str, *, proxied: bool, only: 
     card = "agent.json" if proxied and client.version == "0.3" else "agent-card.json"
     words, variables = install.command(client.environment, client.script)
     words += ["--base", base, "--card-url", f"{base}/.well-known/{card}", "--transport", client.transport]
-    words += ["--only", ",".join(wanted)] + (["--proxied"] if proxied else ["--patient"] if agent.patient else [])
+    words += ["--only", ",".join(wanted)] + (["--proxied"] if proxied else [])
+    words += [f"--patient={'cancel' if proxied else 'all'}"] if agent.patient else []
     process = subprocess.Popen(
         words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, **variables}
     )

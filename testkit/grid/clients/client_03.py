@@ -88,9 +88,9 @@ class Peer:
         check(isinstance(answer, Task), "a task wanted, got", answer)
         return answer if client is self.hasty else await self.settled(answer)
 
-    async def settled(self, task: Task) -> Task:
+    async def settled(self, task: Task, patient: bool = FLAGS.patient == "all") -> Task:
         """With --patient: an agent that answers too early is asked until the task rests."""
-        for _ in range(100 if FLAGS.patient else 0):
+        for _ in range(100 if patient else 0):
             if task.status.state not in LIVE:
                 break
             await asyncio.sleep(0.05)
@@ -103,7 +103,7 @@ class Peer:
         return task
 
     async def cancel(self, task_id: str) -> Task:
-        return await self.settled(await self.client.cancel_task(TaskIdParams(id=task_id)))
+        return await self.settled(await self.client.cancel_task(TaskIdParams(id=task_id)), bool(FLAGS.patient))
 
     async def get(self, task_id: str, **members) -> Task:
         return await self.client.get_task(TaskQueryParams(id=task_id, **members))

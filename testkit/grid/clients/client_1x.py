@@ -65,9 +65,9 @@ class Peer:
         check(answer.HasField("task"), "a task wanted, got", answer)
         return answer.task if configuration.get("return_immediately") else await self.settled(answer.task)
 
-    async def settled(self, task: pb.Task) -> pb.Task:
+    async def settled(self, task: pb.Task, patient: bool = FLAGS.patient == "all") -> pb.Task:
         """With --patient: an agent that answers too early is asked until the task rests."""
-        for _ in range(100 if FLAGS.patient else 0):
+        for _ in range(100 if patient else 0):
             if task.status.state not in LIVE:
                 break
             await asyncio.sleep(0.05)
@@ -80,7 +80,7 @@ class Peer:
         return task
 
     async def cancel(self, task_id: str) -> pb.Task:
-        return await self.settled(await self.client.cancel_task(pb.CancelTaskRequest(id=task_id)))
+        return await self.settled(await self.client.cancel_task(pb.CancelTaskRequest(id=task_id)), bool(FLAGS.patient))
 
     async def get(self, task_id: str, **members) -> pb.Task:
         return await self.client.get_task(pb.GetTaskRequest(id=task_id, **members))

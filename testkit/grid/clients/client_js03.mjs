@@ -40,9 +40,9 @@ class Peer {
   }
 
   /** With --patient: an agent that answers too early is asked until the task rests. */
-  async settled(task) {
+  async settled(task, patient = FLAGS.patient === 'all') {
     let seen = task;
-    for (let left = 100; FLAGS.patient && left > 0 && LIVE.includes(seen.status.state); left -= 1) {
+    for (let left = 100; patient && left > 0 && LIVE.includes(seen.status.state); left -= 1) {
       await pause(50);
       seen = await this.get(seen.id);
     }
@@ -68,7 +68,7 @@ class Peer {
   }
 
   async cancel(id) {
-    return this.settled(await this.client.cancelTask({ id }));
+    return this.settled(await this.client.cancelTask({ id }), !!FLAGS.patient);
   }
 
   push(taskId, pushNotificationConfig) {

@@ -34,9 +34,9 @@ class Peer {
   }
 
   /** With --patient: an agent that answers too early is asked until the task rests. */
-  async settled(task) {
+  async settled(task, patient = FLAGS.patient === 'all') {
     let seen = task;
-    for (let left = 100; FLAGS.patient && left > 0 && LIVE.includes(seen.status.state); left -= 1) {
+    for (let left = 100; patient && left > 0 && LIVE.includes(seen.status.state); left -= 1) {
       await pause(50);
       seen = await this.get(seen.id);
     }
@@ -69,7 +69,8 @@ class Peer {
   }
 
   async cancel(id) {
-    return this.settled(sdk.Task.toJSON(await this.client.cancelTask(sdk.CancelTaskRequest.fromJSON({ id }))));
+    const task = await this.client.cancelTask(sdk.CancelTaskRequest.fromJSON({ id }));
+    return this.settled(sdk.Task.toJSON(task), !!FLAGS.patient);
   }
 
   async list(asked) {

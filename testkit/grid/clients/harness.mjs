@@ -13,11 +13,11 @@ export const load = createRequire(`${process.env.GRID_PACKAGES}/`);
 export class NotApplicable extends Error {}
 
 export function flags() {
-  const found = { transport: 'JSONRPC', only: '', proxied: false, patient: false };
+  const found = { transport: 'JSONRPC', only: '', proxied: false, patient: '' };
   const words = process.argv.slice(2);
   while (words.length) {
-    const name = words.shift().replace(/^--/, '').replace('card-url', 'cardUrl');
-    found[name] = name === 'proxied' || name === 'patient' ? true : words.shift();
+    const [name, value] = words.shift().replace(/^--/, '').replace('card-url', 'cardUrl').split('=', 2);
+    found[name] = name === 'proxied' ? true : (value ?? words.shift());
   }
   return found;
 }

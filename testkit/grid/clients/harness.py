@@ -31,7 +31,7 @@ def options() -> argparse.Namespace:
     flags.add_argument("--card-url", required=True, help="where its card is")
     flags.add_argument("--transport", default="JSONRPC", choices=["JSONRPC", "HTTP+JSON", "GRPC"])
     flags.add_argument("--proxied", action="store_true", help="the card may name nothing but the base's own host:port")
-    flags.add_argument("--patient", action="store_true", help="ask an agent that answers early until the task rests")
+    flags.add_argument("--patient", default="", choices=["", "all", "cancel"], help="ask again after early answers")
     flags.add_argument("--only", default="", help="comma list of scenarios")
     return flags.parse_args()
 

@@ -1,6 +1,6 @@
 //! The interop grid's scenarios, run by the Rust client `a2a-client-lf` over JSON-RPC, HTTP+JSON or gRPC.
 //!
-//! - In: `--base URL --card-url URL --transport JSONRPC|HTTP+JSON|GRPC [--proxied] [--patient] [--only a,b]`.
+//! - In: `--base URL --card-url URL --transport JSONRPC|HTTP+JSON|GRPC [--proxied] [--patient=all|cancel] [--only a,b]`.
 //! - Out: one JSON line a scenario, `{scenario, ok, detail, ms}`; `testkit/grid/grid.py` reads them.
 //! - The interface used, and its tenant, are those of the card: the library's own factory chooses.
 
@@ -16,7 +16,8 @@ pub struct Flags {
     pub card_url: String,
     pub transport: String,
     pub proxied: bool,
-    pub patient: bool,
+    /// "all", "cancel" or empty: after which early answers to ask again.
+    pub patient: String,
     pub only: Vec<String>,
 }
 
@@ -26,7 +27,7 @@ fn flags() -> Result<Flags, String> {
         card_url: String::new(),
         transport: "JSONRPC".into(),
         proxied: false,
-        patient: false,
+        patient: String::new(),
         only: Vec::new(),
     };
     let mut words = std::env::args().skip(1);
@@ -38,7 +39,7 @@ fn flags() -> Result<Flags, String> {
             "--transport" => flags.transport = value()?,
             "--only" => flags.only = value()?.split(',').filter(|n| !n.is_empty()).map(Into::into).collect(),
             "--proxied" => flags.proxied = true,
-            "--patient" => flags.patient = true,
+            _ if word.starts_with("--patient=") => flags.patient = word["--patient=".len()..].into(),
             _ => return Err(format!("unknown flag {word}")),
         }
     }

@@ -19,7 +19,7 @@ pub struct Peer {
     pub card: AgentCard,
     pub raw_card: Value,
     pub receiver: Receiver,
-    patient: bool,
+    patient: String,
 }
 
 pub type Events = BoxStream<'static, Result<StreamResponse, A2AError>>;
@@ -39,7 +39,7 @@ impl Peer {
             .preferred_bindings(vec![flags.transport.clone()])
             .build();
         let client = factory.create_from_card(&only).await.map_err(say)?;
-        Ok(Peer { client, card, raw_card, receiver: Receiver::start().await?, patient: flags.patient })
+        Ok(Peer { client, card, raw_card, receiver: Receiver::start().await?, patient: flags.patient.clone() })
     }
 
     pub async fn send(&self, request: SendMessageRequest) -> Result<SendMessageResponse, A2AError> {
@@ -50,6 +50,7 @@ impl Peer {
         let hasty = request.configuration.as_ref().and_then(|wanted| wanted.return_immediately) == Some(true);
         match self.send(request).await.map_err(say)? {
             SendMessageResponse::Task(task) if hasty => Ok(task),
+            SendMessageResponse::Task(task) if self.patient != "all" => Ok(task),
             SendMessageResponse::Task(task) => self.settled(task).await,
             SendMessageResponse::Message(message) => Err(format!("a task wanted, got {message:?}")),
         }
@@ -57,7 +58,7 @@ impl Peer {
 
     /// With --patient: an agent that answers too early is asked until the task rests.
     pub async fn settled(&self, mut task: Task) -> Result<Task, String> {
-        for _ in 0..if self.patient { 100 } else { 0 } {
+        for _ in 0..if self.patient.is_empty() { 0 } else { 100 } {
             if !matches!(task.status.state, TaskState::Submitted | TaskState::Working) {
                 break;
             }
