@@ -21,7 +21,7 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 48] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 47] {
     [
         compare!(old, new, domain),
         compare!(old, new, public_url),
@@ -33,7 +33,6 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 48] {
         compare!(old, new, tls.key),
         compare!(old, new, tls.ca_dir),
         compare!(old, new, store.url),
-        compare!(old, new, store.retain_tasks_seconds),
         compare!(old, new, egress.allow),
         compare!(old, new, egress.dns),
         compare!(old, new, limits.body_bytes),

@@ -74,8 +74,6 @@ pub struct Tls {
 pub struct StoreConfig {
     /// `sqlite:PATH`, relative to `data_dir`, or `memory:`.
     pub url: String,
-    /// How long the gateway remembers which agent has a finished task.
-    pub retain_tasks_seconds: Duration,
 }
 
 /// What addresses from strangers may be called.
@@ -237,8 +235,6 @@ pub struct Agent {
     pub adapter: Adapter,
     /// Whether plain `http` to addresses that are not loopback is meant.
     pub insecure: bool,
-    /// Whether requests wait for it while it cannot be reached.
-    pub queue: bool,
     /// Whether tasks that the gateway has no record of are asked for there.
     pub adopt: bool,
     /// Whether its card is fetched from the older place, `/.well-known/agent.json`, too.

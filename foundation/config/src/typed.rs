@@ -160,7 +160,7 @@ fn store(table: &Table<'_>) -> StoreConfig {
         };
         table.wrong("url", format!("`store.url` cannot be {url:?}"), hint);
     }
-    StoreConfig { url, retain_tasks_seconds: table.seconds("retain_tasks_seconds").unwrap_or_default() }
+    StoreConfig { url }
 }
 
 fn egress(table: &Table<'_>) -> Egress {

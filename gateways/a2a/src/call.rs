@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::HeaderMap;
 use moongate_core::{Code, Operation, Problem};
+use moongate_wire::a2a::legacy::Style;
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use moongate_wire::peek;
 use serde_json::Value;
@@ -29,6 +30,8 @@ pub struct Service {
 pub struct Call {
     /// How the client speaks.
     pub dialect: Dialect,
+    /// Which of the older JSON forms it writes, if it is of that age.
+    pub style: Style,
     /// What it wants.
     pub operation: Operation,
     /// The JSON-RPC id, raw; `null` in other bindings.
@@ -73,6 +76,13 @@ impl Call {
             .filter(|(name, _)| **name != http::header::AUTHORIZATION && **name != http::header::COOKIE)
             .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
             .collect()
+    }
+
+    /// Whether the client reads the file bytes of the older gRPC dialect as the proto has them, without the base64 text
+    /// that Python's SDK puts inside.
+    pub fn reads_plain_bytes(&self) -> bool {
+        let agent = self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.is_legacy_grpc() && !agent.contains("python")
     }
 
     /// Whether the client speaks the older dialect over gRPC, which has rules of its own.

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use moongate_core::{Clearance, Code, Operation, Problem};
 use moongate_flow::Dispatch;
 use moongate_flow::pipeline::Order;
-use moongate_wire::a2a::Dialect;
+use moongate_wire::a2a::{Dialect, Version};
 
 use crate::gateway::{A2aGateway, Chosen, Pick};
 use crate::supply::Stream;
@@ -158,11 +158,27 @@ impl Attempt {
             match result {
                 Ok(answer) => {
                     self.chosen.picked.first_event(gateway.clock.mono());
-                    return Ok(answer);
+                    return Ok(self.trimmed(answer));
                 }
                 Err(problem) => self.elsewhere(gateway, problem, outgoing.operation, &mut tried)?,
             }
         }
+    }
+
+    /// Cuts a history that is longer than was asked for. An agent of the older version cannot be asked for none at all, and
+    /// some others do not heed the wish.
+    fn trimmed(&self, answer: Answer) -> Answer {
+        let call = &self.order.call;
+        let Some(length) = call.peek.history_length.filter(|_| call.dialect.version == Version::V1) else { return answer };
+        let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&answer.canonical) else { return answer };
+        let task = if value.get("task").is_some() { value.get_mut("task") } else { Some(&mut value) };
+        let Some(task) = task else { return answer };
+        let held = task.get("history").and_then(serde_json::Value::as_array).map(Vec::len);
+        if held.is_none_or(|held| held <= usize::try_from(length).unwrap_or(0) && (length > 0 || held > 0)) {
+            return answer;
+        }
+        crate::tasks::fold::trim_history(task, Some(length));
+        Answer { canonical: serde_json::to_vec(&value).unwrap_or_default().into(), raw: None, ..answer }
     }
 
     /// After a failure: another instance takes its turn, or the failure is final.
@@ -175,7 +191,7 @@ impl Attempt {
     ) -> Result<(), Problem> {
         tried.push(self.chosen.endpoint.id.clone());
         let attempts = self.order.route.attempts as usize;
-        let may = may_retry(operation, &problem) && tried.len() < attempts && gateway.budget.withdraw();
+        let may = (may_retry(operation, &problem) || self.may_repeat(&problem)) && tried.len() < attempts && gateway.budget.withdraw();
         let next = if may { gateway.choose(&self.order.envelope, &self.order.resolved, tried).ok() } else { None };
         let now = gateway.clock.mono();
         match next {
@@ -186,6 +202,13 @@ impl Attempt {
             }
             _ => Err(problem),
         }
+    }
+
+    /// Whether the operator says that the skill may be asked for again although the first attempt may have arrived.
+    fn may_repeat(&self, problem: &Problem) -> bool {
+        let idempotent = &self.chosen.agent.settings.idempotent;
+        let named = self.order.resolved.skill.as_ref().is_some_and(|skill| idempotent.iter().any(|id| id == skill.as_str()));
+        named && matches!(problem.code, Code::AgentClosed | Code::AgentUnreachable)
     }
 
     /// Ends the instance's turn.

@@ -80,6 +80,7 @@ impl Endpoint {
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let Decoded { call, head } = decode::decode(&place, parts, body, speaker, &settings)?;
         let (dialect, id, a2a_json, operation) = (call.dialect, call.rpc_id.clone(), call.service.a2a_json, call.operation);
+        let (style, plain_bytes) = (call.style, call.reads_plain_bytes());
         let (declared, base, draft) = (call.service.extensions.clone(), call.base_path.clone(), call.draft);
         let credential = call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
@@ -94,7 +95,7 @@ impl Endpoint {
         };
         let Ran { trail, result } = run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
         let reply = result.map_err(|problem| Failure { problem, dialect, id: id.clone() })?;
-        let manner = encode::Manner { dialect, id, a2a_json, operation, draft, view, base };
+        let manner = encode::Manner { dialect, style, plain_bytes, id, a2a_json, operation, draft, view, base };
         let mut response = match reply {
             Reply::Whole(whole) => encode::whole(whole, &manner)
                 .map_err(|problem| Failure { problem, dialect, id: manner.id.clone() })?,

@@ -13,7 +13,7 @@ pub mod gateway;
 pub mod routing;
 pub mod supply;
 pub mod tasks;
-mod timestamp;
+mod moment;
 pub mod translation;
 
 pub use endpoint::Endpoint;

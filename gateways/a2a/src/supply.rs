@@ -152,6 +152,24 @@ async fn follow(
     }
 }
 
+/// Waits until the task is over, at most for `patience`.
+pub async fn ended(row: &Arc<Row>, patience: Duration) {
+    let (_, state, mut events) = row.follow();
+    if state.is_terminal() {
+        return;
+    }
+    let wait = async {
+        loop {
+            match events.recv().await {
+                Ok(event) if event.state.is_terminal() => return,
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(patience, wait).await;
+}
+
 /// Replaces an agent's task id by the client's, in every place where A2A puts one.
 pub fn rename(value: &mut Value, from: &str, to: &str) {
     match value {

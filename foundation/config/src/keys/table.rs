@@ -104,13 +104,6 @@ static STORE: Section = Section {
             NeedsRestart,
             "`sqlite:PATH`, relative to `data_dir`, or `memory:`, which forgets everything.",
         ),
-        key(
-            "retain_tasks_seconds",
-            Kind::Seconds(1.0, 366.0 * DAY),
-            "86400",
-            NeedsRestart,
-            "How long the gateway remembers which agent has a finished task.",
-        ),
     ],
 };
 
@@ -410,13 +403,6 @@ pub(crate) static AGENT: Section = Section {
             "false",
             Applied,
             "Allows plain http to an address in a private network. Loopback does not need it; public addresses never get it.",
-        ),
-        key(
-            "queue",
-            Kind::Flag,
-            "true",
-            Applied,
-            "Whether requests that allow it wait while the agent cannot be reached.",
         ),
         key(
             "adopt",

@@ -39,7 +39,6 @@ pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
         labels: table.labels("labels"),
         adapter: table.word("adapter", ADAPTERS).unwrap_or(Adapter::Http),
         insecure,
-        queue: table.flag("queue").unwrap_or_default(),
         adopt: table.flag("adopt").unwrap_or_default(),
         legacy_card: table.flag("legacy_card").unwrap_or_default(),
         capabilities: table.word("capabilities", CAPABILITIES).unwrap_or(Capabilities::Offer),

@@ -94,7 +94,7 @@ fn single(kind: Kind, value: Value, place: &Place<'_>) -> Result<Value, Fault> {
             }
         }
         (Kind::Int32, value @ Value::String(_)) => scalar::int32(&value, place).map_or(value, Value::from),
-        (Kind::Timestamp, Value::String(text)) => Value::String(timestamp::normalise(&text).unwrap_or(text)),
+        (Kind::Timestamp, Value::String(text)) => Value::String(timestamp::mend(&text).unwrap_or(text)),
         (_, other) => other,
     })
 }

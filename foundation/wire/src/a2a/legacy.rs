@@ -42,6 +42,8 @@ mod push;
 mod request;
 mod task;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use moongate_core::{Operation, Problem};
 use serde_json::{Map, Value};
 
@@ -64,6 +66,30 @@ impl Style {
     pub fn of_rest_body(body: &Value) -> Self {
         let message = body.get("message").or_else(|| body.get("request"));
         if message.is_some_and(message::is_kind_json) { Self::Kind } else { Self::Proto }
+    }
+}
+
+/// Takes one layer of base64 off the file bytes of a ProtoJSON value.
+///
+/// `fileWithBytes` is a `bytes` field; the Python SDK keeps base64 *text* in it and we write it so, other readers take the
+/// field at its word.
+pub fn plain_file_bytes(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members.iter_mut() {
+                match member {
+                    Value::String(text) if name == "fileWithBytes" => {
+                        let inner = STANDARD.decode(text.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                        if let Some(inner) = inner.filter(|inner| STANDARD.decode(inner.as_bytes()).is_ok()) {
+                            *text = inner;
+                        }
+                    }
+                    _ => plain_file_bytes(member),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(plain_file_bytes),
+        _ => {}
     }
 }
 

@@ -50,6 +50,11 @@ pub fn normalise(text: &str) -> Option<String> {
     format(seconds, nanos)
 }
 
+/// As [`normalise`], and takes a moment without an offset for UTC, as some agents write it.
+pub fn mend(text: &str) -> Option<String> {
+    normalise(text).or_else(|| normalise(&format!("{text}Z")))
+}
+
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
@@ -134,6 +139,8 @@ mod tests {
             assert_eq!(normalise(text).as_deref(), Some(expected), "{text}");
         }
         assert_eq!(parse("1970-01-01T00:00:01.000001Z"), Some((1, 1000)));
+        assert_eq!(mend("1970-01-01T00:00:01.5").as_deref(), Some("1970-01-01T00:00:01.500Z"));
+        assert_eq!(mend("yesterday"), None);
     }
 
     #[test]

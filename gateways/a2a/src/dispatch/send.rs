@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use moongate_core::{Code, Operation, Problem, TaskState};
 use moongate_flow::pipeline::Order;
+use bytes::Bytes;
+use moongate_wire::a2a::Dialect;
 use serde_json::{Value, json};
 
 use super::{Attempt, Whole};
@@ -83,7 +85,7 @@ fn task_reply(row: &Row, call: &Call, answer: &Answer, passes: bool) -> Whole {
     if row.is_mapped() {
         return from_row(row, call);
     }
-    Whole { canonical: answer.canonical.clone(), raw: passes.then(|| (call.dialect, answer.raw.clone())) }
+    Whole { canonical: answer.canonical.clone(), raw: raw_for(call, answer, passes) }
 }
 
 fn from_row(row: &Row, call: &Call) -> Whole {
@@ -92,11 +94,16 @@ fn from_row(row: &Row, call: &Call) -> Whole {
     Whole::own(&json!({ "task": task }))
 }
 
+/// The agent's bytes, if they may go on unchanged.
+pub(super) fn raw_for(call: &Call, answer: &Answer, passes: bool) -> Option<(Dialect, Bytes)> {
+    answer.raw.clone().filter(|_| passes).map(|raw| (call.dialect, raw))
+}
+
 /// A bare message; the draft's task creation makes a finished task of it.
 fn message(gateway: &A2aGateway, order: &Order<A2aGateway>, answer: &Answer, passes: bool) -> Whole {
     let call = &order.call;
     if !call.draft {
-        return Whole { canonical: answer.canonical.clone(), raw: passes.then(|| (call.dialect, answer.raw.clone())) };
+        return Whole { canonical: answer.canonical.clone(), raw: raw_for(call, answer, passes) };
     }
     let value: Value = serde_json::from_slice(&answer.canonical).unwrap_or_default();
     let said = value.get("message").cloned().unwrap_or_default();
@@ -104,7 +111,7 @@ fn message(gateway: &A2aGateway, order: &Order<A2aGateway>, answer: &Answer, pas
     let context = context.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
     let parts = said.get("parts").cloned().unwrap_or_else(|| json!([]));
     let id = uuid::Uuid::new_v4().to_string();
-    let now = crate::timestamp::write(gateway.clock.now());
+    let now = crate::moment::write(gateway.clock.now());
     let task = json!({
         "id": id,
         "contextId": context,

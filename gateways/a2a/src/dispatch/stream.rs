@@ -54,7 +54,7 @@ struct Opened {
 impl Opened {
     /// The event's bytes for a client of the same dialect.
     fn raw(&self, answer: &Answer) -> Option<Bytes> {
-        self.passes.then(|| answer.raw.clone())
+        answer.raw.clone().filter(|_| self.passes)
     }
 }
 
@@ -149,10 +149,16 @@ fn feed(
 ) -> Stream {
     let (sender, stream) = Stream::fed(permit);
     let feeder = Feeder { row: row.clone(), sender: Some(sender), passes: opened.passes };
+    // A stream begins with its task (A2A 1.0 §3.1.2), also where an agent of the older version leaves it out.
+    let preface = (matches!(first.learned, Learned::Update { .. }) && !opened.passes).then(|| row.document());
     let feeding = row.feed();
     let gateway = gateway.clone();
     tokio::spawn(async move {
         let mut feeder = feeder;
+        if let Some(document) = preface {
+            let canonical = crate::tasks::push::wrap_task(&document);
+            feeder.hand(Ok(Piece { canonical, raw: None, last: false })).await;
+        }
         let Opened { attempt, mut events, .. } = opened;
         let records = feeding.is_some();
         let result = feeder.run(&mut events, first, whole, records).await;
@@ -206,7 +212,7 @@ impl Feeder {
     /// Records one event and makes the client's copy of it.
     fn piece(&self, answer: Answer, records: bool, known: bool) -> Piece {
         let mut canonical = answer.canonical;
-        let mut raw = self.passes.then_some(answer.raw);
+        let mut raw = answer.raw.filter(|_| self.passes);
         if self.row.is_mapped() {
             if let Ok(mut value) = serde_json::from_slice::<Value>(&canonical) {
                 supply::rename(&mut value, self.row.upstream_id(), self.row.id.as_str());

@@ -1,17 +1,21 @@
 //! GetTask, ListTasks, CancelTask and SubscribeToTask (A2A 1.0 §3.1.3 to §3.1.6).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moongate_core::{Code, Operation, Problem};
 use moongate_flow::pipeline::Order;
 use serde_json::{Value, json};
 
-use super::send::{Seen, sight};
+use super::send::{Seen, raw_for, sight};
 use super::{Attempt, Whole};
 use crate::gateway::A2aGateway;
 use crate::supply::{self, Stream};
 use crate::tasks::{Owned, Row, fold, list as listing};
 use crate::translation::{Answer, Learned, Outgoing};
+
+/// How long a cancelled task may take to end before the caller is told that it has not.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
     let id = order.envelope.head.task.as_ref()?;
@@ -47,10 +51,11 @@ pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> 
             let row = seen(gateway, &attempt, row, &answer);
             let order_call = attempt.order.call.clone();
             attempt.finish(gateway, Ok(()));
-            if row.as_ref().is_some_and(|row| row.is_mapped()) {
+            // After follow-ups our record is what surely holds every message of the user's.
+            if row.as_ref().is_some_and(|row| row.is_mapped() || row.messages() > 1) {
                 return Ok(from_row(row.as_deref(), &order_call));
             }
-            Ok(Whole { canonical: answer.canonical, raw: passes.then_some((order_call.dialect, answer.raw)) })
+            Ok(Whole { raw: raw_for(&order_call, &answer, passes), canonical: answer.canonical })
         }
         Err(problem) => {
             let call = attempt.order.call.clone();
@@ -79,7 +84,7 @@ fn seen(gateway: &A2aGateway, attempt: &Attempt, row: Option<Arc<Row>>, answer: 
             Some(row)
         }
         Some(row) => {
-            if row.state() != *state {
+            if row.state() != *state || row.messages() > 1 {
                 row.snapshot(document.clone(), *state);
             }
             Some(row)
@@ -126,13 +131,18 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
     let row = seen(gateway, &attempt, row, &answer);
     let call = attempt.order.call.clone();
     attempt.finish(gateway, Ok(()));
+    // Some agents say yes before they have stopped: what they say next is what the caller wants to hear.
     if let Some(row) = row.as_ref().filter(|row| !row.state().is_terminal()) {
         supply::watch(gateway, row);
+        supply::ended(row, CANCEL_PATIENCE).await;
+        if row.state().is_terminal() {
+            return Ok(from_row(Some(row), &call));
+        }
     }
     if row.as_ref().is_some_and(|row| row.is_mapped()) {
         return Ok(from_row(row.as_deref(), &call));
     }
-    Ok(Whole { canonical: answer.canonical, raw: passes.then_some((call.dialect, answer.raw)) })
+    Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical })
 }
 
 /// The task as it stands and then every event, until it is over.

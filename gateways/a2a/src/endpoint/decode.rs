@@ -20,6 +20,7 @@ use super::Failure;
 use super::path::Place;
 use crate::call::{Call, Service};
 use crate::gateway::Settings;
+use crate::translation::outgoing::style;
 
 /// What a request's head says of how the client speaks; enough to tell it what is wrong.
 pub(super) struct Speaker {
@@ -96,6 +97,7 @@ pub(super) struct Decoded {
 /// The request in parts, while it is being decoded.
 struct Draft {
     dialect: Dialect,
+    style: Style,
     operation: Operation,
     rpc_id: Bytes,
     body: Bytes,
@@ -184,7 +186,8 @@ fn rpc(body: &Bytes, version: Option<Version>, settings: &Settings) -> Result<Dr
     if spoken == Version::V1 {
         let verbatim = peeked.params.is_some();
         let (body, rpc_id) = (body.clone(), id.clone());
-        return Ok(Draft { dialect, operation, rpc_id, body, verbatim, canonical: params, peek: peeked.members, draft: false });
+        let style = Style::Kind;
+        return Ok(Draft { dialect, style, operation, rpc_id, body, verbatim, canonical: params, peek: peeked.members, draft: false });
     }
     peeked.members.accepted().map_err(failing)?;
     let value = parse(&params).map_err(failing)?;
@@ -207,7 +210,8 @@ fn of_value(dialect: Dialect, operation: Operation, value: Value, settings: &Set
     let peek = peek::params(&canonical, &settings.json, settings.wants_text)?;
     validate::params(operation, &value)?;
     let (rpc_id, body) = (Bytes::from_static(b"null"), Bytes::new());
-    Ok(Draft { dialect, operation, rpc_id, body, verbatim: false, canonical, peek, draft: false })
+    let style = style(dialect.binding);
+    Ok(Draft { dialect, style, operation, rpc_id, body, verbatim: false, canonical, peek, draft: false })
 }
 
 fn rest_call(
@@ -244,16 +248,20 @@ fn rest_call(
         let peek = peek::params(&body, &settings.json, settings.wants_text)?;
         let (rpc_id, canonical) = (Bytes::from_static(b"null"), body.clone());
         let operation = found.operation;
-        return Ok(Draft { dialect, operation, rpc_id, body, verbatim: true, canonical, peek, draft: found.draft });
+        let style = Style::Proto;
+        return Ok(Draft { dialect, style, operation, rpc_id, body, verbatim: true, canonical, peek, draft: found.draft });
     }
     if !body.is_empty() {
         moongate_wire::json::check(&body, &settings.json)?;
     }
     let mut value = found.params(&body)?;
+    let mut style = Style::Proto;
     if found.version == Version::V03 {
-        value = legacy::request_to_v1(found.operation, Style::of_rest_body(&value), value)?;
+        style = Style::of_rest_body(&value);
+        value = legacy::request_to_v1(found.operation, style, value)?;
     }
     let mut draft = of_value(dialect, found.operation, value, settings)?;
+    draft.style = style;
     draft.draft = found.draft;
     Ok(draft)
 }
@@ -321,6 +329,7 @@ fn finish(
     let verbatim = draft.verbatim && draft.peek.tenant.is_none();
     let call = Call {
         dialect: draft.dialect,
+        style: draft.style,
         operation: draft.operation,
         rpc_id: draft.rpc_id,
         body: draft.body,

@@ -7,16 +7,19 @@ use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use moongate_core::{Code, Operation, Problem, Retry};
+use moongate_wire::a2a::legacy::Style;
 use moongate_wire::a2a::{Binding, Dialect, Version, error, grpc, legacy};
 use serde_json::{Value, json};
 
 use super::body::ReplyBody;
 use crate::dispatch::Whole;
-use crate::translation::outgoing::style;
 
 /// How a client wants to be answered.
 pub(super) struct Manner {
     pub(super) dialect: Dialect,
+    pub(super) style: Style,
+    /// File bytes of the older gRPC dialect go out as its proto has them.
+    pub(super) plain_bytes: bool,
     pub(super) id: Bytes,
     pub(super) a2a_json: bool,
     pub(super) operation: Operation,
@@ -83,7 +86,11 @@ fn parse(canonical: &[u8]) -> Result<Value, Problem> {
 }
 
 fn in_old(manner: &Manner, canonical: &[u8]) -> Result<Value, Problem> {
-    legacy::result_from_v1(manner.operation, style(manner.dialect.binding), parse(canonical)?)
+    let mut value = legacy::result_from_v1(manner.operation, manner.style, parse(canonical)?)?;
+    if manner.plain_bytes {
+        legacy::plain_file_bytes(&mut value);
+    }
+    Ok(value)
 }
 
 /// `{"jsonrpc":"2.0","id":…,"result":…}` around raw JSON.

@@ -11,19 +11,21 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use http_body::Frame;
 use moongate_core::{Code, Problem};
 use moongate_transport::{BoxError, Drain};
+use moongate_wire::a2a::legacy::Style;
 use moongate_wire::a2a::{Binding, Dialect, Version, error, grpc, legacy};
 use moongate_wire::sse;
 
 use super::body::ReplyBody;
 use super::encode::{Manner, grpc_status, rpc_result};
 use crate::supply::{Piece, Stream};
-use crate::translation::outgoing::style;
 
 const QUIET: Duration = Duration::from_secs(15);
 
 struct Pump {
     events: Stream,
     dialect: Dialect,
+    style: Style,
+    plain_bytes: bool,
     id: Bytes,
     drain: Drain,
     ended: bool,
@@ -33,7 +35,7 @@ struct Pump {
 /// The response that carries a stream.
 pub(super) fn response(events: Stream, manner: &Manner, drain: Drain) -> Response<ReplyBody> {
     let grpc = manner.dialect.binding == Binding::Grpc;
-    let pump = Pump { events, dialect: manner.dialect, id: manner.id.clone(), drain, ended: false, trailers: grpc };
+    let pump = Pump { events, dialect: manner.dialect, style: manner.style, plain_bytes: manner.plain_bytes, id: manner.id.clone(), drain, ended: false, trailers: grpc };
     let frames = unfold(pump, |mut pump| async move { pump.frame().await.map(|frame| (Ok::<_, BoxError>(frame), pump)) });
     let mut response = Response::new(ReplyBody::Stream(Box::pin(frames)));
     let headers = response.headers_mut();
@@ -118,7 +120,10 @@ impl Pump {
                 Binding::Grpc => Ok(grpc::frame(&grpc::encode_event(Version::V1, &value(&piece.canonical)?)?)),
             };
         }
-        let event = legacy::event_from_v1(style(binding), value(&piece.canonical)?, piece.last)?;
+        let mut event = legacy::event_from_v1(self.style, value(&piece.canonical)?, piece.last)?;
+        if self.plain_bytes {
+            legacy::plain_file_bytes(&mut event);
+        }
         if binding == Binding::Grpc {
             return Ok(grpc::frame(&grpc::encode_event(Version::V03, &event)?));
         }

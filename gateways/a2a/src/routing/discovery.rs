@@ -69,7 +69,14 @@ pub fn card(directory: &Directory, domain: &str, which: Which, form: Form, addre
     }
     let document = match &key.0 {
         Which::Aggregate { extended } => aggregate(directory, domain, address, *extended),
-        Which::Agent(name) => single(directory.agents.get(name.as_str())?, address),
+        Which::Agent(name) => {
+            let mut document = single(directory.agents.get(name.as_str())?, address);
+            // gRPC of the older version has no tenant: it reaches an agent only where there is no other.
+            if form == Form::Merged && (directory.agents.len() == 1 || directory.default_agent.as_ref().is_some_and(|a| a.as_str() == name)) {
+                forget_tenant(&mut document);
+            }
+            document
+        }
     };
     let document = if form == Form::Merged { card::merge_legacy(&document) } else { document };
     let body = card::write(&document);
@@ -82,6 +89,13 @@ pub fn card(directory: &Directory, domain: &str, which: Which, form: Form, addre
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn forget_tenant(document: &mut Value) {
+    let interfaces = document.get_mut("supportedInterfaces").and_then(Value::as_array_mut);
+    for interface in interfaces.into_iter().flatten().filter_map(Value::as_object_mut) {
+        interface.remove("tenant");
+    }
 }
 
 /// The interfaces of a base, all three bindings.

@@ -425,8 +425,8 @@ fn render(entry: &Entry, who: &Principal, now: Mono) -> Value {
         }).collect::<Vec<_>>()).unwrap_or_default(),
         "description": card.and_then(|card| card.document.get("description").cloned()),
         "pending": load.pending,
-        "beat_at": entry.beat_at.map(crate::timestamp::write),
-        "updated_at": crate::timestamp::write(entry.updated_at),
+        "beat_at": entry.beat_at.map(crate::moment::write),
+        "updated_at": crate::moment::write(entry.updated_at),
         "problem": entry.problem.as_ref().map(|problem| json!({
             "code": problem.code.to_string(),
             "detail": problem.detail,

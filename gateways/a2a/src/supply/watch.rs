@@ -143,6 +143,7 @@ pub(crate) fn internal(operation: Operation, params: Value) -> Call {
     let canonical: bytes::Bytes = serde_json::to_vec(&params).unwrap_or_default().into();
     Call {
         dialect: Dialect { binding: Binding::JsonRpc, version: Version::V1 },
+        style: moongate_wire::a2a::legacy::Style::Kind,
         operation,
         rpc_id: bytes::Bytes::from_static(b"1"),
         body: bytes::Bytes::new(),

@@ -64,7 +64,7 @@ impl Filter {
         let since = match text("statusTimestampAfter") {
             None => None,
             Some(text) => {
-                Some(crate::timestamp::parse(text).ok_or_else(|| bad("statusTimestampAfter", "is not an RFC 3339 timestamp"))?)
+                Some(crate::moment::read(text).ok_or_else(|| bad("statusTimestampAfter", "is not an RFC 3339 timestamp"))?)
             }
         };
         Ok(Self {

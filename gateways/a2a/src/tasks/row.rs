@@ -62,6 +62,7 @@ struct State {
     configs: Vec<Arc<PushConfig>>,
     /// Requests whose message may be missing from the document; looked at when somebody reads it.
     requests: Vec<Bytes>,
+    messages: u32,
 }
 
 impl State {
@@ -130,6 +131,7 @@ impl Row {
                 feeders: 0,
                 configs: Vec::new(),
                 requests: Vec::new(),
+                messages: 0,
             }),
             events,
         }
@@ -191,9 +193,15 @@ impl Row {
         (state.told_bytes(), state.task.state, self.events.subscribe())
     }
 
+    /// How many of the user's messages passed here.
+    pub fn messages(&self) -> u32 {
+        self.state.lock().messages
+    }
+
     /// Remembers a request whose message belongs into the history, even if the agent forgets it.
     pub fn expect_message(&self, request: &Bytes) {
         let mut state = self.state.lock();
+        state.messages += 1;
         if request.len() <= KEPT_REQUEST {
             state.requests.push(Bytes::copy_from_slice(request));
         } else {

@@ -58,7 +58,7 @@ impl Exchange<'_> {
 
     async fn whole_unbounded(&self) -> Result<Answer, Problem> {
         let dialect = self.upstream.dialect;
-        let response = self.send().await?;
+        let response = self.send(false).await?;
         let (parts, body) = response.into_parts();
         let (bytes, trailers) = collect(body, self.bounds.answer_bytes).await?;
         if dialect.binding == Binding::Grpc {
@@ -82,7 +82,14 @@ impl Exchange<'_> {
 
     async fn events_unbounded(&self) -> Result<Events, Problem> {
         let dialect = self.upstream.dialect;
-        let response = self.send().await?;
+        let mut response = self.send(false).await?;
+        // Some agents take SubscribeToTask only as GET, as the proto has it (A2A 1.0 §11.4 says POST).
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED
+            && self.outgoing.operation == Operation::Subscribe
+            && dialect.binding == Binding::Http
+        {
+            response = self.send(true).await?;
+        }
         let streams = dialect.binding == Binding::Grpc
             || response
                 .headers()
@@ -103,8 +110,12 @@ impl Exchange<'_> {
         Ok(Events::only(dialect, only, self.bounds))
     }
 
-    async fn send(&self) -> Result<Response<PoolBody>, Problem> {
-        let request = outgoing::request(self.call, self.upstream, self.outgoing, self.trace)?;
+    async fn send(&self, by_get: bool) -> Result<Response<PoolBody>, Problem> {
+        let mut request = outgoing::request(self.call, self.upstream, self.outgoing, self.trace)?;
+        if by_get {
+            *request.method_mut() = http::Method::GET;
+            *request.body_mut() = http_body_util::Full::default();
+        }
         self.upstream.origin.send(request).await.map_err(|error| unreachable(&error))
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use moongate_core::{Code, Operation, Problem, TaskState};
-use moongate_wire::a2a::{Binding, Dialect, Version, error, grpc, legacy};
+use moongate_wire::a2a::{Binding, Dialect, Version, canonical, error, grpc, legacy};
 use moongate_wire::json::Limits;
 use moongate_wire::peek;
 use serde_json::Value;
@@ -42,8 +42,8 @@ pub enum Learned {
 /// One answer, or one event of a stream.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// As received: the HTTP body, the gRPC message, or the data of an SSE event.
-    pub raw: Bytes,
+    /// As received: the HTTP body, the gRPC message, or the data of an SSE event; `None` if it may not go on unchanged.
+    pub raw: Option<Bytes>,
     /// The result, canonical JSON.
     pub canonical: Bytes,
     /// What was learned.
@@ -64,8 +64,11 @@ pub fn answer(dialect: Dialect, operation: Operation, raw: Bytes, limits: &Limit
             to_v1(operation, dialect, result)?
         }
         (Binding::Http, Version::V1) => {
+            if is_odd(&raw) {
+                return mended(operation, parse(&raw, limits)?, limits);
+            }
             let learned = learn(operation, &raw, limits)?;
-            return Ok(Answer { canonical: raw.clone(), raw, learned, last: false });
+            return Ok(Answer { canonical: raw.clone(), raw: Some(raw), learned, last: false });
         }
         (Binding::Http, Version::V03) => to_v1(operation, dialect, parse(&raw, limits)?)?,
         (Binding::Grpc, version) => {
@@ -75,7 +78,7 @@ pub fn answer(dialect: Dialect, operation: Operation, raw: Bytes, limits: &Limit
     };
     let canonical = Bytes::from(serde_json::to_vec(&canonical).unwrap_or_default());
     let learned = learn(operation, &canonical, limits)?;
-    Ok(Answer { raw, canonical, learned, last: false })
+    Ok(Answer { raw: Some(raw), canonical, learned, last: false })
 }
 
 /// Reads one event of a stream.
@@ -86,8 +89,11 @@ pub fn event(dialect: Dialect, raw: Bytes, limits: &Limits) -> Result<Answer, Pr
     let (value, last) = match (dialect.binding, dialect.version) {
         (Binding::JsonRpc, Version::V1) => return rpc_v1(Operation::Stream, raw, limits),
         (Binding::Http, Version::V1) => {
+            if is_odd(&raw) {
+                return mended(Operation::Stream, parse(&raw, limits)?, limits);
+            }
             let learned = learn(Operation::Stream, &raw, limits)?;
-            return Ok(Answer { canonical: raw.clone(), raw, learned, last: false });
+            return Ok(Answer { canonical: raw.clone(), raw: Some(raw), learned, last: false });
         }
         (Binding::Grpc, Version::V1) => {
             (grpc::decode_event(Version::V1, &raw).map_err(garbage)?, false)
@@ -101,7 +107,7 @@ pub fn event(dialect: Dialect, raw: Bytes, limits: &Limits) -> Result<Answer, Pr
     };
     let canonical = Bytes::from(serde_json::to_vec(&value).unwrap_or_default());
     let learned = learn(Operation::Stream, &canonical, limits)?;
-    Ok(Answer { raw, canonical, learned, last })
+    Ok(Answer { raw: Some(raw), canonical, learned, last })
 }
 
 fn legacy_event(dialect: Dialect, value: Value) -> Result<(Value, bool), Problem> {
@@ -122,8 +128,31 @@ fn rpc_v1(operation: Operation, raw: Bytes, limits: &Limits) -> Result<Answer, P
         return Err(Problem::new(Code::AgentGarbage, "the agent answered neither a result nor an error"));
     };
     let canonical = result.of(&raw);
+    if is_odd(&canonical) {
+        return mended(operation, parse(&canonical, limits)?, limits);
+    }
     let learned = from_peek(operation, peeked.body, &raw)?;
-    Ok(Answer { raw, canonical, learned, last: false })
+    Ok(Answer { raw: Some(raw), canonical, learned, last: false })
+}
+
+/// Whether a timestamp is not in UTC as A2A demands (A2A 1.0 §5.6). Strict clients refuse such an answer whole, so it is
+/// mended, although the bytes would else have passed.
+fn is_odd(json: &[u8]) -> bool {
+    const MEMBER: &[u8] = b"\"timestamp\"";
+    memchr::memmem::find_iter(json, MEMBER).any(|at| {
+        let rest = json.get(at + MEMBER.len()..).unwrap_or_default().trim_ascii_start();
+        let value = rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start).and_then(|rest| rest.strip_prefix(b"\""));
+        let text = value.and_then(|value| value.split(|byte| *byte == b'"').next());
+        text.is_some_and(|text| !text.ends_with(b"Z"))
+    })
+}
+
+/// An answer in the spelling that A2A demands.
+fn mended(operation: Operation, value: Value, limits: &Limits) -> Result<Answer, Problem> {
+    let value = canonical::answer(operation, Version::V1, value)?;
+    let canonical = Bytes::from(serde_json::to_vec(&value).unwrap_or_default());
+    let learned = learn(operation, &canonical, limits)?;
+    Ok(Answer { raw: None, canonical, learned, last: false })
 }
 
 fn rpc_result(raw: &Bytes, limits: &Limits) -> Result<Value, Problem> {

@@ -150,6 +150,10 @@ fn translated(call: &Call, upstream: &Upstream, outgoing: &Outgoing) -> Result<(
         if let Some(tenant) = &upstream.tenant {
             members.insert("tenant".into(), json!(tenant));
         }
+        // Without a configuration some agents of the older version answer at once, others block: say it.
+        if upstream.dialect.version == Version::V03 && operation == Operation::Send {
+            members.entry("configuration").or_insert_with(|| json!({}));
+        }
     }
     if upstream.dialect.binding == Binding::Http {
         return http_request(upstream, operation, in_version(upstream, operation, params)?);

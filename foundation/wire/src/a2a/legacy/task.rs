@@ -78,7 +78,7 @@ pub(super) fn status_to_v1(value: Option<Value>, at: At<'_>) -> Result<Value, Pr
 pub(super) fn moment(fields: &mut Fields<'_>, name: &str) -> Result<Option<String>, Problem> {
     let at = fields.at();
     let Some(text) = fields.text(name)? else { return Ok(None) };
-    let moment = timestamp::normalise(&text).or_else(|| timestamp::normalise(&format!("{text}Z")));
+    let moment = timestamp::mend(&text);
     moment.map(Some).ok_or_else(|| at.member(name).wrong("must be a timestamp as of RFC 3339"))
 }
 
