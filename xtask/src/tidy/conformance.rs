@@ -38,7 +38,7 @@ fn cells(line: &str) -> Option<Vec<&str>> {
     let inside = line.strip_prefix('|')?.trim_end().strip_suffix('|')?;
     let cells: Vec<&str> = inside.split('|').map(str::trim).collect();
     let ruler = cells.iter().all(|cell| cell.starts_with("--"));
-    (!ruler && cells.first() != Some(&"draft text") && cells.first() != Some(&"state")).then_some(cells)
+    (!ruler && cells.first() != Some(&"draft text")).then_some(cells)
 }
 
 fn judge(cells: &[&str], tree: &Tree, known: &BTreeSet<String>) -> Vec<String> {
