@@ -43,7 +43,6 @@ pub(crate) struct Running {
     pub(crate) flow: Arc<Flow>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) egress: Arc<SwappableEgress>,
-    pub(crate) store: Arc<dyn Store>,
     pub(crate) status: Arc<Status>,
     pub(crate) drain: Drain,
     pub(crate) listening: Vec<Listening>,
@@ -101,13 +100,13 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         registry: registry.clone(),
         telemetry: telemetry.clone(),
         status: status.clone(),
-        store: store.clone(),
+        store,
         drain: drain.clone(),
         public_host: config.public_url.clone(),
     };
     let listening = bound.serve(config, Arc::new(surface), &telemetry, &drain);
     let running = Arc::new(Running {
-        gateway, registry, flow, telemetry, egress, store, status, drain, listening, level, wake: Arc::new(Notify::new()),
+        gateway, registry, flow, telemetry, egress, status, drain, listening, level, wake: Arc::new(Notify::new()),
     });
     running.configure_agents(config).await?;
     Ok(running)
@@ -122,7 +121,9 @@ fn pool(config: &Config) -> Result<Pool, Problem> {
     let ca = config.tls.ca_dir.join("ca.pem");
     let roots = if ca.exists() { moongate_identity::tls::read_roots(&ca)? } else { Vec::new() };
     let tls = moongate_identity::tls::client_config(&roots)?;
-    Ok(Pool::new(PoolConfig::default(), tls))
+    // Many agents' servers close idle connections after five seconds; a request must not meet one that is closing.
+    let limits = PoolConfig { idle_timeout: Duration::from_secs(3), ..PoolConfig::default() };
+    Ok(Pool::new(limits, tls))
 }
 
 impl Running {

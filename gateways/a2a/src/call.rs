@@ -78,11 +78,12 @@ impl Call {
             .collect()
     }
 
-    /// Whether the client reads the file bytes of the older gRPC dialect as the proto has them, without the base64 text
-    /// that Python's SDK puts inside.
+    /// Whether the client reads file bytes of the older dialect's ProtoJSON as its proto has them, without the base64 text
+    /// that Python's SDK puts inside. Nothing in the request tells but the user agent.
     pub fn reads_plain_bytes(&self) -> bool {
         let agent = self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        self.is_legacy_grpc() && !agent.contains("python")
+        let proto = self.dialect.version == Version::V03 && self.style == Style::Proto;
+        proto && !agent.contains("python")
     }
 
     /// Whether the client speaks the older dialect over gRPC, which has rules of its own.

