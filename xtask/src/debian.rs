@@ -23,6 +23,13 @@ pub(crate) const PYTHON: Tool = Tool {
     packages: &["python3", "python3-venv"],
 };
 
+/// npm, for the foreign A2A libraries; it brings a newer Node where the system's is too old.
+pub(crate) const NPM: Tool = Tool { name: "npm", probe: &["npm", "--version"], packages: &["nodejs", "npm"] };
+/// What the benchmark compares with.
+pub(crate) const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx"] };
+/// What counts instructions.
+pub(crate) const VALGRIND: Tool = Tool { name: "valgrind", probe: &["valgrind", "--version"], packages: &["valgrind"] };
+
 /// Sees to it that the tool is there.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::debian::{CC, CXX, PYTHON, succeeds};
+use crate::debian::{CC, CXX, NGINX, NPM, PYTHON, VALGRIND, succeeds};
 use crate::step::{Spell, Step, run};
 use crate::tidy;
 use crate::tree::{Tree, root};
@@ -91,7 +91,7 @@ fn grid_step(name: &str, more: &[&str]) -> Step {
     let moongate = moongate();
     let words = ["python3", "testkit/grid/grid.py", "--moongate", moongate.as_str()];
     let words: Vec<&str> = words.iter().chain(more).copied().collect();
-    Step::new(name, vec![Spell::new(&words).with("CARGO_TARGET_DIR", target())]).tool(PYTHON).tool(CC)
+    Step::new(name, vec![Spell::new(&words).with("CARGO_TARGET_DIR", target())]).tool(PYTHON).tool(NPM).tool(CC)
 }
 
 /// The examples: folders with a program `run`.
@@ -116,7 +116,7 @@ pub(crate) fn setup() -> Result<bool, String> {
     let peers = Spell::new(&["python3", "testkit/grid/grid.py", "--setup"]).with("CARGO_TARGET_DIR", target());
     let steps = [
         Step::new("compilers", Vec::new()).tool(CC).tool(CXX),
-        Step::new("foreign libraries", vec![peers]).tool(PYTHON).tool(CC),
+        Step::new("foreign libraries", vec![peers]).tool(PYTHON).tool(NPM).tool(CC),
         Step::new(
             "crates",
             vec![
@@ -129,43 +129,33 @@ pub(crate) fn setup() -> Result<bool, String> {
     Ok(run(&steps, &root()))
 }
 
-fn bench_step() -> Step {
-    let commands = vec![
-        cargo(&["build", "--release", "--locked", "-p", "moongate", "-p", "moongate-bench"]),
-        cargo(&[
-            "run",
-            "--release",
-            "--quiet",
-            "--locked",
-            "-p",
-            "moongate-bench",
-            "--",
-            "--moongate",
-            &moongate(),
-            "--out",
-            "bench/results",
-        ]),
-    ];
-    Step::new("bench", commands).tool(CC)
+/// The benchmark; its results are in bench/results.
+fn bench_steps() -> Vec<Step> {
+    let moongate = moongate();
+    let bench = format!("{}/release/moongate-bench", target());
+    let run = |what: &str| Spell::new(&[bench.as_str(), what, "--moongate", moongate.as_str()]).within(2 * 60 * 60);
+    vec![
+        Step::new("build", vec![cargo(&["build", "--release", "--locked", "-p", "moongate", "-p", "moongate-bench"])])
+            .tool(CC),
+        Step::new("bench", vec![run("run")]).tool(NGINX).after("build"),
+        Step::new("instructions", vec![run("instructions")]).tool(VALGRIND).after("build"),
+    ]
 }
 
 /// `cargo xtask bench`.
 pub(crate) fn bench() -> Result<bool, String> {
-    std::fs::create_dir_all(root().join("bench/results")).map_err(|error| format!("bench/results: {error}"))?;
-    Ok(run(&[bench_step()], &root()))
+    Ok(run(&bench_steps(), &root()))
 }
 
 /// `cargo xtask soak`: what takes too long for every change. The grid's results are kept beside the benchmark's.
 pub(crate) fn soak() -> Result<bool, String> {
     std::fs::create_dir_all(root().join("bench/results")).map_err(|error| format!("bench/results: {error}"))?;
-    let build = Step::new("build", vec![cargo(&["build", "--release", "--locked", "-p", "moongate"])]).tool(CC);
-    let mut steps = vec![build];
+    let mut steps = bench_steps();
     for round in 1..=3 {
         let file = format!("bench/results/soak-grid-{round}.json");
         steps.push(grid_step(&format!("grid {round}"), &["--json", &file]).after("build"));
     }
     steps.push(fuzz_step(300));
-    steps.push(bench_step());
     Ok(run(&steps, &root()))
 }
 
