@@ -64,10 +64,15 @@ impl Policy {
         self.reads_body
     }
 
+    /// The decision where there are no rules: nothing has to be looked at.
+    pub fn open(&self) -> Option<Decision> {
+        self.rules.is_empty().then(|| Decision::Allow(self.open.clone()))
+    }
+
     /// Judges one resolved request. A rule that cannot be evaluated refuses: an error never opens a door.
     pub fn decide(&self, who: &Principal, resolved: &Resolved, subject: &Subject<'_>) -> Decision {
-        if self.rules.is_empty() {
-            return Decision::Allow(self.open.clone());
+        if let Some(open) = self.open() {
+            return open;
         }
         let mut lifted: Option<&PolicyRule> = None;
         let mut asks: Option<&PolicyRule> = None;
