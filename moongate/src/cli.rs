@@ -6,7 +6,7 @@ mod client;
 mod completions;
 mod explain;
 mod init;
-mod output;
+pub(crate) mod output;
 mod run;
 mod send;
 
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 
 pub(crate) use output::Failure;
+pub(crate) use run::{runtime, terminated};
 
 /// What a command ends with.
 pub(crate) enum Ending {
