@@ -85,7 +85,14 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let published = gateway.clone();
     let registry = Arc::new(AgentRegistry::new(
-        Grounds { clock, dialer, egress: egress.clone(), pool: Arc::new(pool), store: store.clone() },
+        Grounds {
+            clock,
+            dialer,
+            egress: egress.clone(),
+            pool: Arc::new(pool),
+            metrics: telemetry.metrics().clone(),
+            store: store.clone(),
+        },
         settings::registry(config)?,
         move |directory| published.directory.store(Arc::new(directory)),
     ));

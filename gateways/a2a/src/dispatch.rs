@@ -154,6 +154,7 @@ impl Attempt {
                 bounds: self.bounds(gateway),
             };
             gateway.budget.deposit();
+            self.chosen.agent.series.attempts.inc();
             let result = exchange.whole().await;
             match result {
                 Ok(answer) => {
@@ -197,7 +198,8 @@ impl Attempt {
         match next {
             Some(Pick::Agent(next)) if !tried.contains(&next.endpoint.id) => {
                 let failed = std::mem::replace(&mut self.chosen, next);
-                failed.picked.finish(now, verdict(Err(&problem)));
+                failed.agent.series.retries.inc();
+                failed.finish(now, verdict(Err(&problem)));
                 Ok(())
             }
             _ => Err(problem),
@@ -213,7 +215,7 @@ impl Attempt {
 
     /// Ends the instance's turn.
     pub(crate) fn finish(self, gateway: &A2aGateway, result: Result<(), &Problem>) {
-        self.chosen.picked.finish(gateway.clock.mono(), verdict(result));
+        self.chosen.finish(gateway.clock.mono(), verdict(result));
     }
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{
-    AgentName, Code, Envelope, InstanceId, Listener, Principal, Problem, RequestId, Resolved, Route, Target,
+    AgentName, Code, Envelope, InstanceId, Listener, Mono, Principal, Problem, RequestId, Resolved, Route, Target,
 };
 use moongate_flow::Gateway;
+use moongate_telemetry::metrics::Held;
 use moongate_wire::json::Limits;
 
 use crate::call::Call;
-use crate::routing::balance::{Picked, RetryBudget, hash_key};
+use crate::routing::balance::{Change, Picked, RetryBudget, Verdict, hash_key};
 use crate::routing::directory::{Agent, Directory, Endpoint};
 use crate::routing::discovery::Address;
 use crate::routing::resolve::{self, View};
@@ -230,6 +231,7 @@ impl A2aGateway {
         }
         match agent.endpoint(picked.instance.id()) {
             Some(endpoint) => Ok(Pick::Agent(Box::new(Chosen {
+                _held: agent.series.in_flight.hold(),
                 agent: agent.clone(),
                 endpoint: endpoint.clone(),
                 picked,
@@ -267,8 +269,23 @@ pub struct Chosen {
     pub agent: Arc<Agent>,
     /// The instance.
     pub endpoint: Arc<Endpoint>,
-    /// Counts the request.
+    /// Counts the request for balancing.
     pub picked: Picked,
+    _held: Held,
+}
+
+impl Chosen {
+    /// The request is over: tells the balancer, and whoever looks at the numbers if that changed the instance's standing.
+    pub fn finish(self, now: Mono, verdict: Verdict) {
+        match self.picked.finish(now, verdict) {
+            Change::None => {}
+            Change::Readmitted => tracing::info!(instance = %self.endpoint.id, "an ejected instance is back"),
+            Change::Ejected(span) => {
+                self.agent.series.ejections.inc();
+                tracing::warn!(instance = %self.endpoint.id, seconds = span.as_secs(), "an instance failed too often and is set aside");
+            }
+        }
+    }
 }
 
 impl Gateway for A2aGateway {

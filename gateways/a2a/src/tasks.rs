@@ -58,6 +58,8 @@ struct Index {
     contexts: HashMap<ContextId, Conversation>,
     context_order: VecDeque<ContextId>,
     order: VecDeque<TaskId>,
+    /// Tasks whose agent's id could not be used: by agent and that id.
+    mapped: HashMap<(AgentName, String), TaskId>,
 }
 
 struct Conversation {
@@ -134,9 +136,8 @@ impl Tasks {
         }
         let taken = index.rows.contains_key(sighting.upstream_id) || !TaskId::is_path_safe(sighting.upstream_id);
         if taken {
-            let known = index.rows.values().find(|row| {
-                row.owner == who.id && row.agent == sighting.agent && row.upstream_id() == sighting.upstream_id
-            });
+            let key = (sighting.agent.clone(), sighting.upstream_id.to_owned());
+            let known = index.mapped.get(&key).and_then(|id| index.rows.get(id)).filter(|row| row.owner == who.id);
             if let Some(row) = known {
                 return (row.clone(), false);
             }
@@ -145,6 +146,9 @@ impl Tasks {
         if let Some(context) = sighting.context {
             let contexts = limit.saturating_mul(CONTEXTS_PER_TASK);
             note_context(&mut index, contexts, &who.id, context, &sighting.agent, &sighting.instance);
+        }
+        if taken {
+            index.mapped.insert((sighting.agent.clone(), sighting.upstream_id.to_owned()), id.clone());
         }
         let row = Arc::new(self.row(who, id.clone(), taken, sighting));
         index.rows.insert(id.clone(), row.clone());
@@ -207,7 +211,11 @@ fn evict(index: &mut Index, limit: usize) {
         let Some(oldest) = index.order.pop_front() else { return };
         match index.rows.get(&oldest) {
             Some(row) if !row.state().is_terminal() => index.order.push_back(oldest),
-            Some(_) => {
+            Some(row) => {
+                if row.is_mapped() {
+                    let key = (row.agent.clone(), row.upstream_id().to_owned());
+                    index.mapped.remove(&key);
+                }
                 index.rows.remove(&oldest);
             }
             None => {}

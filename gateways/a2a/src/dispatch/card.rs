@@ -40,6 +40,7 @@ pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>
                 settings: agent.settings.clone(),
                 card: Arc::new(shown),
                 endpoints: agent.endpoints.clone(),
+                series: agent.series.clone(),
                 balancer: crate::routing::balance::Balancer::new(agent.balancer.settings().clone(), Vec::new(), 0),
             };
             Ok(Whole::own(&discovery::single(&copy, &address)))

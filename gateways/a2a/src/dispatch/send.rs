@@ -51,7 +51,7 @@ pub(super) async fn send(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) ->
 
 fn finish(attempt: Attempt, gateway: &A2aGateway) -> Order<A2aGateway> {
     let Attempt { order, chosen } = attempt;
-    chosen.picked.finish(gateway.clock.mono(), crate::routing::balance::Verdict::Ok);
+    chosen.finish(gateway.clock.mono(), crate::routing::balance::Verdict::Ok);
     order
 }
 

@@ -64,6 +64,7 @@ async fn open(gateway: &Arc<A2aGateway>, mut attempt: Attempt, outgoing: &Outgoi
     let trace = attempt.order.envelope.trace.as_ref().map(moongate_telemetry::trace::header);
     loop {
         gateway.budget.deposit();
+        attempt.chosen.agent.series.attempts.inc();
         match open_once(gateway, &attempt, outgoing, trace.as_ref().map(|header| header.as_str())).await {
             Ok((events, first)) => {
                 attempt.chosen.picked.first_event(gateway.clock.mono());

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use moongate_core::{AgentName, InstanceId, Principal, SkillId};
 use moongate_rules::RuleSet;
+use moongate_telemetry::metrics::AgentSeries;
 use moongate_transport::OriginPool;
 use moongate_wire::a2a::card::{Card, Skill};
 use moongate_wire::a2a::{Binding, Dialect, Version};
@@ -128,6 +129,8 @@ pub struct Agent {
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Chooses among them.
     pub balancer: Balancer,
+    /// Its numbers.
+    pub series: Arc<AgentSeries>,
 }
 
 impl Agent {

@@ -83,6 +83,8 @@ pub struct Grounds {
     pub egress: Arc<dyn Egress>,
     /// Connections to agents.
     pub pool: Arc<Pool>,
+    /// Numbers for each agent.
+    pub metrics: Arc<moongate_telemetry::Metrics>,
     /// Keeps entries of the API.
     pub store: Arc<dyn Store>,
 }
@@ -298,9 +300,18 @@ impl AgentRegistry {
             may_change(held, who)?;
         }
         self.grounds.store.registry().remove(id.to_owned()).await?;
-        self.entries.lock().remove(id);
+        self.forget(id);
         self.rebuild();
         Ok(())
+    }
+
+    /// Drops an entry, and its agent's numbers if it was the last instance.
+    fn forget(&self, id: &str) {
+        let mut entries = self.entries.lock();
+        let Some(entry) = entries.remove(id) else { return };
+        if !entries.values().any(|other| other.spec.name == entry.spec.name) {
+            self.grounds.metrics.forget(&entry.spec.name);
+        }
     }
 
     /// Takes a heartbeat.
@@ -360,7 +371,7 @@ impl AgentRegistry {
             if let Err(problem) = self.grounds.store.registry().remove(id.to_string()).await {
                 tracing::warn!(agent = %id, %problem, "a removed agent is still stored");
             }
-            self.entries.lock().remove(&id);
+            self.forget(id.as_str());
             changed = true;
         }
         if changed {

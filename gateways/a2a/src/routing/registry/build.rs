@@ -90,6 +90,7 @@ fn agent(
         card: first.card.clone()?,
         endpoints,
         balancer: Balancer::new(balance, loads, revision),
+        series: registry.grounds.metrics.agent(name.as_str()),
     })
 }
 
