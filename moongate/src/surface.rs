@@ -95,7 +95,9 @@ impl Surface {
         };
         match reason {
             None => json_response(StatusCode::OK, &json!({"status": "ready"})),
-            Some(reason) => json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "reason": reason})),
+            Some(reason) => {
+                json_response(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "not ready", "reason": reason}))
+            }
         }
     }
 
@@ -111,7 +113,8 @@ impl Surface {
                 return Err(Problem::new(Code::Forbidden, "requests of foreign web pages are refused"));
             }
         }
-        let host = headers.get(HOST).and_then(|value| value.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
+        let host =
+            headers.get(HOST).and_then(|value| value.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
         match host {
             Some(host) if !self.is_own(host) => Err(Problem::new(
                 Code::Forbidden,
@@ -132,6 +135,9 @@ impl Surface {
             || host.to_ascii_lowercase().ends_with(".localhost")
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
         let public = self.public_host.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
-        local || public.is_some_and(|public| public.split(['/', ':']).next().is_some_and(|name| name.eq_ignore_ascii_case(host)))
+        local
+            || public.is_some_and(|public| {
+                public.split(['/', ':']).next().is_some_and(|name| name.eq_ignore_ascii_case(host))
+            })
     }
 }

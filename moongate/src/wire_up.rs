@@ -99,9 +99,37 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     registry.restore().await?;
     let drain = Drain::new();
     let status = Arc::new(Status::default());
+    let parts = (&gateway, &flow, &registry, &verifier);
+    let surface = surface(config, parts, &telemetry, &status, store, &drain);
+    let listening = bound.serve(config, surface, &telemetry, &drain);
+    let running = Arc::new(Running {
+        gateway,
+        registry,
+        flow,
+        telemetry,
+        egress,
+        status,
+        drain,
+        listening,
+        level,
+        wake: Arc::new(Notify::new()),
+    });
+    running.configure_agents(config).await?;
+    Ok(running)
+}
+
+/// What the listeners serve.
+fn surface(
+    config: &Config,
+    (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<LocalVerifier>),
+    telemetry: &Arc<Telemetry>,
+    status: &Arc<Status>,
+    store: Arc<dyn Store>,
+    drain: &Drain,
+) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
-    let surface = Surface {
+    Arc::new(Surface {
         endpoint,
         api,
         registry: registry.clone(),
@@ -110,13 +138,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         store,
         drain: drain.clone(),
         public_host: config.public_url.clone(),
-    };
-    let listening = bound.serve(config, Arc::new(surface), &telemetry, &drain);
-    let running = Arc::new(Running {
-        gateway, registry, flow, telemetry, egress, status, drain, listening, level, wake: Arc::new(Notify::new()),
-    });
-    running.configure_agents(config).await?;
-    Ok(running)
+    })
 }
 
 /// The file by which an operator at this machine is known.

@@ -9,7 +9,7 @@ use crate::ids::{AgentName, ContextId, RequestId, SkillId, TaskId};
 use crate::seam::TraceContext;
 use crate::time::Mono;
 
-/// Which listener a request came in by; see `house` §5 in `ARCHITECTURE.md` for what each serves.
+/// Which listener a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Listener {
     /// TLS 1.3, for everyone.

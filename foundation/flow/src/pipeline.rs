@@ -27,7 +27,12 @@ pub trait Gateway: Send + Sync {
     ///
     /// # Errors
     /// None can be reached.
-    fn pick(&self, envelope: &Envelope, resolved: &Resolved, call: &Self::Call) -> Result<(Route, Self::Picked), Problem>;
+    fn pick(
+        &self,
+        envelope: &Envelope,
+        resolved: &Resolved,
+        call: &Self::Call,
+    ) -> Result<(Route, Self::Picked), Problem>;
 
     /// What rules may read of the request's headers, lower-case names.
     fn headers<'a>(&self, call: &'a Self::Call) -> Vec<(&'a str, &'a str)>;

@@ -107,16 +107,12 @@ fn denied(rule: &PolicyRule) -> Decision {
     Decision::Deny(Problem::new(Code::Forbidden, format!("the rule {} refuses this", rule.name)))
 }
 
-fn facts<'a>(
-    who: &'a Principal,
-    resolved: &'a Resolved,
-    subject: &Subject<'a>,
-    agent: Option<&'a str>,
-) -> Facts<'a> {
-    let skill = resolved
-        .skill
-        .as_ref()
-        .map(|id| SkillFacts { id: id.as_str(), tags: &resolved.tags, agent: agent.unwrap_or_default() });
+fn facts<'a>(who: &'a Principal, resolved: &'a Resolved, subject: &Subject<'a>, agent: Option<&'a str>) -> Facts<'a> {
+    let skill = resolved.skill.as_ref().map(|id| SkillFacts {
+        id: id.as_str(),
+        tags: &resolved.tags,
+        agent: agent.unwrap_or_default(),
+    });
     Facts {
         principal: who,
         operation: subject.head.operation,

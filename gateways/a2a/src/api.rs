@@ -43,9 +43,9 @@ impl Api {
 
     /// Whether a path is one of ours.
     pub fn serves(path: &str) -> bool {
-        ["/api/v1/agents", "/api/v1/skills", "/api/v1/explain"].iter().any(|own| {
-            path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        })
+        ["/api/v1/agents", "/api/v1/skills", "/api/v1/explain"]
+            .iter()
+            .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     /// Answers a request.
@@ -61,7 +61,12 @@ impl Api {
         }
     }
 
-    async fn answer(&self, listener: Listener, peer: Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Problem> {
+    async fn answer(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Problem> {
         let at = self.endpoint.gateway().clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
         let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
@@ -72,7 +77,9 @@ impl Api {
         let segments: Vec<String> = rest.split('/').map(decoded).collect();
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match (method, segments.as_slice()) {
-            (Method::GET, ["agents"]) => Ok(json_response(StatusCode::OK, &json!({"agents": self.registry.views(&who)}))),
+            (Method::GET, ["agents"]) => {
+                Ok(json_response(StatusCode::OK, &json!({"agents": self.registry.views(&who)})))
+            }
             (Method::POST, ["agents"]) => self.register(&who, request).await,
             (Method::GET, ["agents", id]) => match self.registry.view(id, &who) {
                 Some(view) => Ok(json_response(StatusCode::OK, &view)),
@@ -89,9 +96,9 @@ impl Api {
             }
             (Method::GET, ["skills"]) => self.skills(request.uri().query().unwrap_or_default()),
             (Method::POST, ["explain"]) => self.explain(listener, peer, request).await,
-            (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => {
-                Err(Problem::new(Code::HttpMethodNotAllowed, "the method does not fit this path; see /api/v1/openapi.json"))
-            }
+            (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => Err(
+                Problem::new(Code::HttpMethodNotAllowed, "the method does not fit this path; see /api/v1/openapi.json"),
+            ),
             _ => Err(Problem::new(Code::NoSuchPath, format!("there is nothing at {path}; see /api/v1/openapi.json"))),
         }
     }
@@ -123,13 +130,17 @@ impl Api {
                 "zone" => 3,
                 "limit" => {
                     limit = value.parse().ok().filter(|n| (1..=MOST_HITS).contains(n)).ok_or_else(|| {
-                        Problem::new(Code::InvalidParams, format!("limit is a number from 1 to {MOST_HITS}")).field("limit", "is none")
+                        Problem::new(Code::InvalidParams, format!("limit is a number from 1 to {MOST_HITS}"))
+                            .field("limit", "is none")
                     })?;
                     continue;
                 }
                 other => {
-                    return Err(Problem::new(Code::InvalidParams, "known parameters are q, tag, input, zone and limit")
-                        .field(other.to_owned(), "is not one of them"));
+                    return Err(Problem::new(
+                        Code::InvalidParams,
+                        "known parameters are q, tag, input, zone and limit",
+                    )
+                    .field(other.to_owned(), "is not one of them"));
                 }
             };
             if let Some(slot) = asked.get_mut(slot) {
@@ -139,7 +150,13 @@ impl Api {
         let [text, tag, input, zone] = &asked;
         let directory = self.endpoint.gateway().directory.load();
         // The index knows agents that are down; searchers should not.
-        let query = Query { text: text.as_deref(), tag: tag.as_deref(), input: input.as_deref(), zone: zone.as_deref(), limit: MOST_HITS };
+        let query = Query {
+            text: text.as_deref(),
+            tag: tag.as_deref(),
+            input: input.as_deref(),
+            zone: zone.as_deref(),
+            limit: MOST_HITS,
+        };
         let hits: Vec<Value> = directory
             .index
             .search(&query)
@@ -162,13 +179,21 @@ impl Api {
     }
 
     /// Runs the pipeline for a request without calling anybody.
-    async fn explain(&self, listener: Listener, peer: Peer, request: Request<Incoming>) -> Result<Response<ReplyBody>, Problem> {
+    async fn explain(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Problem> {
         let credential = request.headers().get(http::header::AUTHORIZATION).cloned();
         let body = body_of(request).await?;
         let path = body.get("path").and_then(Value::as_str).unwrap_or("/a2a").to_owned();
-        let place = Place::of(&path).filter(|place| matches!(place, Place::Rpc { .. } | Place::Rest { .. })).ok_or_else(|| {
-            Problem::new(Code::InvalidParams, "path is not that of an A2A endpoint").field("path", "names no endpoint")
-        })?;
+        let place = Place::of(&path)
+            .filter(|place| matches!(place, Place::Rpc { .. } | Place::Rest { .. }))
+            .ok_or_else(|| {
+                Problem::new(Code::InvalidParams, "path is not that of an A2A endpoint")
+                    .field("path", "names no endpoint")
+            })?;
         let method = body.get("method").and_then(Value::as_str).unwrap_or("POST");
         let mut builder = http::Request::builder().method(method).uri(&path).header("a2a-version", "1.0");
         if let Some(credential) = credential {
@@ -177,7 +202,9 @@ impl Api {
         for (name, value) in body.get("headers").and_then(Value::as_object).into_iter().flatten() {
             builder = builder.header(name, value.as_str().unwrap_or_default());
         }
-        let asked = builder.body(()).map_err(|error| Problem::new(Code::InvalidParams, format!("the request to explain is malformed: {error}")))?;
+        let asked = builder.body(()).map_err(|error| {
+            Problem::new(Code::InvalidParams, format!("the request to explain is malformed: {error}"))
+        })?;
         let payload: Bytes = serde_json::to_vec(body.get("body").unwrap_or(&Value::Null)).unwrap_or_default().into();
         let ran = self.endpoint.explain(listener, peer, &place, asked.into_parts().0, payload).await;
         let trail = ran.trail;
@@ -220,7 +247,8 @@ async fn body_of(request: Request<Incoming>) -> Result<Value, Problem> {
         Err(_) => return Err(Problem::new(Code::DeadlineExceeded, "the body did not arrive in time")),
     };
     moongate_wire::json::check(&bytes, &moongate_wire::json::Limits::default())?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::new(Code::BodyNotJson, format!("the body is not JSON: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::new(Code::BodyNotJson, format!("the body is not JSON: {error}")))
 }
 
 /// Percent-decodes; what is malformed stays as it is.
@@ -228,7 +256,10 @@ fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
-        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = tail
+            .get(..2)
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match (*first, hex) {
             (b'%', Some(byte)) => {
                 out.push(byte);

@@ -81,7 +81,8 @@ impl Call {
     /// Whether the client reads file bytes of the older dialect's ProtoJSON as its proto has them, without the base64 text
     /// that Python's SDK puts inside. Nothing in the request tells but the user agent.
     pub fn reads_plain_bytes(&self) -> bool {
-        let agent = self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let agent =
+            self.headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let proto = self.dialect.version == Version::V03 && self.style == Style::Proto;
         proto && !agent.contains("python")
     }

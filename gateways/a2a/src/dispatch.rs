@@ -170,7 +170,9 @@ impl Attempt {
     /// some others do not heed the wish.
     fn trimmed(&self, answer: Answer) -> Answer {
         let call = &self.order.call;
-        let Some(length) = call.peek.history_length.filter(|_| call.dialect.version == Version::V1) else { return answer };
+        let Some(length) = call.peek.history_length.filter(|_| call.dialect.version == Version::V1) else {
+            return answer;
+        };
         let Ok(mut value) = serde_json::from_slice::<serde_json::Value>(&answer.canonical) else { return answer };
         let task = if value.get("task").is_some() { value.get_mut("task") } else { Some(&mut value) };
         let Some(task) = task else { return answer };
@@ -192,7 +194,9 @@ impl Attempt {
     ) -> Result<(), Problem> {
         tried.push(self.chosen.endpoint.id.clone());
         let attempts = self.order.route.attempts as usize;
-        let may = (may_retry(operation, &problem) || self.may_repeat(&problem)) && tried.len() < attempts && gateway.budget.withdraw();
+        let may = (may_retry(operation, &problem) || self.may_repeat(&problem))
+            && tried.len() < attempts
+            && gateway.budget.withdraw();
         let next = if may { gateway.choose(&self.order.envelope, &self.order.resolved, tried).ok() } else { None };
         let now = gateway.clock.mono();
         match next {
@@ -209,7 +213,8 @@ impl Attempt {
     /// Whether the operator says that the skill may be asked for again although the first attempt may have arrived.
     fn may_repeat(&self, problem: &Problem) -> bool {
         let idempotent = &self.chosen.agent.settings.idempotent;
-        let named = self.order.resolved.skill.as_ref().is_some_and(|skill| idempotent.iter().any(|id| id == skill.as_str()));
+        let named =
+            self.order.resolved.skill.as_ref().is_some_and(|skill| idempotent.iter().any(|id| id == skill.as_str()));
         named && matches!(problem.code, Code::AgentClosed | Code::AgentUnreachable)
     }
 

@@ -52,7 +52,13 @@ impl Endpoint {
     }
 
     /// Answers a request to one of our places.
-    pub async fn handle(&self, listener: Listener, peer: Peer, place: Place, request: Request<Incoming>) -> Response<ReplyBody> {
+    pub async fn handle(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        place: Place,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
         if let Place::Card { agent, older } = &place {
             return cards::answer(&self.gateway, listener, &request, agent.as_deref(), *older);
         }
@@ -79,10 +85,12 @@ impl Endpoint {
         let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let Decoded { call, head } = decode::decode(&place, parts, body, speaker, &settings)?;
-        let (dialect, id, a2a_json, operation) = (call.dialect, call.rpc_id.clone(), call.service.a2a_json, call.operation);
+        let (dialect, id, a2a_json, operation) =
+            (call.dialect, call.rpc_id.clone(), call.service.a2a_json, call.operation);
         let (style, plain_bytes) = (call.style, call.reads_plain_bytes());
         let (declared, base, draft) = (call.service.extensions.clone(), call.base_path.clone(), call.draft);
-        let credential = call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let credential =
+            call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
         let envelope = Envelope {
             id: self.gateway.request_id(),
@@ -93,12 +101,14 @@ impl Endpoint {
             class: TrafficClass::Normal,
             deadline: self.deadline(settings.request_timeout),
         };
-        let Ran { trail, result } = run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
+        let Ran { trail, result } =
+            run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
         let reply = result.map_err(|problem| Failure { problem, dialect, id: id.clone() })?;
         let manner = encode::Manner { dialect, style, plain_bytes, id, a2a_json, operation, draft, view, base };
         let mut response = match reply {
-            Reply::Whole(whole) => encode::whole(whole, &manner)
-                .map_err(|problem| Failure { problem, dialect, id: manner.id.clone() })?,
+            Reply::Whole(whole) => {
+                encode::whole(whole, &manner).map_err(|problem| Failure { problem, dialect, id: manner.id.clone() })?
+            }
             Reply::Stream(events) => stream::response(events, &manner, self.drain.clone()),
         };
         if !declared.is_empty() {
@@ -112,7 +122,12 @@ impl Endpoint {
     }
 
     /// The trace that the request belongs to; `None` if nobody traces.
-    fn trace(&self, headers: &http::HeaderMap, exports: bool, sample: u32) -> Option<moongate_core::seam::TraceContext> {
+    fn trace(
+        &self,
+        headers: &http::HeaderMap,
+        exports: bool,
+        sample: u32,
+    ) -> Option<moongate_core::seam::TraceContext> {
         let header = headers.get("traceparent").and_then(|value| value.to_str().ok());
         (exports || header.is_some()).then(|| moongate_telemetry::trace::start(header, sample))
     }
@@ -134,7 +149,14 @@ impl Endpoint {
     }
 
     /// What would happen to a call, without calling anybody.
-    pub async fn explain(&self, listener: Listener, peer: Peer, place: &Place, parts: http::request::Parts, body: Bytes) -> Ran<()> {
+    pub async fn explain(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        place: &Place,
+        parts: http::request::Parts,
+        body: Bytes,
+    ) -> Ran<()> {
         let settings = self.gateway.settings.load_full();
         let at = self.gateway.clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
@@ -143,8 +165,12 @@ impl Endpoint {
             Ok(decoded) => decoded,
             Err(failure) => return Ran { trail: moongate_flow::Trail::default(), result: Err(failure.problem) },
         };
-        let credential =
-            decoded.call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let credential = decoded
+            .call
+            .headers
+            .get(http::header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let envelope = Envelope {
             id: self.gateway.request_id(),
             arrival,

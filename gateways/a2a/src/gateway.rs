@@ -135,7 +135,9 @@ impl A2aGateway {
     pub fn address(&self, listener: Listener) -> Address {
         let addresses = self.addresses.load();
         let found = addresses.0.iter().find(|(held, _)| *held == listener).or(addresses.0.first());
-        found.map(|(_, address)| address.clone()).unwrap_or_else(|| Address { url: String::new(), authority: String::new() })
+        found
+            .map(|(_, address)| address.clone())
+            .unwrap_or_else(|| Address { url: String::new(), authority: String::new() })
     }
 
     /// The main listener is reached by another address from now on.

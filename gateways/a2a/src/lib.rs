@@ -10,10 +10,10 @@ pub mod call;
 pub mod dispatch;
 pub mod endpoint;
 pub mod gateway;
+mod moment;
 pub mod routing;
 pub mod supply;
 pub mod tasks;
-mod moment;
 pub mod translation;
 
 pub use endpoint::Endpoint;

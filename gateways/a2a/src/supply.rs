@@ -77,7 +77,12 @@ impl Drop for StreamPermit {
 enum Source {
     Once(Option<Piece>),
     Fed(mpsc::Receiver<Result<Piece, Problem>>),
-    Follow { row: Arc<Row>, first: Option<(Bytes, TaskState)>, events: broadcast::Receiver<Arc<Recorded>>, until: Until },
+    Follow {
+        row: Arc<Row>,
+        first: Option<(Bytes, TaskState)>,
+        events: broadcast::Receiver<Arc<Recorded>>,
+        until: Until,
+    },
     Ended,
 }
 

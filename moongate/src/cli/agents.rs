@@ -111,8 +111,18 @@ fn list(context: &Context, client: &Client) -> Result<Ending, Failure> {
     }
     for agent in agents {
         let text = |name: &str| agent.get(name).and_then(Value::as_str).unwrap_or("-").to_owned();
-        let problem = agent.pointer("/problem/detail").and_then(Value::as_str).map(|detail| format!("  ({detail})")).unwrap_or_default();
-        data(&format!("{:<20} {:<8} {:<7} {}{problem}", text("id"), text("health"), text("source"), listed(agent.get("skills"))));
+        let problem = agent
+            .pointer("/problem/detail")
+            .and_then(Value::as_str)
+            .map(|detail| format!("  ({detail})"))
+            .unwrap_or_default();
+        data(&format!(
+            "{:<20} {:<8} {:<7} {}{problem}",
+            text("id"),
+            text("health"),
+            text("source"),
+            listed(agent.get("skills"))
+        ));
     }
     Ok(Ending::Yes)
 }

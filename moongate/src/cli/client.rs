@@ -39,7 +39,13 @@ impl Client {
     }
 
     /// Sends a request and reads the answer, whatever its status.
-    pub(crate) fn send(&self, method: &'static str, path: &str, body: Option<&Value>, version: bool) -> Result<Fetched, Problem> {
+    pub(crate) fn send(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+        version: bool,
+    ) -> Result<Fetched, Problem> {
         let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
         if body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
@@ -81,7 +87,13 @@ pub(crate) fn told(value: &Value, status: u16) -> Problem {
         Code::CommandFailed,
         message.map_or_else(|| format!("the gateway answered HTTP {status}"), str::to_owned),
     );
-    for violation in details.into_iter().flatten().filter_map(|detail| detail.get("fieldViolations")).filter_map(Value::as_array).flatten() {
+    for violation in details
+        .into_iter()
+        .flatten()
+        .filter_map(|detail| detail.get("fieldViolations"))
+        .filter_map(Value::as_array)
+        .flatten()
+    {
         let text = |name: &str| violation.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         problem = problem.field(text("field"), text("description"));
     }

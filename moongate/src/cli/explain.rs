@@ -37,7 +37,11 @@ fn print(view: &Value) {
     }
     if let Some(rule) = text("/resolved/rule") {
         let skill = text("/resolved/skill").map(|skill| format!(", skill {skill}")).unwrap_or_default();
-        let score = view.pointer("/resolved/score").and_then(Value::as_f64).map(|s| format!(", score {s:.2}")).unwrap_or_default();
+        let score = view
+            .pointer("/resolved/score")
+            .and_then(Value::as_f64)
+            .map(|s| format!(", score {s:.2}"))
+            .unwrap_or_default();
         let agents: Vec<String> = view
             .pointer("/resolved/candidates")
             .and_then(Value::as_array)

@@ -22,10 +22,15 @@ pub(crate) fn init(context: &Context, arguments: &Init) -> Result<Ending, Failur
     let path = &context.config;
     let mut options = std::fs::OpenOptions::new();
     options.write(true);
-    if arguments.force { options.create(true).truncate(true) } else { options.create_new(true) };
+    if arguments.force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
     let written = options.open(path).and_then(|mut file| file.write_all(moongate_config::SAMPLE.as_bytes()));
     if let Err(error) = written {
-        let code = if error.kind() == std::io::ErrorKind::AlreadyExists { Code::FileExists } else { Code::ConfigUnreadable };
+        let code =
+            if error.kind() == std::io::ErrorKind::AlreadyExists { Code::FileExists } else { Code::ConfigUnreadable };
         return Err(Problem::new(code, format!("{} cannot be written: {error}", path.display())).into());
     }
     if context.json {

@@ -41,7 +41,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl Send {
     /// The path of the agent's or the domain's JSON-RPC endpoint.
     pub(crate) fn path(&self) -> String {
-        self.agent.as_ref().map_or_else(|| "/a2a".to_owned(), |agent| format!("/agents/{}", super::agents::encoded(agent)))
+        self.agent
+            .as_ref()
+            .map_or_else(|| "/a2a".to_owned(), |agent| format!("/agents/{}", super::agents::encoded(agent)))
     }
 
     /// The JSON-RPC request.
@@ -66,7 +68,8 @@ impl Send {
                         }
                     }
                     if !self.label.is_empty() {
-                        routing.insert("labels".into(), self.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect());
+                        routing
+                            .insert("labels".into(), self.label.iter().map(|(k, v)| (k.clone(), json!(v))).collect());
                     }
                 }
                 members.insert("metadata".into(), json!({ moongate_a2a::call::SKILL_ROUTING: routing }));
@@ -94,7 +97,11 @@ pub(crate) fn send(context: &Context, arguments: &Send) -> Result<Ending, Failur
             print_parts(message);
         }
         let text = |pointer: &str| task.pointer(pointer).and_then(Value::as_str).unwrap_or("-").to_owned();
-        talk(&format!("task {} is {}", text("/id"), text("/status/state").trim_start_matches("TASK_STATE_").to_lowercase()));
+        talk(&format!(
+            "task {} is {}",
+            text("/id"),
+            text("/status/state").trim_start_matches("TASK_STATE_").to_lowercase()
+        ));
     } else if let Some(message) = result.get("message") {
         print_parts(message);
     }

@@ -28,7 +28,9 @@ pub(crate) struct AllBound(Vec<(Listener, Bound, Option<Arc<TlsSlot>>)>);
 pub(crate) fn bind(config: &Config, clock: &dyn Clock) -> Result<AllBound, Problem> {
     let mut all = Vec::new();
     let listen = &config.listen;
-    for (listener, address) in [(Listener::Main, listen.main), (Listener::Plain, listen.plain), (Listener::Admin, listen.admin)] {
+    for (listener, address) in
+        [(Listener::Main, listen.main), (Listener::Plain, listen.plain), (Listener::Admin, listen.admin)]
+    {
         let Some(address) = address else { continue };
         let bound = open(address)?;
         let tls = match listener {
@@ -82,7 +84,13 @@ impl AllBound {
     }
 
     /// Begins to serve.
-    pub(crate) fn serve(self, config: &Config, surface: Arc<Surface>, telemetry: &Telemetry, drain: &Drain) -> Vec<Listening> {
+    pub(crate) fn serve(
+        self,
+        config: &Config,
+        surface: Arc<Surface>,
+        telemetry: &Telemetry,
+        drain: &Drain,
+    ) -> Vec<Listening> {
         let limits = ListenLimits {
             connections: config.limits.connections,
             header_bytes: config.limits.header_bytes,

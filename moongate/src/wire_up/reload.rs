@@ -37,7 +37,10 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
                             match change.effect {
                                 Effect::Applied => tracing::info!(section = change.section, "configuration changed"),
                                 Effect::NeedsRestart => {
-                                    tracing::warn!(section = change.section, "configuration changed; it needs a restart to take effect");
+                                    tracing::warn!(
+                                        section = change.section,
+                                        "configuration changed; it needs a restart to take effect"
+                                    );
                                 }
                             }
                         }

@@ -28,7 +28,8 @@ pub(crate) fn routes(config: &Config) -> Result<Routes, Problem> {
     }
     let (mut rules, mut targets) = (Vec::new(), Vec::new());
     for (n, route) in config.routes.iter().enumerate() {
-        rules.push(Rule::compile(&route.r#match, Mode::Match).map_err(|error| broken(&format!("routes[{n}]"), &error))?);
+        rules
+            .push(Rule::compile(&route.r#match, Mode::Match).map_err(|error| broken(&format!("routes[{n}]"), &error))?);
         let to = route.to.iter().map(|target| {
             let (agent, instance) = match target.agent.split_once('@') {
                 Some((agent, _)) => (agent, Some(target.agent.as_str().into())),

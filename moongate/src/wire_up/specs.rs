@@ -61,10 +61,16 @@ fn place(name: &str, source: &schema::Source) -> Result<At, Problem> {
         schema::Source::CardUrl(url) => At::CardUrl(url.clone()),
         schema::Source::CardFile(path) => {
             let text = std::fs::read(path).map_err(|error| {
-                Problem::new(Code::ConfigUnreadable, format!("the card of {name}, {}, cannot be read: {error}", path.display()))
+                Problem::new(
+                    Code::ConfigUnreadable,
+                    format!("the card of {name}, {}, cannot be read: {error}", path.display()),
+                )
             })?;
             let card: Value = serde_json::from_slice(&text).map_err(|error| {
-                Problem::new(Code::ConfigWrongValue, format!("the card of {name}, {}, is not JSON: {error}", path.display()))
+                Problem::new(
+                    Code::ConfigWrongValue,
+                    format!("the card of {name}, {}, is not JSON: {error}", path.display()),
+                )
             })?;
             At::Card(card)
         }

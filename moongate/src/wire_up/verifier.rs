@@ -30,7 +30,9 @@ impl Verifier for LocalVerifier {
         match credential {
             None => Ok(self.local.clone()),
             Some(text) => match text.split_once(' ') {
-                Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") && self.secret.matches(secret.trim()) => {
+                Some((scheme, secret))
+                    if scheme.eq_ignore_ascii_case("bearer") && self.secret.matches(secret.trim()) =>
+                {
                     Ok(self.operator.clone())
                 }
                 _ => Err(Problem::new(Code::Unauthenticated, "the credential is not one that this gateway gave")),

@@ -96,15 +96,13 @@ static TLS: Section = Section {
 static STORE: Section = Section {
     name: "store",
     doc: "What survives a restart.",
-    keys: &[
-        key(
-            "url",
-            Kind::Text,
-            "\"sqlite:moongate.db\"",
-            NeedsRestart,
-            "`sqlite:PATH`, relative to `data_dir`, or `memory:`, which forgets everything.",
-        ),
-    ],
+    keys: &[key(
+        "url",
+        Kind::Text,
+        "\"sqlite:moongate.db\"",
+        NeedsRestart,
+        "`sqlite:PATH`, relative to `data_dir`, or `memory:`, which forgets everything.",
+    )],
 };
 
 static EGRESS: Section = Section {

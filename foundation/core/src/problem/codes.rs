@@ -133,7 +133,6 @@ codes! {
     NoSuchPath = 213, NotFound, Caller, NEVER, "there is nothing at this path", "see the agent card for the addresses that exist";
     HttpMethodNotAllowed = 214, MethodNotAllowed, Caller, NEVER, "the HTTP method does not fit this path", "see A2A 1.0 §11 for the method of each path";
     MalformedFrame = 215, Request, Caller, NEVER, "a gRPC frame is malformed", "send one uncompressed length-prefixed message";
-    HeaderTooLarge = 216, TooLarge, Caller, NEVER, "the request's headers are too large", "send fewer or shorter headers";
     TooManyParts = 217, Params, Caller, NEVER, "the message has too many parts", "split it; the limit is `limits.parts`";
     DeadlineExceeded = 218, Timeout, Caller, LATER, "the request took longer than its deadline", "ask for `returnImmediately` and follow the task, or raise `limits.request_seconds`";
 
@@ -170,7 +169,6 @@ codes! {
     ExtendedCardNotOffered = 606, ExtendedAgentCardNotConfigured, Caller, NEVER, "there is no extended card", "use the public card";
     PushConfigNotFound = 607, TaskNotFound, Caller, NEVER, "there is no such push notification config", "list the task's configs";
     TooManyStreams = 608, Overloaded, Caller, LATER, "too many streams are open", "close some; the limit is `limits.streams`";
-    SubscriberTooSlow = 609, Overloaded, Caller, LATER, "the subscriber reads more slowly than events come", "subscribe again: the stream starts with the current task";
 
     // 07xx: registry
     CardUnreachable = 701, Unavailable, Target, LATER, "the agent's card cannot be fetched", "check the address and that the agent runs";

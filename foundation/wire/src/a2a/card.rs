@@ -96,8 +96,11 @@ pub fn parse(body: &[u8]) -> Result<Card, Problem> {
     if body.len() > MAX_BYTES {
         return Err(Problem::new(Code::CardInvalid, format!("the card is larger than {MAX_BYTES} bytes")));
     }
-    json::check(body, &json::Limits::default()).map_err(|problem| {
-        Problem { code: Code::CardInvalid, blame: Code::CardInvalid.blame(), retry: Code::CardInvalid.retry(), ..problem }
+    json::check(body, &json::Limits::default()).map_err(|problem| Problem {
+        code: Code::CardInvalid,
+        blame: Code::CardInvalid.blame(),
+        retry: Code::CardInvalid.retry(),
+        ..problem
     })?;
     let value = serde_json::from_slice(body)
         .map_err(|error| Problem::new(Code::CardInvalid, format!("the card is not valid JSON: {error}")))?;

@@ -79,7 +79,8 @@ pub fn plain_file_bytes(value: &mut Value) {
             for (name, member) in members.iter_mut() {
                 match member {
                     Value::String(text) if name == "fileWithBytes" => {
-                        let inner = STANDARD.decode(text.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                        let inner =
+                            STANDARD.decode(text.as_bytes()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
                         if let Some(inner) = inner.filter(|inner| STANDARD.decode(inner.as_bytes()).is_ok()) {
                             *text = inner;
                         }

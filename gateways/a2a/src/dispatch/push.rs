@@ -14,7 +14,8 @@ use crate::tasks::{Owned, Row};
 
 fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Arc<Row>, Problem> {
     let id = order.envelope.head.task.as_ref();
-    let id = id.ok_or_else(|| Problem::new(Code::InvalidParams, "the request names no task").field("taskId", "is missing"))?;
+    let id =
+        id.ok_or_else(|| Problem::new(Code::InvalidParams, "the request names no task").field("taskId", "is missing"))?;
     match gateway.tasks.owned(&order.principal, id.as_str()) {
         Owned::Yes(row) => Ok(row),
         Owned::No | Owned::Unknown => Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}"))),
@@ -38,8 +39,11 @@ pub(super) fn create(gateway: &Arc<A2aGateway>, order: &Order<A2aGateway>) -> Re
         old.stop();
     }
     if !row.add_config(config.clone(), LIMIT) {
-        return Err(Problem::new(Code::InvalidParams, format!("a task takes at most {LIMIT} push notification configs"))
-            .field("taskId", "has too many configs already"));
+        return Err(Problem::new(
+            Code::InvalidParams,
+            format!("a task takes at most {LIMIT} push notification configs"),
+        )
+        .field("taskId", "has too many configs already"));
     }
     gateway.courier.start(&row, config, false);
     supply::watch(gateway, &row);

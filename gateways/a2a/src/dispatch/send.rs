@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use moongate_core::{Code, Operation, Problem, TaskState};
 use moongate_flow::pipeline::Order;
-use bytes::Bytes;
 use moongate_wire::a2a::Dialect;
 use serde_json::{Value, json};
 
@@ -198,12 +198,7 @@ pub(super) fn inline_config(gateway: &A2aGateway, call: &Call) -> Result<Option<
 }
 
 /// Binds an inline config to its task and begins to deliver, the task as it stands first.
-pub(super) fn attach(
-    gateway: &A2aGateway,
-    row: &Arc<Row>,
-    config: PushConfig,
-    call: &Call,
-) -> Result<(), Problem> {
+pub(super) fn attach(gateway: &A2aGateway, row: &Arc<Row>, config: PushConfig, call: &Call) -> Result<(), Problem> {
     let config = PushConfig::read(config.document, row.id.as_str(), call.dialect.version, &*gateway.courier.egress)?;
     let config = Arc::new(config);
     if row.add_config(config.clone(), crate::tasks::push::LIMIT) {
@@ -228,7 +223,10 @@ pub(super) fn take(
             return Ok(None);
         }
         Learned::Update { .. } | Learned::Other => {
-            return Err(Problem::new(Code::AgentGarbage, "the agent answered a send with neither a task nor a message"));
+            return Err(Problem::new(
+                Code::AgentGarbage,
+                "the agent answered a send with neither a task nor a message",
+            ));
         }
     };
     Ok(Some(sight(gateway, order, chosen, Seen { id, context: context.as_deref(), state, document })))

@@ -127,7 +127,9 @@ fn begin(
                 Ok(Some((sight(gateway, order, chosen, seen), false)))
             }
         },
-        Learned::Other => Err(Problem::new(Code::AgentGarbage, "the agent's stream began with something that is not A2A")),
+        Learned::Other => {
+            Err(Problem::new(Code::AgentGarbage, "the agent's stream began with something that is not A2A"))
+        }
     }
 }
 

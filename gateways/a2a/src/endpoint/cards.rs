@@ -36,7 +36,10 @@ pub(super) fn answer(
     };
     let domain = gateway.settings.load().domain.clone();
     let Some(card) = discovery::card(&directory, &domain, which, form, &gateway.address(listener)) else {
-        return problem_response(&Problem::new(Code::NoSuchAgent, format!("there is no agent {}", agent.unwrap_or_default())));
+        return problem_response(&Problem::new(
+            Code::NoSuchAgent,
+            format!("there is no agent {}", agent.unwrap_or_default()),
+        ));
     };
     if is_known(request, &card, directory.made_at) {
         let mut response = Response::new(ReplyBody::Whole(None));

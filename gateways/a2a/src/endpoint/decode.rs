@@ -37,9 +37,12 @@ impl Speaker {
     pub(super) fn of(place: &Place, parts: &Parts) -> Self {
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
         let query = parts.uri.query().and_then(|query| {
-            query.split('&').find_map(|pair| pair.split_once('=').filter(|(k, _)| k.eq_ignore_ascii_case("a2a-version")))
+            query
+                .split('&')
+                .find_map(|pair| pair.split_once('=').filter(|(k, _)| k.eq_ignore_ascii_case("a2a-version")))
         });
-        let version = text("a2a-version").or(query.map(|(_, value)| value)).filter(|text| !text.is_empty()).map(str::to_owned);
+        let version =
+            text("a2a-version").or(query.map(|(_, value)| value)).filter(|text| !text.is_empty()).map(str::to_owned);
         let legacy = version.as_deref().is_none_or(|text| text.starts_with("0.3"));
         let dialect = match place {
             Place::Grpc => {
@@ -132,26 +135,38 @@ pub(super) fn decode(
         Place::Card { .. } => return Err(fail(Problem::new(Code::Internal, "a card is not a call"))),
     };
     let (dialect, rpc_id) = (draft.dialect, draft.rpc_id.clone());
-    finish(draft, base.clone(), tenant, parts.headers, speaker, settings)
-        .map_err(|problem| Failure { problem, dialect, id: rpc_id })
+    finish(draft, base.clone(), tenant, parts.headers, speaker, settings).map_err(|problem| Failure {
+        problem,
+        dialect,
+        id: rpc_id,
+    })
 }
 
 fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
     let text = value.to_str().unwrap_or_default();
     let kind = text.split(';').next().unwrap_or_default().trim();
-    if kind.eq_ignore_ascii_case("application/json") || kind.eq_ignore_ascii_case("application/a2a+json") || kind.is_empty() {
+    if kind.eq_ignore_ascii_case("application/json")
+        || kind.eq_ignore_ascii_case("application/a2a+json")
+        || kind.is_empty()
+    {
         return Ok(());
     }
     let shown: String = kind.chars().take(80).collect();
-    Err(Problem::new(Code::UnsupportedContentType, format!("the body's type {shown} is not understood; send application/json")))
+    Err(Problem::new(
+        Code::UnsupportedContentType,
+        format!("the body's type {shown} is not understood; send application/json"),
+    ))
 }
 
 fn rpc(body: &Bytes, version: Option<Version>, settings: &Settings) -> Result<Draft, Failure> {
     let null = Bytes::from_static(b"null");
     let early = Dialect { binding: Binding::JsonRpc, version: version.unwrap_or(Version::V03) };
-    let peeked = peek::request(body, &settings.json, settings.wants_text)
-        .map_err(|problem| Failure { problem, dialect: early, id: null.clone() })?;
+    let peeked = peek::request(body, &settings.json, settings.wants_text).map_err(|problem| Failure {
+        problem,
+        dialect: early,
+        id: null.clone(),
+    })?;
     let id = match peeked.id {
         peek::RpcId::Absent => null,
         peek::RpcId::Raw(span) => span.of(body),
@@ -187,7 +202,17 @@ fn rpc(body: &Bytes, version: Option<Version>, settings: &Settings) -> Result<Dr
         let verbatim = peeked.params.is_some();
         let (body, rpc_id) = (body.clone(), id.clone());
         let style = Style::Kind;
-        return Ok(Draft { dialect, style, operation, rpc_id, body, verbatim, canonical: params, peek: peeked.members, draft: false });
+        return Ok(Draft {
+            dialect,
+            style,
+            operation,
+            rpc_id,
+            body,
+            verbatim,
+            canonical: params,
+            peek: peeked.members,
+            draft: false,
+        });
     }
     peeked.members.accepted().map_err(failing)?;
     let value = parse(&params).map_err(failing)?;
@@ -201,7 +226,8 @@ fn rpc(body: &Bytes, version: Option<Version>, settings: &Settings) -> Result<Dr
 }
 
 fn parse(bytes: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| Problem::new(Code::BodyNotJson, format!("the body is not JSON: {error}")))
+    serde_json::from_slice(bytes)
+        .map_err(|error| Problem::new(Code::BodyNotJson, format!("the body is not JSON: {error}")))
 }
 
 /// A call whose canonical form had to be made.
@@ -249,7 +275,17 @@ fn rest_call(
         let (rpc_id, canonical) = (Bytes::from_static(b"null"), body.clone());
         let operation = found.operation;
         let style = Style::Proto;
-        return Ok(Draft { dialect, style, operation, rpc_id, body, verbatim: true, canonical, peek, draft: found.draft });
+        return Ok(Draft {
+            dialect,
+            style,
+            operation,
+            rpc_id,
+            body,
+            verbatim: true,
+            canonical,
+            peek,
+            draft: found.draft,
+        });
     }
     if !body.is_empty() {
         moongate_wire::json::check(&body, &settings.json)?;
@@ -291,7 +327,8 @@ fn grpc_call(parts: &Parts, body: &Bytes, version: Option<Version>, settings: &S
     }
     let mut frames = grpc::Deframer::requests(settings.body_bytes);
     frames.feed(body.clone());
-    let message = frames.next()?.ok_or_else(|| Problem::new(Code::MalformedFrame, "the request holds no whole message"))?;
+    let message =
+        frames.next()?.ok_or_else(|| Problem::new(Code::MalformedFrame, "the request holds no whole message"))?;
     let dialect = Dialect { binding: Binding::Grpc, version: spoken };
     let mut value = grpc::decode_request(operation, spoken, &message)?;
     if spoken == Version::V03 {
@@ -366,19 +403,26 @@ fn message_members(peek: &peek::Params) -> Result<(), Problem> {
     if problem.fields.is_empty() { Ok(()) } else { Err(problem) }
 }
 
-fn head(draft: &Draft, base: Option<AgentName>, tenant: Option<AgentName>, headers: &HeaderMap) -> Result<Head, Problem> {
+fn head(
+    draft: &Draft,
+    base: Option<AgentName>,
+    tenant: Option<AgentName>,
+    headers: &HeaderMap,
+) -> Result<Head, Problem> {
     let peek = &draft.peek;
     let mut head = Head::new(draft.operation);
     head.base = base;
-    head.tenant = match &peek.tenant {
-        Some((name, _)) => Some(AgentName::parse(name).map_err(|why| {
-            Problem::new(Code::InvalidParams, why).field("tenant", "names no agent of this gateway")
-        })?),
-        None => None,
-    };
+    head.tenant =
+        match &peek.tenant {
+            Some((name, _)) => Some(AgentName::parse(name).map_err(|why| {
+                Problem::new(Code::InvalidParams, why).field("tenant", "names no agent of this gateway")
+            })?),
+            None => None,
+        };
     match (&tenant, &head.tenant) {
         (Some(path), Some(member)) if path != member => {
-            return Err(Problem::new(Code::ContradictingRoute, "the path and the member tenant differ").field("tenant", "differs"));
+            return Err(Problem::new(Code::ContradictingRoute, "the path and the member tenant differ")
+                .field("tenant", "differs"));
         }
         (Some(_), _) => head.tenant = tenant,
         (None, _) => {}
@@ -395,8 +439,11 @@ fn head(draft: &Draft, base: Option<AgentName>, tenant: Option<AgentName>, heade
     }
     if let Some(wanted) = headers.get("moongate-skill").and_then(|value| value.to_str().ok()) {
         if head.skill.as_ref().is_some_and(|skill| skill.as_str() != wanted) {
-            return Err(Problem::new(Code::ContradictingRoute, "the header Moongate-Skill and the message name different skills")
-                .field("message.metadata", json!(wanted).to_string()));
+            return Err(Problem::new(
+                Code::ContradictingRoute,
+                "the header Moongate-Skill and the message name different skills",
+            )
+            .field("message.metadata", json!(wanted).to_string()));
         }
         head.skill = Some(wanted.into());
     }

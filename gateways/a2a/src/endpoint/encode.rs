@@ -75,14 +75,16 @@ pub(super) fn whole(reply: Whole, manner: &Manner) -> Result<Response<ReplyBody>
             Ok(typed(StatusCode::OK, json_type(manner.a2a_json), serde_json::to_vec(&value).unwrap_or_default().into()))
         }
         (Binding::Grpc, version) => {
-            let value = if version == Version::V03 { in_old(manner, &reply.canonical)? } else { parse(&reply.canonical)? };
+            let value =
+                if version == Version::V03 { in_old(manner, &reply.canonical)? } else { parse(&reply.canonical)? };
             Ok(grpc_message(grpc::frame(&grpc::encode_response(manner.operation, version, &value)?)))
         }
     }
 }
 
 fn parse(canonical: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(canonical).map_err(|cause| Problem::new(Code::AgentGarbage, "a result is not JSON").inside(cause))
+    serde_json::from_slice(canonical)
+        .map_err(|cause| Problem::new(Code::AgentGarbage, "a result is not JSON").inside(cause))
 }
 
 fn in_old(manner: &Manner, canonical: &[u8]) -> Result<Value, Problem> {
@@ -113,9 +115,9 @@ pub(super) fn rpc_result(id: &[u8], result: &[u8], sse: bool) -> Bytes {
 /// The draft's task creation says where the task is.
 fn locate(response: &mut Response<ReplyBody>, manner: &Manner, canonical: &[u8]) {
     *response.status_mut() = StatusCode::CREATED;
-    let id = serde_json::from_slice::<Value>(canonical).ok().and_then(|value| {
-        value.pointer("/task/id").and_then(Value::as_str).map(str::to_owned)
-    });
+    let id = serde_json::from_slice::<Value>(canonical)
+        .ok()
+        .and_then(|value| value.pointer("/task/id").and_then(Value::as_str).map(str::to_owned));
     let location = id.map(|id| format!("{}/tasks/{id}", manner.base));
     if let Some(value) = location.and_then(|text| HeaderValue::from_str(&text).ok()) {
         response.headers_mut().insert(LOCATION, value);

@@ -53,12 +53,15 @@ impl Place {
 fn below(agent: Option<AgentName>, rest: &str) -> Option<Place> {
     match rest {
         "" | "/" => return Some(Place::Rpc { agent }),
-        "/.well-known/agent-card.json" => return Some(Place::Card { agent: agent.map(|a| a.to_string()), older: false }),
+        "/.well-known/agent-card.json" => {
+            return Some(Place::Card { agent: agent.map(|a| a.to_string()), older: false });
+        }
         "/.well-known/agent.json" => return Some(Place::Card { agent: agent.map(|a| a.to_string()), older: true }),
         _ => {}
     }
     let first = rest.strip_prefix('/')?.split('/').next()?;
-    let plain = first == "v1" || first == "tasks" || first == "extendedAgentCard" || first == "card" || first.contains(':');
+    let plain =
+        first == "v1" || first == "tasks" || first == "extendedAgentCard" || first == "card" || first.contains(':');
     if plain {
         return Some(Place::Rest { agent, tenant: None, rest: rest.to_owned() });
     }
@@ -74,7 +77,11 @@ mod tests {
     #[test]
     fn every_place_has_its_path() {
         let rest = |agent: Option<&str>, tenant: Option<&str>, rest: &str| {
-            Some(Place::Rest { agent: agent.map(AgentName::from), tenant: tenant.map(AgentName::from), rest: rest.into() })
+            Some(Place::Rest {
+                agent: agent.map(AgentName::from),
+                tenant: tenant.map(AgentName::from),
+                rest: rest.into(),
+            })
         };
         let cases = [
             ("/a2a", Some(Place::Rpc { agent: None })),

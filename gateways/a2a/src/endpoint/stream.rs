@@ -35,8 +35,18 @@ struct Pump {
 /// The response that carries a stream.
 pub(super) fn response(events: Stream, manner: &Manner, drain: Drain) -> Response<ReplyBody> {
     let grpc = manner.dialect.binding == Binding::Grpc;
-    let pump = Pump { events, dialect: manner.dialect, style: manner.style, plain_bytes: manner.plain_bytes, id: manner.id.clone(), drain, ended: false, trailers: grpc };
-    let frames = unfold(pump, |mut pump| async move { pump.frame().await.map(|frame| (Ok::<_, BoxError>(frame), pump)) });
+    let pump = Pump {
+        events,
+        dialect: manner.dialect,
+        style: manner.style,
+        plain_bytes: manner.plain_bytes,
+        id: manner.id.clone(),
+        drain,
+        ended: false,
+        trailers: grpc,
+    };
+    let frames =
+        unfold(pump, |mut pump| async move { pump.frame().await.map(|frame| (Ok::<_, BoxError>(frame), pump)) });
     let mut response = Response::new(ReplyBody::Stream(Box::pin(frames)));
     let headers = response.headers_mut();
     let kind = if grpc { "application/grpc" } else { "text/event-stream" };
@@ -133,5 +143,6 @@ impl Pump {
 }
 
 fn value(canonical: &[u8]) -> Result<serde_json::Value, Problem> {
-    serde_json::from_slice(canonical).map_err(|cause| Problem::new(Code::AgentGarbage, "an event is not JSON").inside(cause))
+    serde_json::from_slice(canonical)
+        .map_err(|cause| Problem::new(Code::AgentGarbage, "an event is not JSON").inside(cause))
 }

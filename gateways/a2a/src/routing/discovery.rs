@@ -62,7 +62,13 @@ pub struct RenderedCard {
 pub struct Rendered(Mutex<HashMap<(Which, Form, Address), Arc<RenderedCard>>>);
 
 /// A card of this directory; `None` if there is no such agent.
-pub fn card(directory: &Directory, domain: &str, which: Which, form: Form, address: &Address) -> Option<Arc<RenderedCard>> {
+pub fn card(
+    directory: &Directory,
+    domain: &str,
+    which: Which,
+    form: Form,
+    address: &Address,
+) -> Option<Arc<RenderedCard>> {
     let key = (which, form, address.clone());
     if let Some(card) = directory.cards.0.lock().get(&key) {
         return Some(card.clone());
@@ -72,7 +78,9 @@ pub fn card(directory: &Directory, domain: &str, which: Which, form: Form, addre
         Which::Agent(name) => {
             let mut document = single(directory.agents.get(name.as_str())?, address);
             // gRPC of the older version has no tenant: it reaches an agent only where there is no other.
-            if form == Form::Merged && (directory.agents.len() == 1 || directory.default_agent.as_ref().is_some_and(|a| a.as_str() == name)) {
+            if form == Form::Merged
+                && (directory.agents.len() == 1 || directory.default_agent.as_ref().is_some_and(|a| a.as_str() == name))
+            {
                 forget_tenant(&mut document);
             }
             document
@@ -130,10 +138,8 @@ pub fn aggregate(directory: &Directory, domain: &str, address: &Address, extende
             }
         }
     }
-    let extended_exists = directory
-        .agents
-        .values()
-        .any(|agent| agent.settings.visibility == super::directory::Visibility::Extended);
+    let extended_exists =
+        directory.agents.values().any(|agent| agent.settings.visibility == super::directory::Visibility::Extended);
     let mut document = json!({
         "name": domain,
         "description": format!("The agents of {domain}, behind one gateway."),

@@ -134,7 +134,9 @@ impl AgentRegistry {
                     entry.updated_at = row.updated_at;
                     self.entries.lock().insert(entry.spec.id(), entry);
                 }
-                Err(error) => tracing::warn!(id = row.id, %error, "a stored agent cannot be understood and is left alone"),
+                Err(error) => {
+                    tracing::warn!(id = row.id, %error, "a stored agent cannot be understood and is left alone")
+                }
             }
         }
         Ok(())
@@ -148,7 +150,16 @@ impl AgentRegistry {
         load.set_health(Health::Down, now);
         let updated_at = self.grounds.clock.now();
         Entry {
-            spec, source, card: None, etag: None, problem: None, load, beat_at: None, failures: 0, probe_at: now, updated_at,
+            spec,
+            source,
+            card: None,
+            etag: None,
+            problem: None,
+            load,
+            beat_at: None,
+            failures: 0,
+            probe_at: now,
+            updated_at,
         }
     }
 
@@ -161,7 +172,8 @@ impl AgentRegistry {
             let wanted: BTreeMap<InstanceId, Spec> = specs.into_iter().map(|spec| (spec.id(), spec)).collect();
             entries.retain(|id, entry| entry.source != Source::Config || wanted.contains_key(id));
             for (id, spec) in wanted {
-                let same_place = entries.get(&id).is_some_and(|held| held.source == Source::Config && held.spec.at == spec.at);
+                let same_place =
+                    entries.get(&id).is_some_and(|held| held.source == Source::Config && held.spec.at == spec.at);
                 match entries.get_mut(&id).filter(|_| same_place) {
                     Some(held) => {
                         held.load.set_weight(spec.weight);
@@ -203,7 +215,8 @@ impl AgentRegistry {
 
     /// Looks at one entry's card; whether anything changed that requests should know.
     async fn probe(&self, id: &InstanceId) -> bool {
-        let Some((spec, etag, first)) = self.entries.lock().get(id).map(|e| (e.spec.clone(), e.etag.clone(), e.card.is_none()))
+        let Some((spec, etag, first)) =
+            self.entries.lock().get(id).map(|e| (e.spec.clone(), e.etag.clone(), e.card.is_none()))
         else {
             return false;
         };
@@ -340,7 +353,9 @@ impl AgentRegistry {
         if revived {
             self.rebuild();
         }
-        Ok(json!({"id": id, "health": "up", "interval_seconds": lease.interval.as_secs(), "ttl_seconds": lease.ttl.as_secs()}))
+        Ok(
+            json!({"id": id, "health": "up", "interval_seconds": lease.interval.as_secs(), "ttl_seconds": lease.ttl.as_secs()}),
+        )
     }
 
     /// Looks at the clock: leases that ran out, probes that are due. Called every second.
@@ -493,7 +508,10 @@ fn name_from(card_name: &str) -> Result<String, Problem> {
     }
     let name: String = name.trim_matches(['-', '.', '_']).chars().take(64).collect();
     AgentName::parse(&name).map(|name| name.to_string()).map_err(|why| {
-        Problem::new(Code::InvalidParams, format!("the card's name {card_name:?} makes no agent name: {why}; send a name"))
-            .field("name", "is missing")
+        Problem::new(
+            Code::InvalidParams,
+            format!("the card's name {card_name:?} makes no agent name: {why}; send a name"),
+        )
+        .field("name", "is missing")
     })
 }

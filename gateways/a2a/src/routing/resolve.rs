@@ -11,7 +11,7 @@ use moongate_rules::{Facts, SkillFacts};
 use super::directory::{Agent, Directory, Visibility};
 use super::intent::{self, Match};
 use crate::call::Call;
-use crate::tasks::{Tasks, Owned};
+use crate::tasks::{Owned, Tasks};
 
 /// What resolution looks at.
 pub struct View<'a> {
@@ -57,7 +57,10 @@ fn base_agent<'a>(view: &View<'a>, head: &Head) -> Result<Option<&'a Arc<Agent>>
         return Ok(Some(agent));
     }
     if view.directory.pending.contains(name) {
-        return Err(Problem::new(Code::NoInstance, format!("the agent {name} is known, but its card could not be read yet")));
+        return Err(Problem::new(
+            Code::NoInstance,
+            format!("the agent {name} is known, but its card could not be read yet"),
+        ));
     }
     Err(Problem::new(Code::NoSuchAgent, format!("there is no agent {name}")))
 }
@@ -113,12 +116,7 @@ fn tags_of(directory: &Directory, agent: &AgentName, skill: &str) -> Vec<Arc<str
         .unwrap_or_default()
 }
 
-fn by_content(
-    view: &View<'_>,
-    head: &Head,
-    call: &Call,
-    base: Option<&Arc<Agent>>,
-) -> Result<Resolved, Problem> {
+fn by_content(view: &View<'_>, head: &Head, call: &Call, base: Option<&Arc<Agent>>) -> Result<Resolved, Problem> {
     if let Some(skill) = &head.skill {
         return by_skill(view, head, call, base, skill);
     }
@@ -151,9 +149,12 @@ fn fallback(view: &View<'_>, head: &Head, call: &Call) -> Result<Resolved, Probl
     let text = call.peek.text.as_deref().unwrap_or_default();
     if (directory.intent || head.intent) && !text.trim().is_empty() {
         let visible = |doc: usize| {
-            directory.index.docs().get(doc).and_then(|doc| directory.agents.get(&doc.agent)).is_some_and(|agent| {
-                agent.settings.visibility != Visibility::Hidden && agent.is_up()
-            })
+            directory
+                .index
+                .docs()
+                .get(doc)
+                .and_then(|doc| directory.agents.get(&doc.agent))
+                .is_some_and(|agent| agent.settings.visibility != Visibility::Hidden && agent.is_up())
         };
         return match directory.index.best(text, directory.threshold, intent::MARGIN, &visible) {
             Match::Sure(hit) => by_intent(view, &hit),
@@ -175,8 +176,12 @@ fn by_intent(view: &View<'_>, hit: &super::search::Hit) -> Result<Resolved, Prob
 }
 
 fn no_skill(view: &View<'_>, near: &[super::search::Hit]) -> Problem {
-    let mut names: Vec<String> =
-        near.iter().take(3).filter_map(|hit| view.directory.index.docs().get(hit.doc)).map(|doc| doc.id.to_string()).collect();
+    let mut names: Vec<String> = near
+        .iter()
+        .take(3)
+        .filter_map(|hit| view.directory.index.docs().get(hit.doc))
+        .map(|doc| doc.id.to_string())
+        .collect();
     if names.is_empty() {
         names = view.directory.skills.keys().take(5).map(ToString::to_string).collect();
         names.sort();
@@ -283,11 +288,7 @@ fn by_routes(
         .filter(|target| base.is_none_or(|agent| agent.name == target.agent))
         .filter(|target| skill.is_none_or(|(_, holders)| holders.contains(&&target.agent)))
         .filter(|target| view.directory.agents.contains_key(&target.agent))
-        .map(|target| Candidate {
-            agent: target.agent.clone(),
-            weight: target.weight,
-            pinned: target.instance.clone(),
-        })
+        .map(|target| Candidate { agent: target.agent.clone(), weight: target.weight, pinned: target.instance.clone() })
         .collect();
     if candidates.is_empty() {
         return Ok(None);

@@ -7,10 +7,9 @@ use serde_json::{Map, Value, json};
 /// The state by its full proto name or its number.
 pub fn state_of(value: &Value) -> TaskState {
     match value {
-        Value::String(name) => TaskState::ALL
-            .into_iter()
-            .find(|state| state_name(*state) == name)
-            .unwrap_or(TaskState::Unspecified),
+        Value::String(name) => {
+            TaskState::ALL.into_iter().find(|state| state_name(*state) == name).unwrap_or(TaskState::Unspecified)
+        }
         Value::Number(number) => TaskState::ALL
             .into_iter()
             .find(|state| number.as_i64() == Some(*state as i64))

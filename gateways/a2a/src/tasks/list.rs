@@ -29,9 +29,9 @@ pub fn list(tasks: &Tasks, who: &Principal, agent: Option<&AgentName>, params: &
     let total = rows.len();
     let start = match &filter.after {
         None => 0,
-        Some((at, id)) => rows.partition_point(|(time, row)| {
-            (Reverse(*time), row.id.as_str()) <= (Reverse(*at), id.as_str())
-        }),
+        Some((at, id)) => {
+            rows.partition_point(|(time, row)| (Reverse(*time), row.id.as_str()) <= (Reverse(*at), id.as_str()))
+        }
     };
     let page: Vec<_> = rows.into_iter().skip(start).take(filter.size).collect();
     let more = start + page.len() < total;
@@ -59,13 +59,15 @@ impl Filter {
         let state = params.get("status").map(fold::state_of).filter(|state| *state != TaskState::Unspecified);
         let after = match text("pageToken") {
             None => None,
-            Some(token) => Some(read_cursor(token).ok_or_else(|| bad("pageToken", "is not one that this gateway gave"))?),
+            Some(token) => {
+                Some(read_cursor(token).ok_or_else(|| bad("pageToken", "is not one that this gateway gave"))?)
+            }
         };
         let since = match text("statusTimestampAfter") {
             None => None,
-            Some(text) => {
-                Some(crate::moment::read(text).ok_or_else(|| bad("statusTimestampAfter", "is not an RFC 3339 timestamp"))?)
-            }
+            Some(text) => Some(
+                crate::moment::read(text).ok_or_else(|| bad("statusTimestampAfter", "is not an RFC 3339 timestamp"))?,
+            ),
         };
         Ok(Self {
             context: text("contextId").map(str::to_owned),

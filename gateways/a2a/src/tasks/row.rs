@@ -69,7 +69,9 @@ impl State {
     /// The document with every user message in its history.
     fn told(&mut self) -> &mut Value {
         for request in std::mem::take(&mut self.requests) {
-            if let Some(message) = serde_json::from_slice::<Value>(&request).ok().as_ref().and_then(|r| r.get("message")) {
+            if let Some(message) =
+                serde_json::from_slice::<Value>(&request).ok().as_ref().and_then(|r| r.get("message"))
+            {
                 fold::ensure_message(self.doc.value(), message);
             }
         }

@@ -144,7 +144,11 @@ pub fn verdict(result: Result<(), &Problem>) -> Verdict {
         Err(problem) => match (problem.code, problem.retry) {
             (Code::AgentOverloaded, Retry::Later(after)) => Verdict::Overloaded(after),
             (
-                Code::AgentUnreachable | Code::AgentClosed | Code::AgentTimeout | Code::AgentGarbage | Code::AgentFailed,
+                Code::AgentUnreachable
+                | Code::AgentClosed
+                | Code::AgentTimeout
+                | Code::AgentGarbage
+                | Code::AgentFailed,
                 _,
             ) => Verdict::Failed,
             _ => Verdict::Ok,
@@ -204,7 +208,9 @@ fn check_status(dialect: Dialect, status: StatusCode, headers: &HeaderMap, body:
             return Err(Problem::new(Code::AgentUnreachable, "the agent is not available").inside(status));
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            return Err(Problem::new(Code::AgentRefusedUs, "the agent did not accept the gateway's credential").inside(status));
+            return Err(
+                Problem::new(Code::AgentRefusedUs, "the agent did not accept the gateway's credential").inside(status)
+            );
         }
         _ => {}
     }
@@ -248,9 +254,8 @@ fn grpc_status(headers: &HeaderMap, trailers: Option<&HeaderMap>) -> Result<(), 
         }
         "8" => Err(Problem::new(Code::AgentOverloaded, "the agent is overloaded")),
         "16" => Err(Problem::new(Code::AgentRefusedUs, "the agent did not accept the gateway's credential")),
-        "12" if details.is_empty() => Err(Problem::new(Code::NotOffered, "the agent does not offer this operation").reported(
-            Reported { code: -32004, message, details: None },
-        )),
+        "12" if details.is_empty() => Err(Problem::new(Code::NotOffered, "the agent does not offer this operation")
+            .reported(Reported { code: -32004, message, details: None })),
         _ => Err(error::from_grpc(code.parse().unwrap_or(2), &message, &details)),
     }
 }
@@ -260,7 +265,10 @@ fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
-        let hex = (*byte == b'%').then(|| text.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        let hex = (*byte == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
         match hex {
             Some(decoded) => {
                 out.push(decoded);

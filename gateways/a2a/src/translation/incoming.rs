@@ -95,9 +95,7 @@ pub fn event(dialect: Dialect, raw: Bytes, limits: &Limits) -> Result<Answer, Pr
             let learned = learn(Operation::Stream, &raw, limits)?;
             return Ok(Answer { canonical: raw.clone(), raw: Some(raw), learned, last: false });
         }
-        (Binding::Grpc, Version::V1) => {
-            (grpc::decode_event(Version::V1, &raw).map_err(garbage)?, false)
-        }
+        (Binding::Grpc, Version::V1) => (grpc::decode_event(Version::V1, &raw).map_err(garbage)?, false),
         (Binding::Grpc, Version::V03) => {
             let value = grpc::decode_event(Version::V03, &raw).map_err(garbage)?;
             legacy_event(dialect, value)?
@@ -175,7 +173,8 @@ fn reported(error_object: &[u8]) -> Problem {
 
 fn parse(raw: &Bytes, limits: &Limits) -> Result<Value, Problem> {
     moongate_wire::json::check(raw, limits).map_err(garbage)?;
-    serde_json::from_slice(raw).map_err(|cause| Problem::new(Code::AgentGarbage, "the agent's answer is not JSON").inside(cause))
+    serde_json::from_slice(raw)
+        .map_err(|cause| Problem::new(Code::AgentGarbage, "the agent's answer is not JSON").inside(cause))
 }
 
 fn learn(operation: Operation, canonical: &Bytes, limits: &Limits) -> Result<Learned, Problem> {
@@ -185,12 +184,9 @@ fn learn(operation: Operation, canonical: &Bytes, limits: &Limits) -> Result<Lea
 
 fn from_peek(operation: Operation, body: peek::Answer, whole: &Bytes) -> Result<Learned, Problem> {
     let learned = match body {
-        peek::Answer::Task(task) => Learned::Task {
-            document: task.whole.of(whole),
-            id: task.id.0,
-            context: task.context_id,
-            state: task.state,
-        },
+        peek::Answer::Task(task) => {
+            Learned::Task { document: task.whole.of(whole), id: task.id.0, context: task.context_id, state: task.state }
+        }
         peek::Answer::Message(message) => Learned::Message { context: message.context_id },
         peek::Answer::StatusUpdate(update) => Learned::Update { task: update.task_id.0, state: update.state },
         peek::Answer::ArtifactUpdate(update) => Learned::Update { task: update.task_id.0, state: None },
@@ -202,7 +198,11 @@ fn from_peek(operation: Operation, body: peek::Answer, whole: &Bytes) -> Result<
         Operation::Stream | Operation::Subscribe => !matches!(learned, Learned::Other),
         _ => true,
     };
-    if fits { Ok(learned) } else { Err(Problem::new(Code::AgentGarbage, "the agent's answer is not what A2A asks for")) }
+    if fits {
+        Ok(learned)
+    } else {
+        Err(Problem::new(Code::AgentGarbage, "the agent's answer is not what A2A asks for"))
+    }
 }
 
 /// Whatever was wrong with an agent's bytes is the agent's fault, and its details are for the log.

@@ -97,8 +97,13 @@ fn headers(headers: &mut HeaderMap, call: &Call, upstream: &Upstream, operation:
     if version == Version::V1 {
         headers.insert(VERSION_HEADER, HeaderValue::from_static("1.0"));
     }
-    let extensions: Vec<&str> =
-        call.service.extensions.iter().map(String::as_str).filter(|uri| !uri.starts_with("https://w3id.org/moongate/")).collect();
+    let extensions: Vec<&str> = call
+        .service
+        .extensions
+        .iter()
+        .map(String::as_str)
+        .filter(|uri| !uri.starts_with("https://w3id.org/moongate/"))
+        .collect();
     if let Some(list) = (!extensions.is_empty()).then(|| extensions.join(", ")).as_deref().and_then(value) {
         if version == Version::V03 {
             headers.insert(LEGACY_EXTENSIONS_HEADER, list.clone());
@@ -137,7 +142,8 @@ fn translated(call: &Call, upstream: &Upstream, outgoing: &Outgoing) -> Result<(
     // Raw splice: the canonical text itself becomes the payload, nothing is parsed.
     if let (true, None, Version::V1) = (plain, &outgoing.params, upstream.dialect.version) {
         if upstream.dialect.binding == Binding::JsonRpc && call.peek.tenant.is_none() {
-            let body = rpc_envelope(operation::jsonrpc_method(operation, Version::V1).ok_or_else(unsayable)?, &call.canonical);
+            let body =
+                rpc_envelope(operation::jsonrpc_method(operation, Version::V1).ok_or_else(unsayable)?, &call.canonical);
             return Ok((Method::POST, upstream.path.clone(), body));
         }
     }

@@ -1,3 +1,5 @@
+//! Tests of the writer: groups, failures, limits.
+
 use std::path::PathBuf;
 use std::sync::mpsc::{Sender, channel};
 

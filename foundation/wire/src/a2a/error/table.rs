@@ -142,7 +142,6 @@ pub(super) fn reason_and_domain(problem: &Problem) -> (&'static str, &'static st
 /// The HTTP status of a problem: the kind's, but for codes that HTTP has a status of its own for.
 pub(super) fn http_status(problem: &Problem, version: Version) -> u16 {
     match problem.code {
-        Code::HeaderTooLarge => 431,
         _ => look(problem.kind()).codes(version).2,
     }
 }

@@ -1,3 +1,5 @@
+//! Tests of the balancers: shares, ejection, probes, hashing.
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -14,11 +14,7 @@ use crate::routing::discovery::Rendered;
 use crate::routing::search::{SkillDoc, SkillIndex};
 
 /// The directory of these entries.
-pub(crate) fn directory(
-    registry: &AgentRegistry,
-    entries: &BTreeMap<InstanceId, Entry>,
-    revision: u64,
-) -> Directory {
+pub(crate) fn directory(registry: &AgentRegistry, entries: &BTreeMap<InstanceId, Entry>, revision: u64) -> Directory {
     let settings = registry.settings.lock().clone();
     let mut grouped: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in entries.values() {
@@ -119,7 +115,8 @@ fn pools(
         let same = definitions.iter().all(|skill| {
             skill.name == first.name && skill.description == first.description && skill.tags == first.tags
         });
-        let loads = agents.iter().flat_map(|agent| agent.endpoints.iter().map(|endpoint| endpoint.load.clone())).collect();
+        let loads =
+            agents.iter().flat_map(|agent| agent.endpoints.iter().map(|endpoint| endpoint.load.clone())).collect();
         pools.insert(
             SkillId::from(id),
             Pool {
@@ -157,7 +154,9 @@ fn index(agents: &HashMap<AgentName, Arc<Agent>>) -> SkillIndex {
 fn inputs(agent: &Agent, skill: &moongate_wire::a2a::card::Skill) -> Vec<String> {
     let list = |value: Option<&serde_json::Value>| -> Vec<String> {
         let items = value.and_then(serde_json::Value::as_array);
-        items.map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()).unwrap_or_default()
+        items
+            .map(|items| items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect())
+            .unwrap_or_default()
     };
     let own = list(skill.raw.get("inputModes"));
     if own.is_empty() { list(agent.card.document.get("defaultInputModes")) } else { own }

@@ -5,9 +5,9 @@ use moongate_core::seam::Fetch;
 use moongate_core::{Code, Problem};
 use moongate_wire::a2a::card::{self, Card};
 
+use super::AgentRegistry;
 use super::spec::{At, Spec, write_card};
 use super::upstreams::{Judge, host_of, is_loopback, upstreams};
-use super::AgentRegistry;
 
 const TIMEOUT_MS: u64 = 5_000;
 const LIMIT: usize = 1024 * 1024;
@@ -94,12 +94,16 @@ fn allowed(spec: &Spec, url: &str) -> Result<(), Problem> {
     if url.starts_with("https://") || is_loopback(&host) || spec.insecure {
         return Ok(());
     }
-    Err(Problem::new(Code::InvalidParams, "card_url is plain http to another machine; use https, or say insecure = true")
-        .field("card_url", "is not protected"))
+    Err(Problem::new(
+        Code::InvalidParams,
+        "card_url is plain http to another machine; use https, or say insecure = true",
+    )
+    .field("card_url", "is not protected"))
 }
 
 async fn from_url(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<Fetched, Problem> {
-    let direct = url.rsplit('/').next().is_some_and(|last| last.contains('.') && !url.ends_with('/')) && path_of(url).len() > 1;
+    let direct =
+        url.rsplit('/').next().is_some_and(|last| last.contains('.') && !url.ends_with('/')) && path_of(url).len() > 1;
     if direct {
         return get(registry, url, etag).await;
     }
@@ -120,10 +124,8 @@ fn path_of(url: &str) -> &str {
 }
 
 async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<Fetched, Problem> {
-    let mut headers = vec![
-        ("accept".to_owned(), "application/json".to_owned()),
-        ("a2a-version".to_owned(), "1.0".to_owned()),
-    ];
+    let mut headers =
+        vec![("accept".to_owned(), "application/json".to_owned()), ("a2a-version".to_owned(), "1.0".to_owned())];
     if let Some(etag) = etag {
         headers.push(("if-none-match".to_owned(), etag.to_owned()));
     }
@@ -137,7 +139,8 @@ async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<
         egress: None,
     };
     let answer = registry.grounds.dialer.fetch(fetch).await.map_err(|problem| {
-        Problem::new(Code::CardUnreachable, "the agent's card cannot be fetched: nobody answers at its address").inside(problem)
+        Problem::new(Code::CardUnreachable, "the agent's card cannot be fetched: nobody answers at its address")
+            .inside(problem)
     })?;
     match answer.status {
         200 => {
@@ -145,7 +148,10 @@ async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<
             Ok(Fetched::Card { card, etag: answer.header("etag").map(str::to_owned) })
         }
         304 => Ok(Fetched::Same),
-        status => Err(Problem::new(Code::CardUnreachable, format!("the agent answered HTTP {status} where its card should be"))),
+        status => Err(Problem::new(
+            Code::CardUnreachable,
+            format!("the agent answered HTTP {status} where its card should be"),
+        )),
     }
 }
 
@@ -182,10 +188,13 @@ async fn alive(registry: &AgentRegistry, spec: &Spec, card: &Card) -> Result<(),
         .header(http::header::HOST, &upstream.authority)
         .body(http_body_util::Full::new(Bytes::new()))
         .map_err(|error| Problem::new(Code::CardUnreachable, "the agent's address cannot be called").inside(error))?;
-    let answer = tokio::time::timeout(std::time::Duration::from_millis(TIMEOUT_MS), upstream.origin.send(request)).await;
+    let answer =
+        tokio::time::timeout(std::time::Duration::from_millis(TIMEOUT_MS), upstream.origin.send(request)).await;
     match answer {
         Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Problem::new(Code::CardUnreachable, "nobody answers at the agent's address").inside(error)),
+        Ok(Err(error)) => {
+            Err(Problem::new(Code::CardUnreachable, "nobody answers at the agent's address").inside(error))
+        }
         Err(_) => Err(Problem::new(Code::CardUnreachable, "nobody answers at the agent's address in time")),
     }
 }

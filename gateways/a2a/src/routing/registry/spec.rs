@@ -150,8 +150,21 @@ impl Spec {
             return Err(bad("", "the body is not a JSON object"));
         };
         const KNOWN: [&str; 15] = [
-            "name", "id", "instance", "card_url", "card", "skills", "address", "protocol", "weight", "zone",
-            "insecure", "visibility", "group", "legacy_card", "timeout_seconds",
+            "name",
+            "id",
+            "instance",
+            "card_url",
+            "card",
+            "skills",
+            "address",
+            "protocol",
+            "weight",
+            "zone",
+            "insecure",
+            "visibility",
+            "group",
+            "legacy_card",
+            "timeout_seconds",
         ];
         if let Some(unknown) = members.keys().find(|key| !KNOWN.contains(&key.as_str())) {
             return Err(bad(unknown, &format!("is not a member of a registration; known are {}", KNOWN.join(", "))));
@@ -216,11 +229,17 @@ impl Spec {
                 Ok(At::Address {
                     address: text("address")?.unwrap_or_default(),
                     protocol,
-                    skills: skills.into_iter().enumerate().map(|(n, skill)| read_skill(n, skill)).collect::<Result<_, _>>()?,
+                    skills: skills
+                        .into_iter()
+                        .enumerate()
+                        .map(|(n, skill)| read_skill(n, skill))
+                        .collect::<Result<_, _>>()?,
                 })
             }
             [] => Err(bad("card_url", "is missing: name a card_url, a card, or an address with skills")),
-            several => Err(bad(several.first().copied().unwrap_or_default(), "name only one of card_url, card and address")),
+            several => {
+                Err(bad(several.first().copied().unwrap_or_default(), "name only one of card_url, card and address"))
+            }
         }
     }
 }

@@ -75,9 +75,9 @@ fn upstream(
             None => return Err("is an unspecified address".into()),
         }
     }
-    let named = judge.host.is_none_or(|host| {
-        host.eq_ignore_ascii_case(&origin.host) || (is_loopback(host) && is_loopback(&origin.host))
-    });
+    let named = judge
+        .host
+        .is_none_or(|host| host.eq_ignore_ascii_case(&origin.host) || (is_loopback(host) && is_loopback(&origin.host)));
     let loopback = is_loopback(&origin.host);
     if !named && judge.egress.judge_url(&full).is_err() {
         return Err(format!("lies on another host than the one that was named ({})", judge.host.unwrap_or_default()));

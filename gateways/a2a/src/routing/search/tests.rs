@@ -1,3 +1,5 @@
+//! Tests of the index: ranking, attributes, refusals.
+
 use super::*;
 
 fn doc(agent: &str, id: &str, name: &str, description: &str, tags: &[&str]) -> SkillDoc {
