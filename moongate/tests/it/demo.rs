@@ -113,3 +113,10 @@ fn an_undisturbed_demo_ends_well_and_leaves_nothing_behind() {
     assert_eq!(demo.interrupt(), Some(0));
     assert!(!config.parent().unwrap().exists());
 }
+
+#[test]
+fn the_home_example_has_a_right_configuration() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/01-home/moongate.toml");
+    let output = Command::new(MOONGATE).arg("--config").arg(config).arg("check").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

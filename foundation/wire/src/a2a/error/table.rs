@@ -139,11 +139,9 @@ pub(super) fn reason_and_domain(problem: &Problem) -> (&'static str, &'static st
     }
 }
 
-/// The HTTP status of a problem: the kind's, but for codes that HTTP has a status of its own for.
+/// The HTTP status of a problem's kind.
 pub(super) fn http_status(problem: &Problem, version: Version) -> u16 {
-    match problem.code {
-        _ => look(problem.kind()).codes(version).2,
-    }
+    look(problem.kind()).codes(version).2
 }
 
 /// Whether 0.3 knows this JSON-RPC code.
