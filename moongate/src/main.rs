@@ -8,7 +8,7 @@ mod demo;
 mod surface;
 mod wire_up;
 
-/// Small and steady: agents' traffic is many small allocations.
+/// Agents' traffic is many small allocations. Without transparent huge pages, which would cost a hub some ten megabytes.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

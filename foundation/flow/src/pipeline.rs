@@ -54,6 +54,9 @@ pub trait Dispatch<G: Gateway>: Send + Sync {
         order: Order<G>,
     ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
 
+    /// Whether runs with it are entered in the record.
+    const RECORDS: bool = true;
+
     /// The word for an answer in records: `done`, `stream`, `accepted`.
     fn result(answer: &Self::Answer) -> &'static str;
 }
@@ -119,7 +122,9 @@ pub async fn run<G: Gateway, D: Dispatch<G>>(
     let mut trail = Trail::default();
     let draft = EntryDraft::open(flow, &envelope);
     let result = stages(flow, gateway, dispatch, envelope, credential, call, &mut trail).await;
-    draft.close(flow, &trail, result.as_ref().map(D::result));
+    if D::RECORDS {
+        draft.close(flow, &trail, result.as_ref().map(D::result));
+    }
     Ran { trail, result }
 }
 

@@ -3,11 +3,9 @@
 //! The request is kept twice: as received (so that an agent of the same dialect gets the very bytes) and as canonical
 //! A2A 1.0 JSON (so that everybody else can be served). For the common dialects the second is a slice of the first.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::HeaderMap;
-use moongate_core::{Code, Operation, Problem};
+use moongate_core::{AgentName, Code, Operation, Problem};
 use moongate_wire::a2a::legacy::Style;
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use moongate_wire::peek;
@@ -50,8 +48,8 @@ pub struct Call {
     pub draft: bool,
     /// The request's headers.
     pub headers: HeaderMap,
-    /// The address under which the client sees the base, for `Location`.
-    pub base_path: Arc<str>,
+    /// The agent whose own address was used; the draft's task creation names it in `Location`.
+    pub base: Option<AgentName>,
 }
 
 impl Call {

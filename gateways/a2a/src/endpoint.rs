@@ -88,7 +88,7 @@ impl Endpoint {
         let (dialect, id, a2a_json, operation) =
             (call.dialect, call.rpc_id.clone(), call.service.a2a_json, call.operation);
         let (style, plain_bytes) = (call.style, call.reads_plain_bytes());
-        let (declared, base, draft) = (call.service.extensions.clone(), call.base_path.clone(), call.draft);
+        let (declared, base, draft) = (call.service.extensions.clone(), call.base.clone(), call.draft);
         let credential =
             call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
@@ -189,6 +189,7 @@ pub struct Explain;
 
 impl moongate_flow::Dispatch<A2aGateway> for Explain {
     type Answer = ();
+    const RECORDS: bool = false;
 
     async fn dispatch(
         &self,

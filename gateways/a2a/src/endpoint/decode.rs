@@ -135,7 +135,7 @@ pub(super) fn decode(
         Place::Card { .. } => return Err(fail(Problem::new(Code::Internal, "a card is not a call"))),
     };
     let (dialect, rpc_id) = (draft.dialect, draft.rpc_id.clone());
-    finish(draft, base.clone(), tenant, parts.headers, speaker, settings).map_err(|problem| Failure {
+    finish(draft, base.clone(), tenant, parts.headers, speaker).map_err(|problem| Failure {
         problem,
         dialect,
         id: rpc_id,
@@ -347,7 +347,6 @@ fn finish(
     tenant: Option<AgentName>,
     headers: HeaderMap,
     speaker: &Speaker,
-    settings: &Settings,
 ) -> Result<Decoded, Problem> {
     draft.peek.accepted()?;
     if draft.operation.carries_message() {
@@ -356,12 +355,7 @@ fn finish(
         validate::params(draft.operation, &parse(&draft.canonical)?)?;
     }
     let head = head(&draft, base, tenant, &headers)?;
-    let base_path: Arc<str> = match &head.base {
-        Some(agent) => format!("/agents/{agent}").into(),
-        None => "/a2a".into(),
-    };
     let service = Service { extensions: speaker.extensions.clone(), a2a_json: speaker.a2a_json };
-    let _ = settings;
     // A tenant is the gateway's own way to name an agent: the agent must not see it.
     let verbatim = draft.verbatim && draft.peek.tenant.is_none();
     let call = Call {
@@ -376,7 +370,7 @@ fn finish(
         service,
         draft: draft.draft,
         headers,
-        base_path,
+        base: head.base.clone(),
     };
     Ok(Decoded { call, head })
 }

@@ -1,12 +1,10 @@
 //! From a reply to an HTTP response in the client's binding and version. Pure.
 
-use std::sync::Arc;
-
 use base64::Engine as _;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use moongate_core::{Code, Operation, Problem, Retry};
+use moongate_core::{AgentName, Code, Operation, Problem, Retry};
 use moongate_wire::a2a::legacy::Style;
 use moongate_wire::a2a::{Binding, Dialect, Version, error, grpc, legacy};
 use serde_json::{Value, json};
@@ -26,7 +24,7 @@ pub(super) struct Manner {
     pub(super) draft: bool,
     /// The client wants tasks with the draft's member names.
     pub(super) view: bool,
-    pub(super) base: Arc<str>,
+    pub(super) base: Option<AgentName>,
 }
 
 /// A response with a type and a body.
@@ -118,7 +116,8 @@ fn locate(response: &mut Response<ReplyBody>, manner: &Manner, canonical: &[u8])
     let id = serde_json::from_slice::<Value>(canonical)
         .ok()
         .and_then(|value| value.pointer("/task/id").and_then(Value::as_str).map(str::to_owned));
-    let location = id.map(|id| format!("{}/tasks/{id}", manner.base));
+    let base = manner.base.as_ref().map_or_else(|| "/a2a".to_owned(), |agent| format!("/agents/{agent}"));
+    let location = id.map(|id| format!("{base}/tasks/{id}"));
     if let Some(value) = location.and_then(|text| HeaderValue::from_str(&text).ok()) {
         response.headers_mut().insert(LOCATION, value);
     }

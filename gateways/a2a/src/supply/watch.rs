@@ -153,6 +153,6 @@ pub(crate) fn internal(operation: Operation, params: Value) -> Call {
         service: crate::call::Service::default(),
         draft: false,
         headers: http::HeaderMap::new(),
-        base_path: "/a2a".into(),
+        base: None,
     }
 }
