@@ -83,8 +83,9 @@ pub(crate) fn told(value: &Value, status: u16) -> Problem {
     let error = value.get("error");
     let message = error.and_then(|error| error.get("message")).and_then(Value::as_str);
     let details = error.and_then(|error| error.get("details").or_else(|| error.get("data"))).and_then(Value::as_array);
+    let own = details.into_iter().flatten().find_map(|detail| detail.pointer("/metadata/code")?.as_str());
     let mut problem = Problem::new(
-        Code::CommandFailed,
+        own.and_then(Code::parse).unwrap_or(Code::CommandFailed),
         message.map_or_else(|| format!("the gateway answered HTTP {status}"), str::to_owned),
     );
     for violation in details

@@ -190,6 +190,14 @@ codes! {
     Overloaded = 903, Overloaded, Gateway, LATER, "the gateway is overloaded", "come back later";
 }
 
+impl Code {
+    /// The code that is printed as `MG-nnnn`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let number: u16 = text.strip_prefix("MG-")?.parse().ok()?;
+        Self::ALL.iter().copied().find(|code| *code as u16 == number)
+    }
+}
+
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "MG-{:04}", *self as u16)
@@ -205,5 +213,7 @@ mod tests {
         let numbers: Vec<u16> = Code::ALL.iter().map(|code| *code as u16).collect();
         assert!(numbers.windows(2).all(|pair| pair[0] < pair[1]));
         assert_eq!(Code::TaskNotFound.to_string(), "MG-0601");
+        assert!(Code::ALL.iter().all(|code| Code::parse(&code.to_string()) == Some(*code)));
+        assert_eq!(Code::parse("MG-0000"), None);
     }
 }
