@@ -1,14 +1,14 @@
 //! What each listener serves: the gateway's places, the API, and what operators look at.
 //!
-//! A browser page must not act as `local` just because it runs on this machine, so requests without a credential are
-//! refused if a foreign page sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
+//! A browser page must not act as `local` just because it runs on this machine, so requests are refused if a foreign page
+//! sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
 
 mod openapi;
 mod status;
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::Endpoint;
@@ -23,6 +23,9 @@ use serde_json::json;
 
 pub(crate) use status::Status;
 
+/// The host by which the gateway is known outside; a reload may change it.
+pub(crate) type PublicHost = arc_swap::ArcSwapOption<String>;
+
 /// All that is served.
 pub(crate) struct Surface {
     pub(crate) endpoint: Arc<Endpoint>,
@@ -32,7 +35,8 @@ pub(crate) struct Surface {
     pub(crate) status: Arc<Status>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) drain: Drain,
-    pub(crate) public_host: Option<String>,
+    /// The host of `public_url`, as the configuration has it now.
+    pub(crate) public_host: Arc<PublicHost>,
 }
 
 /// What one listener serves.
@@ -103,9 +107,6 @@ impl Surface {
 
     /// Refuses what a foreign web page sent through somebody's browser.
     fn from_here(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
-        if headers.contains_key(AUTHORIZATION) {
-            return Ok(());
-        }
         if let Some(origin) = headers.get(ORIGIN) {
             let origin = origin.to_str().unwrap_or("null");
             let host = origin.split_once("://").map_or("", |(_, host)| host);
@@ -134,10 +135,6 @@ impl Surface {
         let local = host.eq_ignore_ascii_case("localhost")
             || host.to_ascii_lowercase().ends_with(".localhost")
             || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        let public = self.public_host.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
-        local
-            || public.is_some_and(|public| {
-                public.split(['/', ':']).next().is_some_and(|name| name.eq_ignore_ascii_case(host))
-            })
+        local || self.public_host.load().as_ref().is_some_and(|public| public.eq_ignore_ascii_case(host))
     }
 }

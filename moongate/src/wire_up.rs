@@ -47,6 +47,8 @@ pub(crate) struct Running {
     pub(crate) drain: Drain,
     pub(crate) listening: Vec<Listening>,
     level: moongate_telemetry::log::Level,
+    /// How long requests may go on at the end; a reload may change it.
+    drain_limit: parking_lot::Mutex<Duration>,
     wake: Arc<Notify>,
 }
 
@@ -91,6 +93,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
             egress: egress.clone(),
             pool: Arc::new(pool),
             metrics: telemetry.metrics().clone(),
+            own: bound.addresses(),
             store: store.clone(),
         },
         settings::registry(config)?,
@@ -112,6 +115,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         drain,
         listening,
         level,
+        drain_limit: parking_lot::Mutex::new(config.limits.drain_seconds),
         wake: Arc::new(Notify::new()),
     });
     running.configure_agents(config).await?;
@@ -137,7 +141,6 @@ fn surface(
         status: status.clone(),
         store,
         drain: drain.clone(),
-        public_host: config.public_url.clone(),
     })
 }
 
@@ -151,7 +154,9 @@ fn pool(config: &Config) -> Result<Pool, Problem> {
     let roots = if ca.exists() { moongate_identity::tls::read_roots(&ca)? } else { Vec::new() };
     let tls = moongate_identity::tls::client_config(&roots)?;
     // Many agents' servers close idle connections after five seconds; a request must not meet one that is closing.
-    let limits = PoolConfig { idle_timeout: Duration::from_secs(3), ..PoolConfig::default() };
+    // Streams and watches hold connections for long; requests must not wait for them.
+    let most = config.limits.streams + 4096;
+    let limits = PoolConfig { idle_timeout: Duration::from_secs(3), max_per_origin: most, ..PoolConfig::default() };
     Ok(Pool::new(limits, tls))
 }
 
@@ -182,6 +187,11 @@ impl Running {
         self.telemetry.close(Duration::from_secs(2)).await;
         self.wake.notify_one();
         left
+    }
+
+    /// How long requests may go on when the gateway stops.
+    pub(crate) fn drain_limit(&self) -> Duration {
+        *self.drain_limit.lock()
     }
 
     /// The address of a listener, as it was really opened.

@@ -203,14 +203,16 @@ fn note_context(
     }
 }
 
-/// Forgets the oldest finished tasks until the limit holds; live ones stay whatever happens.
+/// Forgets the oldest finished tasks until the limit holds; live ones only beyond twice the limit.
 fn evict(index: &mut Index, limit: usize) {
     let mut looked = 0;
     while index.rows.len() > limit && looked < 64 {
         looked += 1;
         let Some(oldest) = index.order.pop_front() else { return };
         match index.rows.get(&oldest) {
-            Some(row) if !row.state().is_terminal() => index.order.push_back(oldest),
+            Some(row) if !row.state().is_terminal() && index.rows.len() <= limit.saturating_mul(2) => {
+                index.order.push_back(oldest);
+            }
             Some(row) => {
                 if row.is_mapped() {
                     let key = (row.agent.clone(), row.upstream_id().to_owned());

@@ -13,11 +13,10 @@ pub(crate) fn run(context: &Context) -> Result<Ending, Failure> {
     let level = moongate_telemetry::log::init(&log.level, log.format == LogFormat::Json)?;
     let runtime = runtime()?;
     runtime.block_on(async move {
-        let limit = loaded.config.limits.drain_seconds;
         let running = wire_up::start(&loaded, level).await?;
         let work = tokio::spawn(running.clone().run(loaded));
         terminated().await;
-        let left = running.stop(limit).await;
+        let left = running.stop(running.drain_limit()).await;
         if left > 0 {
             tracing::warn!(connections = left, "connections were closed before they had ended");
         }

@@ -59,7 +59,8 @@ fn tls(config: &Config, address: SocketAddr, clock: &dyn Clock) -> Result<rustls
     server_config(identity)
 }
 
-fn host(url: &str) -> Option<String> {
+/// The host of a URL.
+pub(crate) fn host(url: &str) -> Option<String> {
     moongate_transport::Origin::parse(url, false).ok().map(|origin| origin.host)
 }
 
@@ -74,9 +75,7 @@ impl AllBound {
         self.0
             .iter()
             .map(|(listener, bound, tls)| {
-                let authority = bound.local_addr().to_string();
-                let scheme = if tls.is_some() { "https" } else { "http" };
-                let own = Address { url: format!("{scheme}://{authority}"), authority };
+                let own = own_address(bound.local_addr(), tls.is_some());
                 let public = config.public_url.as_deref().filter(|_| *listener == Listener::Main);
                 (*listener, public.and_then(public_address).unwrap_or(own))
             })
@@ -108,6 +107,12 @@ impl AllBound {
         }
         listening
     }
+}
+
+/// A listener's own address, as cards say it.
+pub(crate) fn own_address(address: SocketAddr, secure: bool) -> Address {
+    let authority = address.to_string();
+    Address { url: format!("{}://{authority}", if secure { "https" } else { "http" }), authority }
 }
 
 pub(crate) fn public_address(url: &str) -> Option<Address> {

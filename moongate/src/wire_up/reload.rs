@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_config::{Effect, Loaded, Watch, diff};
-use moongate_core::Problem;
+use moongate_core::{Listener, Problem};
 
-use super::{Running, rules, settings, specs};
+use super::{Running, listeners, rules, settings, specs};
 
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -80,13 +80,19 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     running.gateway.tasks.set_limit(config.limits.tasks);
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
-    if let Some(url) = &config.public_url {
-        if let Some(address) = super::listeners::public_address(url) {
-            running.gateway.rename_main(&address);
-        }
-    }
+    *running.drain_limit.lock() = config.limits.drain_seconds;
+    rename(running, config.public_url.as_deref());
     running.registry.configure(registry, specs).await;
     Ok(())
+}
+
+/// Takes over the address that cards name: the public one, or else the main listener's own.
+fn rename(running: &Running, public_url: Option<&str>) {
+    running.public_host.store(public_url.and_then(listeners::host).map(Arc::new));
+    let own = running.address(Listener::Main).map(|address| listeners::own_address(address, true));
+    if let Some(address) = public_url.and_then(listeners::public_address).or(own) {
+        running.gateway.rename_main(&address);
+    }
 }
 
 /// SIGHUP, where there is such a thing.

@@ -266,10 +266,11 @@ pub(super) fn sight(
     if row.is_mapped() {
         if let Ok(mut value) = serde_json::from_slice::<Value>(&seen.document) {
             supply::rename(&mut value, row.upstream_id(), row.id.as_str());
-            row.snapshot(serde_json::to_vec(&value).unwrap_or_default().into(), seen.state);
+            let document = serde_json::to_vec(&value).unwrap_or_default().into();
+            if new { row.snapshot(document, seen.state) } else { row.reported(document, seen.state) }
         }
     } else if !new {
-        row.snapshot(seen.document, seen.state);
+        row.reported(seen.document, seen.state);
     }
     row.expect_message(&order.call.canonical);
     row

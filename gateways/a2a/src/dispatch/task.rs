@@ -79,13 +79,13 @@ fn seen(gateway: &A2aGateway, attempt: &Attempt, row: Option<Arc<Row>>, answer: 
         Some(row) if row.is_mapped() => {
             if let Ok(mut value) = serde_json::from_slice::<Value>(document) {
                 supply::rename(&mut value, row.upstream_id(), row.id.as_str());
-                row.snapshot(serde_json::to_vec(&value).unwrap_or_default().into(), *state);
+                row.reported(serde_json::to_vec(&value).unwrap_or_default().into(), *state);
             }
             Some(row)
         }
         Some(row) => {
             if row.state() != *state || row.messages() > 1 {
-                row.snapshot(document.clone(), *state);
+                row.reported(document.clone(), *state);
             }
             Some(row)
         }

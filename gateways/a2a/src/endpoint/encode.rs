@@ -42,7 +42,9 @@ fn json_type(a2a_json: bool) -> &'static str {
 /// A whole result.
 pub(super) fn whole(reply: Whole, manner: &Manner) -> Result<Response<ReplyBody>, Problem> {
     let Dialect { binding, version } = manner.dialect;
-    if let Some((_, raw)) = reply.raw.as_ref().filter(|(dialect, _)| *dialect == manner.dialect && !manner.view) {
+    if let Some((_, raw)) =
+        reply.raw.as_ref().filter(|(dialect, _)| *dialect == manner.dialect && !manner.view && !manner.draft)
+    {
         let raw = raw.clone();
         return Ok(match binding {
             Binding::JsonRpc => typed(StatusCode::OK, "application/json", raw),

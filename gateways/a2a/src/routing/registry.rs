@@ -85,6 +85,8 @@ pub struct Grounds {
     pub pool: Arc<Pool>,
     /// Numbers for each agent.
     pub metrics: Arc<moongate_telemetry::Metrics>,
+    /// The gateway's own listeners, which no agent can be.
+    pub own: Vec<std::net::SocketAddr>,
     /// Keeps entries of the API.
     pub store: Arc<dyn Store>,
 }
@@ -225,7 +227,7 @@ impl AgentRegistry {
         let now = self.grounds.clock.mono();
         let usual = self.settings.lock().probe;
         let mut entries = self.entries.lock();
-        let Some(entry) = entries.get_mut(id) else { return false };
+        let Some(entry) = entries.get_mut(id).filter(|entry| entry.spec == spec) else { return false };
         let before = (entry.load.health(), entry.problem.is_some());
         let mut changed = false;
         match result {
@@ -273,8 +275,12 @@ impl AgentRegistry {
         let replaced = {
             let limit = self.settings.lock().limit;
             let entries = self.entries.lock();
+            // An instance speaks for its whole agent: the name belongs to whoever made the first entry.
+            for held in entries.values().filter(|held| held.spec.name == spec.name) {
+                may_change(held, who)?;
+            }
             match entries.get(&id) {
-                Some(held) => may_change(held, who)?,
+                Some(_) => {}
                 None if entries.len() >= limit => {
                     return Err(Problem::new(Code::RegistryFull, format!("{limit} agents are registered already")));
                 }
@@ -342,7 +348,11 @@ impl AgentRegistry {
                     return Err(owned(id));
                 }
             }
-            entry.beat_at = Some(now);
+            // A configured agent stays under the eye of the probes, whoever speaks for it.
+            if entry.source != Source::Config {
+                entry.beat_at = Some(now);
+            }
+            entry.failures = 0;
             let was = entry.load.health();
             entry.load.set_health(Health::Up, self.grounds.clock.mono());
             (was != Health::Up, entry.source != Source::Config, lease)
@@ -393,7 +403,8 @@ impl AgentRegistry {
             self.rebuild();
         }
         if !due.is_empty() {
-            self.probe_all(due).await;
+            let registry = self.clone();
+            tokio::spawn(async move { registry.probe_all(due).await });
         }
     }
 

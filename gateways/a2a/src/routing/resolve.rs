@@ -183,8 +183,11 @@ fn no_skill(view: &View<'_>, near: &[super::search::Hit]) -> Problem {
         .map(|doc| doc.id.to_string())
         .collect();
     if names.is_empty() {
-        names = view.directory.skills.keys().take(5).map(ToString::to_string).collect();
+        let listed = view.directory.listed(false);
+        names = listed.iter().flat_map(|agent| agent.card.skills.iter().map(|skill| skill.id.clone())).collect();
         names.sort();
+        names.dedup();
+        names.truncate(5);
     }
     let detail = if names.is_empty() {
         "no skill fits the request".to_owned()
@@ -237,7 +240,11 @@ fn by_skill(
         return Ok(resolved);
     }
     if names.len() > 1 && !pool.uniform {
-        let choices: Vec<String> = names.iter().map(|name| format!("{name}/{skill}")).collect();
+        let hidden = |name: &AgentName| {
+            view.directory.agents.get(name).is_some_and(|agent| agent.settings.visibility == Visibility::Hidden)
+        };
+        let choices: Vec<String> =
+            names.iter().filter(|name| !hidden(name)).map(|name| format!("{name}/{skill}")).collect();
         return Err(Problem::new(
             Code::NoSkill,
             format!("several agents mean different things by {skill}; name one: {}", choices.join(", ")),

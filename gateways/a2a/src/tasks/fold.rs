@@ -123,16 +123,15 @@ pub fn ensure_message(task: &mut Value, message: &Value) {
 pub fn keep_messages(old: &Value, new: &mut Value) {
     let Some(held) = old.get("history").and_then(Value::as_array) else { return };
     let fresh = new.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
-    let missing: Vec<Value> = held
-        .iter()
-        .filter(|message| !fresh.iter().any(|known| known.get("messageId") == message.get("messageId")))
-        .cloned()
-        .collect();
-    if missing.is_empty() {
+    let id = |message: &Value| message.get("messageId").and_then(Value::as_str).map(str::to_owned);
+    let known: Vec<Option<String>> = held.iter().map(id).collect();
+    if held.is_empty() || known.iter().all(|known| known.is_some() && fresh.iter().any(|new| id(new) == *known)) {
         return;
     }
+    let mut merged: Vec<Value> = held.to_vec();
+    merged.extend(fresh.into_iter().filter(|new| id(new).is_none_or(|id| !known.contains(&Some(id)))));
     if let Some(members) = new.as_object_mut() {
-        members.insert("history".into(), Value::Array(missing.into_iter().chain(fresh).collect()));
+        members.insert("history".into(), Value::Array(merged));
     }
 }
 

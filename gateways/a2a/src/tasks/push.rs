@@ -53,8 +53,10 @@ impl PushConfig {
         egress.judge_url(&url)?;
         let id = match document.get("id").and_then(Value::as_str).filter(|id| !id.is_empty()) {
             Some(id) => id.to_owned(),
-            None => uuid::Uuid::new_v4().to_string(),
+            // As the reference SDKs do it, so that the same config given again replaces itself.
+            None => task_id.to_owned(),
         };
+        presentable(&document)?;
         if let Some(members) = document.as_object_mut() {
             members.insert("id".into(), json!(id));
             members.insert("taskId".into(), json!(task_id));
@@ -104,6 +106,20 @@ impl PushConfig {
             }
         }
     }
+}
+
+/// Whether token and credentials can stand in headers at all; better told now than found at each delivery.
+fn presentable(document: &Value) -> Result<(), Problem> {
+    let members = ["/token", "/authentication/scheme", "/authentication/credentials"];
+    for pointer in members {
+        let text = document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        if http::HeaderValue::from_str(text).is_err() {
+            let field = pointer.trim_start_matches('/').replace('/', ".");
+            return Err(Problem::new(Code::InvalidParams, format!("{field} cannot stand in a header"))
+                .field(field, "holds line breaks or other control characters"));
+        }
+    }
+    Ok(())
 }
 
 /// What deliveries need.

@@ -44,6 +44,18 @@ impl Doc {
     }
 }
 
+/// The part of a task object that lists are ordered by.
+#[derive(serde::Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow)]
+    status: OutlineStatus<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct OutlineStatus<'a> {
+    timestamp: Option<&'a str>,
+}
+
 /// One event of a task, as every subscriber gets it.
 #[derive(Clone, Debug)]
 pub struct Recorded {
@@ -63,6 +75,8 @@ struct State {
     /// Requests whose message may be missing from the document; looked at when somebody reads it.
     requests: Vec<Bytes>,
     messages: u32,
+    /// Made when somebody first listens: most tasks end before anybody does.
+    events: Option<broadcast::Sender<Arc<Recorded>>>,
 }
 
 impl State {
@@ -76,6 +90,10 @@ impl State {
             }
         }
         self.doc.value()
+    }
+
+    fn listeners(&self) -> usize {
+        self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
     fn told_bytes(&mut self) -> Bytes {
@@ -104,7 +122,6 @@ pub struct Row {
     mapped: Option<TaskId>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    events: broadcast::Sender<Arc<Recorded>>,
 }
 
 /// Says that somebody feeds the row from its agent; ends when dropped.
@@ -118,7 +135,6 @@ impl Drop for Feeding {
 
 impl Row {
     pub(super) fn new(task: Task, document: Bytes, clock: Arc<dyn Clock>) -> Self {
-        let (events, _) = broadcast::channel(BACKLOG);
         Self {
             id: task.id.clone(),
             owner: task.owner.clone(),
@@ -134,8 +150,8 @@ impl Row {
                 configs: Vec::new(),
                 requests: Vec::new(),
                 messages: 0,
+                events: None,
             }),
-            events,
         }
     }
 
@@ -159,9 +175,18 @@ impl Row {
         self.state.lock().task.state
     }
 
-    /// When the status last changed.
+    /// When the status last changed: as the agent says, else when we heard of it.
     pub fn status_at(&self) -> Time {
-        self.state.lock().task.status_at
+        let state = self.state.lock();
+        let said = match &state.doc {
+            Doc::Raw(bytes) => serde_json::from_slice::<Outline<'_>>(bytes)
+                .ok()
+                .and_then(|task| crate::moment::read(task.status.timestamp?)),
+            Doc::Parsed(value) => {
+                value.pointer("/status/timestamp").and_then(Value::as_str).and_then(crate::moment::read)
+            }
+        };
+        said.unwrap_or(state.task.status_at)
     }
 
     /// The task object, canonical JSON.
@@ -176,7 +201,7 @@ impl Row {
 
     /// Whether anybody waits for events: subscribers or push configs.
     pub fn has_listeners(&self) -> bool {
-        self.events.receiver_count() > 0
+        self.state.lock().listeners() > 0
     }
 
     /// Claims the right to feed the row, unless somebody has it.
@@ -192,7 +217,16 @@ impl Row {
     /// Follows the row from now on: the present document, and every later event, without gap or repetition.
     pub fn follow(&self) -> (Bytes, TaskState, broadcast::Receiver<Arc<Recorded>>) {
         let mut state = self.state.lock();
-        (state.told_bytes(), state.task.state, self.events.subscribe())
+        let document = state.told_bytes();
+        let events = match &state.events {
+            Some(events) => events.subscribe(),
+            None => {
+                let (sender, receiver) = broadcast::channel(BACKLOG);
+                state.events = Some(sender);
+                receiver
+            }
+        };
+        (document, state.task.state, events)
     }
 
     /// How many of the user's messages passed here.
@@ -209,6 +243,15 @@ impl Row {
         } else {
             state.requests.push(request.clone());
             state.told();
+        }
+    }
+
+    /// Takes over the task as an answer shows it, unless somebody feeds the row: then the same news come in order by the
+    /// feed, and only the end is taken from here.
+    pub fn reported(&self, document: Bytes, state: TaskState) {
+        let fed = self.state.lock().feeders > 0;
+        if !fed || state.is_terminal() {
+            self.snapshot(document, state);
         }
     }
 
@@ -258,9 +301,10 @@ impl Row {
         let expected = held.task.seq;
         match task::apply(&mut held.task, expected, command, self.clock.now()) {
             Ok(seq) => {
-                if self.events.receiver_count() > 0 {
+                let state = held.task.state;
+                if let Some(events) = held.events.as_ref().filter(|events| events.receiver_count() > 0) {
                     let canonical = serde_json::to_vec(event).unwrap_or_default().into();
-                    let _ = self.events.send(Arc::new(Recorded { seq, canonical, state: held.task.state }));
+                    let _ = events.send(Arc::new(Recorded { seq, canonical, state }));
                 }
             }
             Err(Rejected::Terminal | Rejected::Conflict(_)) => {
@@ -277,7 +321,13 @@ impl Row {
     /// Adds a push config, or replaces the one with its id. At most `limit` are kept.
     pub fn add_config(&self, config: Arc<PushConfig>, limit: usize) -> bool {
         let mut state = self.state.lock();
-        state.configs.retain(|held| held.id != config.id);
+        state.configs.retain(|held| {
+            let stays = held.id != config.id;
+            if !stays {
+                held.stop();
+            }
+            stays
+        });
         if state.configs.len() >= limit {
             return false;
         }

@@ -66,7 +66,7 @@ fn agent(
         let judge = Judge {
             host: host.as_deref(),
             insecure: entry.spec.insecure,
-            egress: &*registry.grounds.egress,
+            own: &registry.grounds.own,
             authorization: entry.spec.authorization.as_ref(),
         };
         let Ok(upstreams) = upstreams(card, &registry.grounds.pool, &judge) else { continue };

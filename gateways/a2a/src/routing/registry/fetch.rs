@@ -69,12 +69,8 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
 /// `CardInvalid`.
 pub(crate) fn judge(registry: &AgentRegistry, spec: &Spec, card: &Card) -> Result<(), Problem> {
     let host = host_named(spec);
-    let judge = Judge {
-        host: host.as_deref(),
-        insecure: spec.insecure,
-        egress: &*registry.grounds.egress,
-        authorization: None,
-    };
+    let judge =
+        Judge { host: host.as_deref(), insecure: spec.insecure, own: &registry.grounds.own, authorization: None };
     upstreams(card, &registry.grounds.pool, &judge).map(|_| ())
 }
 
@@ -175,7 +171,7 @@ fn same_card(registry: &AgentRegistry, spec: &Spec, address: &str) -> Result<Car
 
 /// Whether anything answers at the address of an agent without a card.
 async fn alive(registry: &AgentRegistry, spec: &Spec, card: &Card) -> Result<(), Problem> {
-    let judge = Judge { host: None, insecure: spec.insecure, egress: &*registry.grounds.egress, authorization: None };
+    let judge = Judge { host: None, insecure: spec.insecure, own: &registry.grounds.own, authorization: None };
     let upstreams = upstreams(card, &registry.grounds.pool, &judge)?;
     let Some(upstream) = upstreams.first() else { return Ok(()) };
     let request = http::Request::builder()

@@ -1,12 +1,11 @@
 //! From a card's interfaces to addresses that the gateway calls.
 //!
 //! A card may lie: it could name any host inside. So an interface is taken only if it lies on the host that the operator
-//! or registrant named, or if any stranger might name it (egress guard). Plain `http` stays on loopback unless the entry
-//! says `insecure`.
+//! or registrant named, and never if it is the gateway itself. Plain `http` stays on loopback, or on a private address if
+//! the entry says `insecure`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use moongate_core::seam::Egress;
 use moongate_core::{Code, Problem};
 use moongate_transport::{Origin, Pool};
 use moongate_wire::a2a::card::Card;
@@ -20,8 +19,8 @@ pub struct Judge<'a> {
     pub host: Option<&'a str>,
     /// Whether plain `http` off loopback is meant.
     pub insecure: bool,
-    /// The guard for strangers' addresses.
-    pub egress: &'a dyn Egress,
+    /// The gateway's own listeners.
+    pub own: &'a [SocketAddr],
     /// The agent's `Authorization`.
     pub authorization: Option<&'a http::HeaderValue>,
 }
@@ -34,6 +33,15 @@ pub fn host_of(url: &str) -> Option<String> {
 /// Whether a host is this machine.
 pub fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether an address lies in a private network (RFC 1918, RFC 4193); link-local ones, where clouds keep their metadata,
+/// do not count.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_private(),
+        IpAddr::V6(address) => address.is_unique_local(),
+    }
 }
 
 /// All usable addresses of a card.
@@ -79,11 +87,19 @@ fn upstream(
         .host
         .is_none_or(|host| host.eq_ignore_ascii_case(&origin.host) || (is_loopback(host) && is_loopback(&origin.host)));
     let loopback = is_loopback(&origin.host);
-    if !named && judge.egress.judge_url(&full).is_err() {
+    if !named {
         return Err(format!("lies on another host than the one that was named ({})", judge.host.unwrap_or_default()));
     }
-    if !origin.secure && !loopback && !judge.insecure {
-        return Err("is plain http to another machine; use https, or set insecure = true on the entry".into());
+    if loopback && judge.own.iter().any(|own| own.port() == origin.port) {
+        return Err("is the gateway itself".into());
+    }
+    if !origin.secure && !loopback {
+        if !judge.insecure {
+            return Err("is plain http to another machine; use https, or set insecure = true on the entry".into());
+        }
+        if origin.host.parse::<IpAddr>().is_ok_and(|address| !is_private(address)) {
+            return Err("is plain http to an address that is not private".into());
+        }
     }
     let path = full.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..))).unwrap_or("");
     let path = path.split(['?', '#']).next().unwrap_or_default();
