@@ -29,6 +29,7 @@ pub trait Gateway: Send + Sync {
     /// None can be reached.
     fn pick(
         &self,
+        who: &Principal,
         envelope: &Envelope,
         resolved: &Resolved,
         call: &Self::Call,
@@ -144,7 +145,7 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
     let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);
     let clearance = confirm(decision)?;
     trail.cleared_by = Some(clearance.rule().into());
-    let (route, picked) = gateway.pick(&envelope, &resolved, &call)?;
+    let (route, picked) = gateway.pick(&principal, &envelope, &resolved, &call)?;
     trail.route = Some(route.clone());
     dispatch.dispatch(clearance, Order { principal, envelope, call, resolved, route, picked }).await
 }

@@ -46,6 +46,8 @@ pub struct Call {
     pub service: Service,
     /// The draft's `POST /tasks`: answers at once, always with a task.
     pub draft: bool,
+    /// How many gateways it has passed.
+    pub hops: u16,
     /// The request's headers.
     pub headers: HeaderMap,
     /// The agent whose own address was used; the draft's task creation names it in `Location`.

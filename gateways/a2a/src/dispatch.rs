@@ -7,6 +7,7 @@ mod card;
 mod push;
 mod send;
 mod stream;
+mod survivor;
 mod task;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::supply::Stream;
 use crate::translation::exchange::{Bounds, Exchange, may_retry, verdict};
 use crate::translation::outgoing::passes;
 use crate::translation::{Answer, Outgoing};
+use survivor::Survivor;
 
 /// What comes of a request, for the endpoint to put into the client's binding.
 pub enum Reply {
@@ -55,18 +57,19 @@ impl Dispatch<A2aGateway> for Live<'_> {
     async fn dispatch(&self, _clearance: Clearance, order: Order<A2aGateway>) -> Result<Reply, Problem> {
         let gateway = self.0;
         offered(&order)?;
+        // Boxed each by itself: the request's own future stays small, and it is moved several times before it runs.
         match order.call.operation {
-            Operation::Send => send::send(gateway, order).await.map(Reply::Whole),
-            Operation::Stream => stream::stream(gateway, order).await.map(Reply::Stream),
-            Operation::Get => task::get(gateway, order).await.map(Reply::Whole),
+            Operation::Send => Survivor::of(send::send(gateway.clone(), order)).await.map(Reply::Whole),
+            Operation::Stream => Box::pin(stream::stream(gateway, order)).await.map(Reply::Stream),
+            Operation::Get => Box::pin(task::get(gateway, order)).await.map(Reply::Whole),
             Operation::List => task::list(gateway, &order).map(Reply::Whole),
-            Operation::Cancel => task::cancel(gateway, order).await.map(Reply::Whole),
-            Operation::Subscribe => task::subscribe(gateway, order).await.map(Reply::Stream),
+            Operation::Cancel => Box::pin(task::cancel(gateway, order)).await.map(Reply::Whole),
+            Operation::Subscribe => Box::pin(task::subscribe(gateway, order)).await.map(Reply::Stream),
             Operation::PushCreate => push::create(gateway, &order).map(Reply::Whole),
             Operation::PushGet => push::read(gateway, &order).map(Reply::Whole),
             Operation::PushList => push::list(gateway, &order).map(Reply::Whole),
             Operation::PushDelete => push::delete(gateway, &order).map(Reply::Whole),
-            Operation::ExtendedCard => card::extended(gateway, order).await.map(Reply::Whole),
+            Operation::ExtendedCard => Box::pin(card::extended(gateway, order)).await.map(Reply::Whole),
         }
     }
 
@@ -126,7 +129,7 @@ impl Attempt {
     pub(crate) fn bounds(&self, gateway: &A2aGateway) -> Bounds {
         let settings = gateway.settings.load();
         Bounds {
-            timeout: self.chosen.agent.settings.timeout.min(settings.request_timeout),
+            timeout: self.chosen.agent.settings.timeout.min(self.order.envelope.deadline.since(gateway.clock.mono())),
             answer_bytes: settings.answer_bytes,
             json: settings.json,
         }
@@ -197,7 +200,11 @@ impl Attempt {
         let may = (may_retry(operation, &problem) || self.may_repeat(&problem))
             && tried.len() < attempts
             && gateway.budget.withdraw();
-        let next = if may { gateway.choose(&self.order.envelope, &self.order.resolved, tried).ok() } else { None };
+        let next = if may {
+            gateway.choose(&self.order.principal, &self.order.envelope, &self.order.resolved, tried).ok()
+        } else {
+            None
+        };
         let now = gateway.clock.mono();
         match next {
             Some(Pick::Agent(next)) if !tried.contains(&next.endpoint.id) => {

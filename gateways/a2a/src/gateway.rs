@@ -7,14 +7,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{
-    AgentName, Code, Envelope, InstanceId, Listener, Mono, Principal, Problem, RequestId, Resolved, Route, Target,
+    AgentName, Code, Envelope, InstanceId, Listener, Mono, Operation, Principal, Problem, RequestId, Resolved, Route,
+    Target,
 };
 use moongate_flow::Gateway;
 use moongate_telemetry::metrics::Held;
 use moongate_wire::json::Limits;
+use tokio::sync::Semaphore;
 
 use crate::call::Call;
-use crate::routing::balance::{Change, Picked, RetryBudget, Verdict, hash_key};
+use crate::routing::balance::{Change, Picked, Policy, RetryBudget, Verdict, hash_key};
 use crate::routing::directory::{Agent, Directory, Endpoint};
 use crate::routing::discovery::Address;
 use crate::routing::resolve::{self, View};
@@ -82,12 +84,17 @@ pub struct A2aGateway {
     pub budget: RetryBudget,
     /// Streams that are open.
     pub streams: AtomicUsize,
+    /// Watches that hold a stream of an agent's open; further ones ask again and again instead.
+    pub watches: Arc<Semaphore>,
     /// How each listener is reached, as cards say it.
     pub addresses: ArcSwap<Addresses>,
     ids: AtomicU64,
     prefix: u32,
     dice: AtomicU64,
 }
+
+/// How many watches may hold a stream open at once.
+const WATCH_STREAMS: usize = 256;
 
 /// The parts that a gateway is made of.
 pub struct Parts {
@@ -118,6 +125,7 @@ impl A2aGateway {
             clock: parts.clock,
             budget: RetryBudget::new(parts.retry_budget_percent),
             streams: AtomicUsize::new(0),
+            watches: Arc::new(Semaphore::new(WATCH_STREAMS)),
             addresses: ArcSwap::from_pointee(Addresses::default()),
             ids: AtomicU64::new(1),
             prefix: (seed >> 96) as u32,
@@ -163,35 +171,44 @@ impl A2aGateway {
     ///
     /// # Errors
     /// `NoInstance` when none can take it.
-    pub fn choose(&self, envelope: &Envelope, resolved: &Resolved, tried: &[InstanceId]) -> Result<Pick, Problem> {
+    pub fn choose(
+        &self,
+        who: &Principal,
+        envelope: &Envelope,
+        resolved: &Resolved,
+        tried: &[InstanceId],
+    ) -> Result<Pick, Problem> {
         let directory = self.directory.load();
         let now = self.clock.mono();
-        let key = self.hash_of(envelope);
+        let operation = envelope.head.operation;
         if let [only] = resolved.candidates.as_slice() {
             let agent = known(&directory, &only.agent)?;
+            let key = self.hash_of(who, envelope, agent);
             let picked = match &only.pinned {
                 Some(instance) => agent.balancer.pin(now, instance),
                 None => agent.balancer.pick(now, key, tried),
             };
-            return self.admit(agent, picked, &only.agent);
+            return self.admit(operation, agent, picked, &only.agent);
         }
         let pooled = resolved.candidates.iter().all(|candidate| candidate.weight == 1)
             && matches!(&*resolved.rule, "skill" | "intent");
         if let Some(pool) = resolved.skill.as_ref().filter(|_| pooled).and_then(|skill| directory.skills.get(skill)) {
+            let key = pool.agents.first().and_then(|name| directory.agents.get(name));
+            let key = key.and_then(|agent| self.hash_of(who, envelope, agent));
             let picked = pool.balancer.pick(now, key, tried);
             let name = picked.as_ref().and_then(|picked| directory.instances.get(picked.instance.id()));
             if let Some(agent) = name.and_then(|name| directory.agents.get(name)) {
-                return self.admit(agent, picked, &agent.name);
+                return self.admit(operation, agent, picked, &agent.name);
             }
         }
-        self.by_weight(&directory, resolved, key, tried)
+        self.by_weight(&directory, (who, envelope), resolved, tried)
     }
 
     fn by_weight(
         &self,
         directory: &Directory,
+        (who, envelope): (&Principal, &Envelope),
         resolved: &Resolved,
-        key: Option<u64>,
         tried: &[InstanceId],
     ) -> Result<Pick, Problem> {
         let now = self.clock.mono();
@@ -213,9 +230,9 @@ impl A2aGateway {
             let agent = known(directory, &candidate.agent)?;
             let picked = match &candidate.pinned {
                 Some(instance) => agent.balancer.pin(now, instance),
-                None => agent.balancer.pick(now, key, tried),
+                None => agent.balancer.pick(now, self.hash_of(who, envelope, agent), tried),
             };
-            match self.admit(agent, picked, &candidate.agent) {
+            match self.admit(envelope.head.operation, agent, picked, &candidate.agent) {
                 Ok(pick) => return Ok(pick),
                 Err(problem) => last = problem,
             }
@@ -223,12 +240,19 @@ impl A2aGateway {
         Err(last)
     }
 
-    fn admit(&self, agent: &Arc<Agent>, picked: Option<Picked>, name: &AgentName) -> Result<Pick, Problem> {
+    /// A full agent takes no more messages; looking at its tasks and ending them stays possible.
+    fn admit(
+        &self,
+        operation: Operation,
+        agent: &Arc<Agent>,
+        picked: Option<Picked>,
+        name: &AgentName,
+    ) -> Result<Pick, Problem> {
         let Some(picked) = picked else {
             return Err(Problem::new(Code::NoInstance, format!("no instance of the agent {name} can be reached")));
         };
         let limit = agent.settings.max_in_flight;
-        if limit > 0 && picked.instance.pending() > limit {
+        if limit > 0 && operation.carries_message() && picked.instance.pending() > limit {
             return Err(Problem::new(Code::AgentOverloaded, format!("the agent {name} has {limit} requests in work")));
         }
         match agent.endpoint(picked.instance.id()) {
@@ -242,15 +266,24 @@ impl A2aGateway {
         }
     }
 
-    fn hash_of(&self, envelope: &Envelope) -> Option<u64> {
+    /// Where consistent hashing places the request; `None` where nobody hashes.
+    fn hash_of(&self, who: &Principal, envelope: &Envelope, agent: &Agent) -> Option<u64> {
+        if agent.balancer.settings().policy != Policy::ConsistentHash {
+            return None;
+        }
         let head = &envelope.head;
-        let text = match self.settings.load().hash_by {
+        let text = match agent.settings.hash_by.unwrap_or_else(|| self.settings.load().hash_by) {
             HashBy::Context => head.context.as_ref().map(|id| id.as_str()),
             HashBy::Task => head.task.as_ref().map(|id| id.as_str()),
-            HashBy::Principal => None,
+            HashBy::Principal => Some(&*who.id),
         };
         Some(hash_key(text.unwrap_or_else(|| envelope.id.as_str()).as_bytes()))
     }
+}
+
+/// Operations on a task that our own record can answer.
+fn known_here(operation: Operation) -> bool {
+    !operation.carries_message() && operation != Operation::Cancel && operation != Operation::ExtendedCard
 }
 
 fn known<'a>(directory: &'a Directory, name: &AgentName) -> Result<&'a Arc<Agent>, Problem> {
@@ -299,13 +332,27 @@ impl Gateway for A2aGateway {
         resolve::resolve(&View { directory: &directory, tasks: &self.tasks, who }, envelope, call)
     }
 
-    fn pick(&self, envelope: &Envelope, resolved: &Resolved, _call: &Call) -> Result<(Route, Pick), Problem> {
-        if resolved.candidates.is_empty() {
+    fn pick(
+        &self,
+        who: &Principal,
+        envelope: &Envelope,
+        resolved: &Resolved,
+        _call: &Call,
+    ) -> Result<(Route, Pick), Problem> {
+        let here = || {
             let rule = resolved.rule.clone();
             let route = Route { target: Target::Here, adapter: "here", policy: "none", attempts: 1, rule };
-            return Ok((route, Pick::Here));
+            Ok((route, Pick::Here))
+        };
+        if resolved.candidates.is_empty() {
+            return here();
         }
-        let pick = self.choose(envelope, resolved, &[])?;
+        let pick = match self.choose(who, envelope, resolved, &[]) {
+            Ok(pick) => pick,
+            // What the record can answer does not need the agent.
+            Err(_) if &*resolved.rule == "task" && known_here(envelope.head.operation) => return here(),
+            Err(problem) => return Err(problem),
+        };
         let Pick::Agent(chosen) = &pick else {
             return Err(Problem::new(Code::Internal, "a candidate led nowhere"));
         };
@@ -313,7 +360,7 @@ impl Gateway for A2aGateway {
             target: Target::Agent { agent: chosen.agent.name.clone(), instance: chosen.endpoint.id.clone() },
             adapter: "http",
             policy: chosen.agent.balancer.settings().policy.as_str(),
-            attempts: self.settings.load().attempts,
+            attempts: chosen.agent.settings.attempts.unwrap_or_else(|| self.settings.load().attempts),
             rule: resolved.rule.clone(),
         };
         Ok((route, pick))

@@ -17,12 +17,14 @@ use crate::gateway::A2aGateway;
 use crate::tasks::push::wrap_task;
 use crate::tasks::{Recorded, Row};
 
+pub(crate) use watch::SILENCE;
 pub use watch::watch;
 
 /// How many events may wait for a client that reads slowly.
 const AHEAD: usize = 64;
-/// How long a client may take no event at all before its stream is given up.
+/// How long a client may take no event before the feeder goes on without it; short while others wait for the same events.
 const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(100);
 
 /// One event for a client.
 #[derive(Clone, Debug)]
@@ -76,7 +78,8 @@ impl Drop for StreamPermit {
 
 enum Source {
     Once(Option<Piece>),
-    Fed(mpsc::Receiver<Result<Piece, Problem>>),
+    /// `None` in the queue is the orderly end.
+    Fed(mpsc::Receiver<Option<Result<Piece, Problem>>>, Arc<Row>),
     Follow {
         row: Arc<Row>,
         first: Option<(Bytes, TaskState)>,
@@ -93,12 +96,24 @@ pub struct Stream {
 }
 
 /// The feeding end of a stream.
-pub struct Sender(mpsc::Sender<Result<Piece, Problem>>);
+pub struct Sender(mpsc::Sender<Option<Result<Piece, Problem>>>);
 
 impl Sender {
-    /// Hands one event over; false if the client has gone or takes nothing any more.
-    pub async fn send(&self, piece: Result<Piece, Problem>) -> bool {
-        matches!(tokio::time::timeout(PATIENCE, self.0.send(piece)).await, Ok(Ok(())))
+    /// Says that no more events come and none were left out.
+    pub async fn finish(&self) {
+        let _ = tokio::time::timeout(PATIENCE, self.0.send(None)).await;
+    }
+
+    /// Hands one event over; false if the client has gone or is too slow.
+    pub async fn send(&self, piece: Result<Piece, Problem>, others: bool) -> bool {
+        match self.0.try_send(Some(piece)) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+            Err(mpsc::error::TrySendError::Full(piece)) => {
+                let patience = if others { PATIENCE_WITH_OTHERS } else { PATIENCE };
+                matches!(tokio::time::timeout(patience, self.0.send(piece)).await, Ok(Ok(())))
+            }
+        }
     }
 }
 
@@ -109,9 +124,9 @@ impl Stream {
     }
 
     /// A stream that somebody feeds.
-    pub fn fed(permit: StreamPermit) -> (Sender, Self) {
+    pub fn fed(row: &Arc<Row>, permit: StreamPermit) -> (Sender, Self) {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        (Sender(sender), Self { source: Source::Fed(receiver), _permit: permit })
+        (Sender(sender), Self { source: Source::Fed(receiver, row.clone()), _permit: permit })
     }
 
     /// The task as it stands, then what happens to it.
@@ -125,7 +140,17 @@ impl Stream {
     pub async fn next(&mut self) -> Option<Result<Piece, Problem>> {
         let next = match &mut self.source {
             Source::Once(piece) => piece.take().map(Ok),
-            Source::Fed(receiver) => receiver.recv().await,
+            Source::Fed(receiver, row) => match receiver.recv().await {
+                Some(piece) => piece,
+                // The feeder has left us behind: the task as it stands, and what comes, stand for what was missed.
+                None => {
+                    let (document, state, events) = row.follow();
+                    let row = row.clone();
+                    let last = Until::Interrupted.reached(state);
+                    self.source = Source::Follow { row, first: None, events, until: Until::Interrupted };
+                    Some(Ok(Piece { canonical: wrap_task(&document), raw: None, last }))
+                }
+            },
             Source::Follow { row, first, events, until } => follow(row, first, events, *until).await.map(Ok),
             Source::Ended => None,
         };

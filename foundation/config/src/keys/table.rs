@@ -412,9 +412,10 @@ pub(crate) static AGENT: Section = Section {
         key(
             "legacy_card",
             Kind::Flag,
-            "true",
+            "false",
             Applied,
-            "Whether the card is looked for at the older place, /.well-known/agent.json, too.",
+            "Whether readers of its card here that name no version get one that A2A 0.3 can read; such a card is always at \
+             /.well-known/agent.json.",
         ),
         key(
             "capabilities",

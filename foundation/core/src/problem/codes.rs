@@ -143,6 +143,7 @@ codes! {
     NoInstance = 304, Unavailable, Target, LATER, "no instance of the agent can be reached", "look at `moongate agents list`; the instance is down or ejected";
     ContradictingRoute = 305, Params, Caller, NEVER, "the request names two different skills or agents", "name each once";
     TaskElsewhere = 306, Params, Caller, NEVER, "the task and the context do not belong together", "send the context id that the task reports";
+    Circle = 307, Params, Caller, NEVER, "the request goes in a circle", "an agent that is registered here leads back here: look at `moongate agents list`";
 
     // 04xx: identity and rights
     Unauthenticated = 401, Unauthenticated, Caller, NEVER, "the caller is not known", "send a credential that this gateway accepts";

@@ -1,6 +1,7 @@
 //! SendMessage (A2A 1.0 §3.1.1), and the draft's task creation, which is the same with other manners.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use moongate_core::{Code, Operation, Problem, TaskState};
@@ -17,7 +18,8 @@ use crate::tasks::{Owned, Row, Sighting, fold};
 use crate::translation::{Answer, Learned, Outgoing};
 
 /// Sends the message and answers with the task or message that came of it.
-pub(super) async fn send(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
+pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
+    let gateway = &gateway;
     let config = inline_config(gateway, &order.call)?;
     let follow_up = follow_up(gateway, &order)?;
     let outgoing = adapt(&order.call, follow_up.as_deref(), Operation::Send, order.call.draft)?;
@@ -43,7 +45,8 @@ pub(super) async fn send(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) ->
     if !row.state().is_terminal() {
         supply::watch(gateway, &row);
         if !order.call.return_immediately() {
-            return Ok(settled(gateway, &row, &order.call, &answer, passes).await);
+            let limit = order.envelope.deadline.since(gateway.clock.mono());
+            return Ok(settled(&row, &order.call, &answer, passes, limit).await);
         }
     }
     Ok(task_reply(&row, &order.call, &answer, passes))
@@ -56,12 +59,11 @@ fn finish(attempt: Attempt, gateway: &A2aGateway) -> Order<A2aGateway> {
 }
 
 /// Waits until the task is over or waits for somebody, as a blocking send promises (A2A 1.0 §3.2.2).
-async fn settled(gateway: &A2aGateway, row: &Arc<Row>, call: &Call, answer: &Answer, passes: bool) -> Whole {
+async fn settled(row: &Arc<Row>, call: &Call, answer: &Answer, passes: bool, limit: Duration) -> Whole {
     let (_, state, mut events) = row.follow();
     if state.is_terminal() || state.is_interrupted() {
         return task_reply(row, call, answer, passes && !events_changed(row, answer));
     }
-    let limit = gateway.settings.load().request_timeout;
     let wait = async {
         loop {
             match events.recv().await {

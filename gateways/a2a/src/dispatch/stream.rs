@@ -150,7 +150,7 @@ fn feed(
     whole: bool,
     permit: supply::StreamPermit,
 ) -> Stream {
-    let (sender, stream) = Stream::fed(permit);
+    let (sender, stream) = Stream::fed(&row, permit);
     let feeder = Feeder { row: row.clone(), sender: Some(sender), passes: opened.passes };
     // A stream begins with its task (A2A 1.0 §3.1.2), also where an agent of the older version leaves it out.
     let preface = (matches!(first.learned, Learned::Update { .. }) && !opened.passes).then(|| row.document());
@@ -202,9 +202,16 @@ impl Feeder {
             if last {
                 return Ok(());
             }
-            next = events.next().await;
+            next = match tokio::time::timeout(supply::SILENCE, events.next()).await {
+                Ok(next) => next,
+                // A silent stream may have died unnoticed: a watch takes over, and with it the client.
+                Err(_) => return Ok(()),
+            };
         }
         if state.is_terminal() || state.is_interrupted() {
+            if let Some(sender) = &self.sender {
+                sender.finish().await;
+            }
             return Ok(());
         }
         let problem = Problem::new(Code::AgentClosed, "the agent ended its stream before the task was over");
@@ -225,9 +232,13 @@ impl Feeder {
         }
         let mut last = answer.last;
         match &answer.learned {
-            Learned::Task { state, document, .. } => {
-                if records && !known && !self.row.is_mapped() {
-                    self.row.snapshot(document.clone(), *state);
+            Learned::Task { state, document: seen, .. } => {
+                if records && !known {
+                    let renamed =
+                        self.row.is_mapped().then(|| serde_json::from_slice::<Value>(&canonical).ok()).flatten();
+                    let renamed = renamed.as_ref().and_then(|value| value.get("task"));
+                    let document = renamed.map(|task| serde_json::to_vec(task).unwrap_or_default().into());
+                    self.row.snapshot(document.unwrap_or_else(|| seen.clone()), *state);
                 }
                 last |= state.is_terminal();
             }
@@ -244,9 +255,9 @@ impl Feeder {
 
     async fn hand(&mut self, piece: Result<Piece, Problem>) {
         if let Some(sender) = &self.sender {
-            if !sender.send(piece).await {
+            if !sender.send(piece, self.row.has_listeners()).await {
                 self.sender = None;
-                tracing::debug!(task = %self.row.id, "the client of a stream has gone; the task goes on");
+                tracing::debug!(task = %self.row.id, "the client of a stream has gone or is slow; the task goes on");
             }
         }
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::send::{Seen, raw_for, sight};
 use super::{Attempt, Whole};
-use crate::gateway::A2aGateway;
+use crate::gateway::{A2aGateway, Pick};
 use crate::supply::{self, Stream};
 use crate::tasks::{Owned, Row, fold, list as listing};
 use crate::translation::{Answer, Learned, Outgoing};
@@ -43,6 +43,9 @@ fn addressed(order: &Order<A2aGateway>, row: Option<&Row>) -> Result<Outgoing, P
 /// The task as its agent sees it now; as we last saw it where the agent cannot tell.
 pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
     let row = row_of(gateway, &order);
+    if matches!(order.picked, Pick::Here) {
+        return Ok(from_row(row.as_deref(), &order.call));
+    }
     let outgoing = addressed(&order, row.as_deref())?;
     let mut attempt = Attempt::new(order)?;
     match attempt.whole(gateway, &outgoing).await {
@@ -73,7 +76,7 @@ pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> 
 }
 
 /// Brings the row up to date with what the agent says.
-fn seen(gateway: &A2aGateway, attempt: &Attempt, row: Option<Arc<Row>>, answer: &Answer) -> Option<Arc<Row>> {
+fn seen(gateway: &Arc<A2aGateway>, attempt: &Attempt, row: Option<Arc<Row>>, answer: &Answer) -> Option<Arc<Row>> {
     let Learned::Task { id, context, state, document } = &answer.learned else { return row };
     match row {
         Some(row) if row.is_mapped() => {
@@ -84,8 +87,12 @@ fn seen(gateway: &A2aGateway, attempt: &Attempt, row: Option<Arc<Row>>, answer: 
             Some(row)
         }
         Some(row) => {
-            if row.state() != *state || row.messages() > 1 {
+            let changed = row.state() != *state;
+            if changed || row.messages() > 1 {
                 row.reported(document.clone(), *state);
+            }
+            if changed {
+                supply::watch(gateway, &row);
             }
             Some(row)
         }

@@ -20,7 +20,10 @@ use super::Failure;
 use super::path::Place;
 use crate::call::{Call, Service};
 use crate::gateway::Settings;
-use crate::translation::outgoing::style;
+use crate::translation::outgoing::{HOPS_HEADER, style};
+
+/// A request passes at most so many gateways.
+const MOST_HOPS: u16 = 8;
 
 /// What a request's head says of how the client speaks; enough to tell it what is wrong.
 pub(super) struct Speaker {
@@ -57,7 +60,10 @@ impl Speaker {
                 Dialect { binding: Binding::JsonRpc, version: if legacy { Version::V03 } else { Version::V1 } }
             }
         };
-        let mentions = |value: Option<&str>| value.is_some_and(|value| value.contains("application/a2a+json"));
+        // Media types are spelt in any case (RFC 9110 §8.3.1).
+        let mentions = |value: Option<&str>| {
+            value.is_some_and(|value| value.to_ascii_lowercase().contains("application/a2a+json"))
+        };
         let a2a_json = mentions(text(CONTENT_TYPE.as_str())) || mentions(text(ACCEPT.as_str()));
         Self { dialect, a2a_json, version, extensions: extensions(&parts.headers) }
     }
@@ -287,7 +293,9 @@ fn rest_call(
             draft: found.draft,
         });
     }
-    if !body.is_empty() {
+    if found.source == paths::Source::Body {
+        peek::params(&body, &settings.json, false)?.accepted()?;
+    } else if !body.is_empty() {
         moongate_wire::json::check(&body, &settings.json)?;
     }
     let mut value = found.params(&body)?;
@@ -329,6 +337,10 @@ fn grpc_call(parts: &Parts, body: &Bytes, version: Option<Version>, settings: &S
     frames.feed(body.clone());
     let message =
         frames.next()?.ok_or_else(|| Problem::new(Code::MalformedFrame, "the request holds no whole message"))?;
+    if frames.next()?.is_some() {
+        return Err(Problem::new(Code::MalformedFrame, "the request holds more than one message"));
+    }
+    frames.finish()?;
     let dialect = Dialect { binding: Binding::Grpc, version: spoken };
     let mut value = grpc::decode_request(operation, spoken, &message)?;
     if spoken == Version::V03 {
@@ -369,10 +381,21 @@ fn finish(
         peek: draft.peek,
         service,
         draft: draft.draft,
+        hops: hops(&headers)?,
         headers,
         base: head.base.clone(),
     };
     Ok(Decoded { call, head })
+}
+
+/// How many gateways the request has passed; one that goes in a circle is stopped.
+fn hops(headers: &HeaderMap) -> Result<u16, Problem> {
+    let Some(value) = headers.get(HOPS_HEADER) else { return Ok(0) };
+    let hops = value.to_str().ok().and_then(|text| text.parse().ok()).unwrap_or(MOST_HOPS);
+    if hops >= MOST_HOPS {
+        return Err(Problem::new(Code::Circle, format!("the request has passed {hops} gateways")));
+    }
+    Ok(hops)
 }
 
 /// The members that a message cannot do without (A2A 1.0 §4.1.4), as the peek saw them.

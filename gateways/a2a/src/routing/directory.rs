@@ -16,6 +16,7 @@ use moongate_wire::a2a::{Binding, Dialect, Version};
 
 use super::balance::{Balancer, Health, Instance};
 use super::search::SkillIndex;
+use crate::gateway::HashBy;
 
 /// Who may see an agent in cards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -47,8 +48,12 @@ pub struct Upstream {
     pub dialect: Dialect,
     /// The connections to it.
     pub origin: Arc<OriginPool>,
-    /// The `Host` header.
+    /// `host:port`.
     pub authority: String,
+    /// The same as a `Host` header.
+    pub host: http::HeaderValue,
+    /// `path` as a URI, so that nothing is parsed for a request.
+    pub uri: http::Uri,
     /// `http` or `https`.
     pub scheme: &'static str,
     /// The path of the base, without a trailing slash (JSON-RPC: the path itself).
@@ -111,6 +116,10 @@ pub struct AgentSettings {
     pub group: Option<String>,
     /// Its place.
     pub zone: Option<String>,
+    /// What consistent hashing hashes, where that differs from the usual.
+    pub hash_by: Option<HashBy>,
+    /// The most instances that one request is tried on, where that differs from the usual.
+    pub attempts: Option<u32>,
     /// Labels that searches show.
     pub labels: Vec<(String, String)>,
     /// Skills that may be sent again when it is not known whether the agent got them.

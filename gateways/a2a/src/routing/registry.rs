@@ -167,12 +167,16 @@ impl AgentRegistry {
 
     /// Takes over the agents of a configuration: new ones come, changed ones are fetched again, others stay as they are.
     pub async fn configure(self: &Arc<Self>, settings: RegistrySettings, specs: Vec<Spec>) {
+        let soonest = self.grounds.clock.mono().plus(settings.probe);
         *self.settings.lock() = settings;
         let mut fresh = Vec::new();
         {
             let mut entries = self.entries.lock();
             let wanted: BTreeMap<InstanceId, Spec> = specs.into_iter().map(|spec| (spec.id(), spec)).collect();
             entries.retain(|id, entry| entry.source != Source::Config || wanted.contains_key(id));
+            for entry in entries.values_mut() {
+                entry.probe_at = entry.probe_at.min(soonest);
+            }
             for (id, spec) in wanted {
                 let same_place =
                     entries.get(&id).is_some_and(|held| held.source == Source::Config && held.spec.at == spec.at);
@@ -185,14 +189,42 @@ impl AgentRegistry {
                 }
             }
         }
-        for (id, spec) in &fresh {
-            let entry = self.entry(spec.clone(), Source::Config);
-            self.entries.lock().insert(id.clone(), entry);
+        let mut replaced = Vec::new();
+        for (id, spec) in fresh {
+            let entry = self.entry(spec, Source::Config);
+            let mut entries = self.entries.lock();
+            match entries.get(&id) {
+                // Who serves goes on until its successor's card is there.
+                Some(held) if held.card.is_some() => replaced.push(entry),
+                _ => drop(entries.insert(id, entry)),
+            }
         }
         self.rebuild();
+        if !replaced.is_empty() {
+            self.replace_all(replaced).await;
+        }
         let bare = self.entries.lock().iter().filter(|(_, e)| e.card.is_none()).map(|(id, _)| id.clone()).collect();
         self.probe_all(bare).await;
         self.attempted.store(true, Ordering::Relaxed);
+    }
+
+    /// Puts entries in the place of others of the same id, once their cards have been tried.
+    async fn replace_all(self: &Arc<Self>, entries: Vec<Entry>) {
+        let mut running = tokio::task::JoinSet::new();
+        for mut entry in entries {
+            let registry = self.clone();
+            running.spawn(async move {
+                if let Ok(fetch::Fetched::Card { card, etag }) = fetch::card(&registry, &entry.spec, None).await {
+                    entry.card = Some(Arc::new(card));
+                    entry.etag = etag;
+                    entry.load.set_health(Health::Up, registry.grounds.clock.mono());
+                    entry.probe_at = registry.grounds.clock.mono().plus(registry.settings.lock().probe);
+                }
+                registry.entries.lock().insert(entry.spec.id(), entry);
+            });
+        }
+        while running.join_next().await.is_some() {}
+        self.rebuild();
     }
 
     /// Fetches the cards of these entries, sixteen at a time, and publishes what came of it.
@@ -364,7 +396,7 @@ impl AgentRegistry {
             self.rebuild();
         }
         Ok(
-            json!({"id": id, "health": "up", "interval_seconds": lease.interval.as_secs(), "ttl_seconds": lease.ttl.as_secs()}),
+            json!({"id": id, "health": "up", "interval_seconds": seconds(lease.interval), "ttl_seconds": seconds(lease.ttl)}),
         )
     }
 
@@ -483,6 +515,11 @@ fn render(entry: &Entry, who: &Principal, now: Mono) -> Value {
         }
     }
     view
+}
+
+/// Seconds, whole if they are.
+fn seconds(span: Duration) -> Value {
+    if span.subsec_nanos() == 0 { json!(span.as_secs()) } else { json!(span.as_secs_f64()) }
 }
 
 fn is_operator(who: &Principal) -> bool {

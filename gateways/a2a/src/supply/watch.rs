@@ -20,6 +20,8 @@ use crate::translation::{Answer, Learned, Outgoing};
 
 const FIRST_POLL: Duration = Duration::from_millis(250);
 const SLOWEST_POLL: Duration = Duration::from_secs(5);
+/// How long a stream may be silent.
+pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 /// Failures in a row after which a task that nobody listens to is left alone.
 const GIVE_UP: u32 = 60;
 
@@ -34,7 +36,7 @@ pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
         Watch { gateway: gateway.clone(), row: row.clone() }.run().await;
         drop(feeding);
         // Somebody may have begun to listen between the last look and the release.
-        if row.has_listeners() && wanted(&row) && row.state().is_interrupted() {
+        if row.has_listeners() && wanted(&row) {
             watch(&gateway, &row);
         }
     });
@@ -56,11 +58,16 @@ impl Watch {
         let mut failures = 0;
         while wanted(&self.row) {
             let Some((agent, endpoint)) = self.target() else {
-                tracing::debug!(task = %self.row.id, agent = %self.row.agent, "the task's agent is gone; it is not watched any more");
-                return;
+                if !self.row.has_listeners() {
+                    tracing::debug!(task = %self.row.id, agent = %self.row.agent, "the task's agent is gone; nobody listens");
+                    return;
+                }
+                tokio::time::sleep(SLOWEST_POLL).await;
+                continue;
             };
-            let before = self.row.document();
-            let result = if endpoint.card.streaming && failures % 2 == 0 {
+            let before = self.row.seq();
+            let permit = self.gateway.watches.clone().try_acquire_owned().ok();
+            let result = if permit.is_some() && endpoint.card.streaming && failures % 2 == 0 {
                 self.subscribed(&agent, &endpoint).await
             } else {
                 self.asked(&agent, &endpoint).await
@@ -75,7 +82,8 @@ impl Watch {
                     }
                 }
             }
-            pause = if self.row.document() == before { (pause * 2).min(SLOWEST_POLL) } else { FIRST_POLL };
+            drop(permit);
+            pause = if self.row.seq() == before { (pause * 2).min(SLOWEST_POLL) } else { FIRST_POLL };
             if wanted(&self.row) {
                 tokio::time::sleep(pause).await;
             }
@@ -101,7 +109,8 @@ impl Watch {
         let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
         let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
         let mut events: Events = exchange.events().await?;
-        while let Some(event) = events.next().await {
+        // A silent stream is given up now and then: the next look begins with the task as it stands.
+        while let Ok(Some(event)) = tokio::time::timeout(SILENCE, events.next()).await {
             self.record(event?);
             if !wanted(&self.row) {
                 break;
@@ -152,6 +161,7 @@ pub(crate) fn internal(operation: Operation, params: Value) -> Call {
         peek: moongate_wire::peek::Params::default(),
         service: crate::call::Service::default(),
         draft: false,
+        hops: 0,
         headers: http::HeaderMap::new(),
         base: None,
     }

@@ -170,6 +170,11 @@ impl Row {
         self.state.lock().task.context.clone()
     }
 
+    /// The number of the newest event.
+    pub fn seq(&self) -> u64 {
+        self.state.lock().task.seq
+    }
+
     /// The present state.
     pub fn state(&self) -> TaskState {
         self.state.lock().task.state

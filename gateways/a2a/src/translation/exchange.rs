@@ -1,6 +1,7 @@
 //! One exchange with an agent: send the request, read a whole answer or a stream of events, tell failures apart.
 //!
-//! What could not have reached the agent may be tried elsewhere; what may have reached it is never sent twice.
+//! What the agent has not acknowledged (no connection, or 502, 503, 504 in its place) may be tried elsewhere; what may
+//! have been acknowledged is never sent twice, unless the operator calls the skill idempotent.
 
 use std::time::Duration;
 
@@ -66,10 +67,10 @@ impl Exchange<'_> {
             let mut frames = grpc::Deframer::answers(self.bounds.answer_bytes);
             frames.feed(bytes);
             let message = frames.next().map_err(garbage)?.unwrap_or_default();
-            return incoming::answer(dialect, self.outgoing.operation, message, &self.bounds.json);
+            return incoming::answer(dialect, self.outgoing.operation, self.sent(), message, &self.bounds.json);
         }
         check_status(dialect, parts.status, &parts.headers, &bytes)?;
-        incoming::answer(dialect, self.outgoing.operation, bytes, &self.bounds.json)
+        incoming::answer(dialect, self.outgoing.operation, self.sent(), bytes, &self.bounds.json)
     }
 
     /// Sends and returns the stream of events; a refusal before the first event is an error here.
@@ -101,12 +102,12 @@ impl Exchange<'_> {
             if dialect.binding == Binding::Grpc {
                 grpc_status(&parts.headers, None)?;
             }
-            return Ok(Events::new(dialect, body, self.bounds));
+            return Ok(Events::new(dialect, Bytes::copy_from_slice(self.sent()), body, self.bounds));
         }
         // Not a stream: an error, or an agent that answers a stream with its only event.
         let (bytes, _) = collect(body, self.bounds.answer_bytes).await?;
         check_status(dialect, parts.status, &parts.headers, &bytes)?;
-        let only = incoming::event(dialect, bytes, &self.bounds.json)?;
+        let only = incoming::event(dialect, self.sent(), bytes, &self.bounds.json)?;
         Ok(Events::only(dialect, only, self.bounds))
     }
 
@@ -117,6 +118,11 @@ impl Exchange<'_> {
             *request.body_mut() = http_body_util::Full::default();
         }
         self.upstream.origin.send(request).await.map_err(|error| unreachable(&error))
+    }
+
+    /// The JSON-RPC id that the agent is given.
+    fn sent(&self) -> &[u8] {
+        if outgoing::passes(self.call, self.upstream, self.outgoing) { &self.call.rpc_id } else { outgoing::OWN_ID }
     }
 
     fn late(&self) -> Problem {
@@ -291,6 +297,7 @@ enum Framing {
 /// The events of one stream, in order.
 pub struct Events {
     dialect: Dialect,
+    sent: Bytes,
     body: Option<PoolBody>,
     framing: Framing,
     bounds: Bounds,
@@ -298,27 +305,24 @@ pub struct Events {
 }
 
 impl Events {
-    fn new(dialect: Dialect, body: PoolBody, bounds: Bounds) -> Self {
+    fn new(dialect: Dialect, sent: Bytes, body: PoolBody, bounds: Bounds) -> Self {
         let framing = if dialect.binding == Binding::Grpc {
             Framing::Grpc(grpc::Deframer::answers(bounds.answer_bytes))
         } else {
             Framing::Sse(Box::new(sse::Parser::new(bounds.answer_bytes)))
         };
-        Self { dialect, body: Some(body), framing, bounds, pending: None }
+        Self { dialect, sent, body: Some(body), framing, bounds, pending: None }
     }
 
     fn only(dialect: Dialect, answer: Answer, bounds: Bounds) -> Self {
-        Self { dialect, body: None, framing: Framing::Grpc(grpc::Deframer::answers(0)), bounds, pending: Some(answer) }
-    }
-
-    /// How the agent speaks.
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
-    }
-
-    /// Puts an event back; it comes again next.
-    pub fn put_back(&mut self, answer: Answer) {
-        self.pending = Some(answer);
+        Self {
+            dialect,
+            sent: Bytes::new(),
+            body: None,
+            framing: Framing::Grpc(grpc::Deframer::answers(0)),
+            bounds,
+            pending: Some(answer),
+        }
     }
 
     /// The next event; `None` at the orderly end.
@@ -329,7 +333,7 @@ impl Events {
         loop {
             match self.framed() {
                 Ok(Some(data)) => {
-                    let answer = incoming::event(self.dialect, data, &self.bounds.json);
+                    let answer = incoming::event(self.dialect, &self.sent, data, &self.bounds.json);
                     if answer.is_err() {
                         self.body = None;
                     }

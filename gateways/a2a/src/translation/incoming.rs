@@ -52,13 +52,19 @@ pub struct Answer {
     pub last: bool,
 }
 
-/// Reads the payload of a whole answer.
+/// Reads the payload of a whole answer; `sent` is the JSON-RPC id that the agent was given.
 ///
 /// # Errors
 /// The agent's own error, or `AgentGarbage`.
-pub fn answer(dialect: Dialect, operation: Operation, raw: Bytes, limits: &Limits) -> Result<Answer, Problem> {
+pub fn answer(
+    dialect: Dialect,
+    operation: Operation,
+    sent: &[u8],
+    raw: Bytes,
+    limits: &Limits,
+) -> Result<Answer, Problem> {
     let canonical = match (dialect.binding, dialect.version) {
-        (Binding::JsonRpc, Version::V1) => return rpc_v1(operation, raw, limits),
+        (Binding::JsonRpc, Version::V1) => return rpc_v1(operation, sent, raw, limits),
         (Binding::JsonRpc, Version::V03) => {
             let result = rpc_result(&raw, limits)?;
             to_v1(operation, dialect, result)?
@@ -81,13 +87,13 @@ pub fn answer(dialect: Dialect, operation: Operation, raw: Bytes, limits: &Limit
     Ok(Answer { raw: Some(raw), canonical, learned, last: false })
 }
 
-/// Reads one event of a stream.
+/// Reads one event of a stream; `sent` is the JSON-RPC id that the agent was given.
 ///
 /// # Errors
 /// The agent's own error, or `AgentGarbage`.
-pub fn event(dialect: Dialect, raw: Bytes, limits: &Limits) -> Result<Answer, Problem> {
+pub fn event(dialect: Dialect, sent: &[u8], raw: Bytes, limits: &Limits) -> Result<Answer, Problem> {
     let (value, last) = match (dialect.binding, dialect.version) {
-        (Binding::JsonRpc, Version::V1) => return rpc_v1(Operation::Stream, raw, limits),
+        (Binding::JsonRpc, Version::V1) => return rpc_v1(Operation::Stream, sent, raw, limits),
         (Binding::Http, Version::V1) => {
             if is_odd(&raw) {
                 return mended(Operation::Stream, parse(&raw, limits)?, limits);
@@ -117,7 +123,7 @@ fn to_v1(operation: Operation, dialect: Dialect, value: Value) -> Result<Value, 
     legacy::result_to_v1(operation, style(dialect.binding), value)
 }
 
-fn rpc_v1(operation: Operation, raw: Bytes, limits: &Limits) -> Result<Answer, Problem> {
+fn rpc_v1(operation: Operation, sent: &[u8], raw: Bytes, limits: &Limits) -> Result<Answer, Problem> {
     let peeked = peek::answer_rpc(&raw, limits).map_err(garbage)?;
     if let Some(span) = peeked.error {
         return Err(reported(&span.of(&raw)));
@@ -130,7 +136,9 @@ fn rpc_v1(operation: Operation, raw: Bytes, limits: &Limits) -> Result<Answer, P
         return mended(operation, parse(&canonical, limits)?, limits);
     }
     let learned = from_peek(operation, peeked.body, &raw)?;
-    Ok(Answer { raw: Some(raw), canonical, learned, last: false })
+    // A client must get back the id that it sent, whatever the agent makes of it.
+    let same = peeked.id.bytes(&raw) == sent;
+    Ok(Answer { raw: same.then_some(raw), canonical, learned, last: false })
 }
 
 /// Whether a timestamp is not in UTC as A2A demands (A2A 1.0 §5.6). Strict clients refuse such an answer whole, so it is

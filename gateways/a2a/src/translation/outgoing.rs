@@ -17,6 +17,10 @@ pub const VERSION_HEADER: HeaderName = HeaderName::from_static("a2a-version");
 /// The header that carries extension URIs (A2A 1.0 §3.2.6).
 pub const EXTENSIONS_HEADER: HeaderName = HeaderName::from_static("a2a-extensions");
 const LEGACY_EXTENSIONS_HEADER: HeaderName = HeaderName::from_static("x-a2a-extensions");
+/// The JSON-RPC id of requests that the gateway writes itself: one request, one answer.
+pub const OWN_ID: &[u8] = b"1";
+/// Counts the gateways that a request has passed, so that none goes in a circle.
+pub const HOPS_HEADER: HeaderName = HeaderName::from_static("moongate-hops");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -68,10 +72,14 @@ pub fn request(
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     let grpc = upstream.dialect.binding == Binding::Grpc;
-    let uri = if grpc { format!("{}://{}{path}", upstream.scheme, upstream.authority) } else { path };
-    *request.uri_mut() = uri
-        .parse()
-        .map_err(|error| Problem::new(Code::Internal, "the agent's address cannot be called").inside(error))?;
+    *request.uri_mut() = match path {
+        None => upstream.uri.clone(),
+        Some(path) => {
+            let uri = if grpc { format!("{}://{}{path}", upstream.scheme, upstream.authority) } else { path };
+            uri.parse()
+                .map_err(|error| Problem::new(Code::Internal, "the agent's address cannot be called").inside(error))?
+        }
+    };
     if grpc {
         *request.version_mut() = HttpVersion::HTTP_2;
     }
@@ -86,9 +94,7 @@ fn headers(headers: &mut HeaderMap, call: &Call, upstream: &Upstream, operation:
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(http::header::TE, HeaderValue::from_static("trailers"));
     } else {
-        if let Some(host) = value(&upstream.authority) {
-            headers.insert(HOST, host);
-        }
+        headers.insert(HOST, upstream.host.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let accept = if operation.is_streaming() { "text/event-stream" } else { "application/json" };
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
@@ -110,6 +116,7 @@ fn headers(headers: &mut HeaderMap, call: &Call, upstream: &Upstream, operation:
         }
         headers.insert(EXTENSIONS_HEADER, list);
     }
+    headers.insert(HOPS_HEADER, HeaderValue::from(call.hops.saturating_add(1)));
     if let Some(credential) = &upstream.authorization {
         headers.insert(http::header::AUTHORIZATION, credential.clone());
     }
@@ -121,22 +128,26 @@ fn headers(headers: &mut HeaderMap, call: &Call, upstream: &Upstream, operation:
     }
 }
 
-fn verbatim(call: &Call, upstream: &Upstream) -> Result<(Method, String, Bytes), Problem> {
+fn verbatim(call: &Call, upstream: &Upstream) -> Result<(Method, Option<String>, Bytes), Problem> {
     match upstream.dialect.binding {
-        Binding::JsonRpc => Ok((Method::POST, upstream.path.clone(), call.body.clone())),
+        Binding::JsonRpc => Ok((Method::POST, None, call.body.clone())),
         Binding::Grpc => {
             let path = operation::grpc_path(call.operation, upstream.dialect.version).ok_or_else(unsayable)?.to_owned();
-            Ok((Method::POST, path, grpc::frame(&call.body)))
+            Ok((Method::POST, Some(path), grpc::frame(&call.body)))
         }
         Binding::Http if call.operation.carries_message() => {
             let action = if call.operation == Operation::Send { "send" } else { "stream" };
-            Ok((Method::POST, format!("{}/message:{action}", upstream.path), call.body.clone()))
+            Ok((Method::POST, Some(format!("{}/message:{action}", upstream.path)), call.body.clone()))
         }
         Binding::Http => http_request(upstream, call.operation, call.value()?),
     }
 }
 
-fn translated(call: &Call, upstream: &Upstream, outgoing: &Outgoing) -> Result<(Method, String, Bytes), Problem> {
+fn translated(
+    call: &Call,
+    upstream: &Upstream,
+    outgoing: &Outgoing,
+) -> Result<(Method, Option<String>, Bytes), Problem> {
     let operation = outgoing.operation;
     let plain = upstream.tenant.is_none() && upstream.dialect.version == Version::V1;
     // Raw splice: the canonical text itself becomes the payload, nothing is parsed.
@@ -144,7 +155,7 @@ fn translated(call: &Call, upstream: &Upstream, outgoing: &Outgoing) -> Result<(
         if upstream.dialect.binding == Binding::JsonRpc && call.peek.tenant.is_none() {
             let body =
                 rpc_envelope(operation::jsonrpc_method(operation, Version::V1).ok_or_else(unsayable)?, &call.canonical);
-            return Ok((Method::POST, upstream.path.clone(), body));
+            return Ok((Method::POST, None, body));
         }
     }
     let mut params = match &outgoing.params {
@@ -169,12 +180,12 @@ fn translated(call: &Call, upstream: &Upstream, outgoing: &Outgoing) -> Result<(
         Binding::JsonRpc => {
             let text = serde_json::to_vec(&params).unwrap_or_default();
             let method = operation::jsonrpc_method(operation, upstream.dialect.version).ok_or_else(unsayable)?;
-            Ok((Method::POST, upstream.path.clone(), rpc_envelope(method, &text)))
+            Ok((Method::POST, None, rpc_envelope(method, &text)))
         }
         Binding::Grpc | Binding::Http => {
             let message = grpc::encode_request(operation, upstream.dialect.version, &params)?;
             let path = operation::grpc_path(operation, upstream.dialect.version).ok_or_else(unsayable)?.to_owned();
-            Ok((Method::POST, path, grpc::frame(&message)))
+            Ok((Method::POST, Some(path), grpc::frame(&message)))
         }
     }
 }
@@ -199,18 +210,24 @@ pub fn style(binding: Binding) -> Style {
     }
 }
 
-fn http_request(upstream: &Upstream, operation: Operation, params: Value) -> Result<(Method, String, Bytes), Problem> {
+fn http_request(
+    upstream: &Upstream,
+    operation: Operation,
+    params: Value,
+) -> Result<(Method, Option<String>, Bytes), Problem> {
     let parts = http_paths::build(operation, upstream.dialect.version, params)?;
     let method = Method::from_bytes(parts.method.as_bytes())
         .map_err(|error| Problem::new(Code::Internal, "an HTTP method is malformed").inside(error))?;
     let body = parts.body.map(|body| serde_json::to_vec(&body).unwrap_or_default()).unwrap_or_default();
-    Ok((method, format!("{}{}", upstream.path, parts.path), body.into()))
+    Ok((method, Some(format!("{}{}", upstream.path, parts.path)), body.into()))
 }
 
 /// A JSON-RPC request around raw parameters.
 fn rpc_envelope(method: &str, params: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(params.len() + method.len() + 48);
-    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":1,"method":""#);
+    out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    out.extend_from_slice(OWN_ID);
+    out.extend_from_slice(br#","method":""#);
     out.extend_from_slice(method.as_bytes());
     out.extend_from_slice(br#"","params":"#);
     out.extend_from_slice(params);

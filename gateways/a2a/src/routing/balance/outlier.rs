@@ -17,7 +17,7 @@ use moongate_core::Mono;
 
 use super::Settings;
 
-/// The longest ejection.
+/// The longest ejection, unless the first is to be longer.
 const LONGEST: Duration = Duration::from_secs(300);
 
 const CLOSED: u64 = 0;
@@ -167,7 +167,7 @@ impl Outlier {
 
     fn eject(&self, gate: u64, before: u32, now: Mono, settings: &Settings) -> Change {
         let ejections = before.saturating_add(1);
-        let span = settings.base_ejection.saturating_mul(ejections).min(LONGEST);
+        let span = settings.base_ejection.saturating_mul(ejections).min(LONGEST.max(settings.base_ejection));
         if self.gate.compare_exchange(gate, EJECTED | moment(now.plus(span)), Relaxed, Relaxed).is_err() {
             return Change::None;
         }

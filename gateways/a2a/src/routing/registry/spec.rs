@@ -84,6 +84,12 @@ pub struct Spec {
     /// How the agent's instances are balanced, where that differs from the usual; only from the configuration.
     #[serde(skip)]
     pub balance: Option<crate::routing::balance::Settings>,
+    /// What consistent hashing hashes there; only from the configuration.
+    #[serde(skip)]
+    pub hash_by: Option<crate::gateway::HashBy>,
+    /// The most instances that one request is tried on; only from the configuration.
+    #[serde(skip)]
+    pub attempts: Option<u32>,
 }
 
 fn one() -> u32 {
@@ -111,6 +117,8 @@ impl Spec {
             idempotent: Vec::new(),
             authorization: None,
             balance: None,
+            hash_by: None,
+            attempts: None,
         }
     }
 
@@ -136,6 +144,8 @@ impl Spec {
             max_in_flight: self.max_in_flight,
             group: self.group.clone(),
             zone: self.zone.clone(),
+            hash_by: self.hash_by,
+            attempts: self.attempts,
             labels: self.labels.clone(),
             idempotent: self.idempotent.clone(),
         }

@@ -109,9 +109,14 @@ fn upstream(
         Binding::Http => path.trim_end_matches('/').to_owned(),
         Binding::Grpc => String::new(),
     };
+    let authority = origin.authority();
+    let host = http::HeaderValue::from_str(&authority).map_err(|error| error.to_string())?;
+    let uri = if path.is_empty() { "/" } else { path.as_str() }.parse().map_err(|error| format!("{error}"))?;
     Ok(Upstream {
         dialect,
-        authority: origin.authority(),
+        authority,
+        host,
+        uri,
         scheme: if origin.secure { "https" } else { "http" },
         origin: pool.origin(&origin),
         path,
