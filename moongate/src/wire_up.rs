@@ -30,7 +30,7 @@ use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemet
 use moongate_transport::{Drain, HttpDialer, Pool, PoolConfig};
 use tokio::sync::Notify;
 
-use crate::surface::{Status, Surface};
+use crate::surface::{PublicHost, Status, Surface};
 use egress::SwappableEgress;
 use verifier::LocalVerifier;
 
@@ -47,6 +47,7 @@ pub(crate) struct Running {
     pub(crate) drain: Drain,
     pub(crate) listening: Vec<Listening>,
     level: moongate_telemetry::log::Level,
+    public_host: Arc<PublicHost>,
     /// How long requests may go on at the end; a reload may change it.
     drain_limit: parking_lot::Mutex<Duration>,
     wake: Arc<Notify>,
@@ -104,6 +105,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let status = Arc::new(Status::default());
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface = surface(config, parts, &telemetry, &status, store, &drain);
+    let public_host = surface.public_host.clone();
     let listening = bound.serve(config, surface, &telemetry, &drain);
     let running = Arc::new(Running {
         gateway,
@@ -115,6 +117,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         drain,
         listening,
         level,
+        public_host,
         drain_limit: parking_lot::Mutex::new(config.limits.drain_seconds),
         wake: Arc::new(Notify::new()),
     });
@@ -141,6 +144,7 @@ fn surface(
         status: status.clone(),
         store,
         drain: drain.clone(),
+        public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
     })
 }
 

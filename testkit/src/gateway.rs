@@ -238,7 +238,8 @@ impl Process {
         let mut addresses = HashMap::new();
         while addresses.len() < wanted {
             let fresh = |line: &Value| {
-                line["message"] == "listening" && line["listener"].as_str().is_some_and(|name| !addresses.contains_key(name))
+                line["message"] == "listening"
+                    && line["listener"].as_str().is_some_and(|name| !addresses.contains_key(name))
             };
             let Some(line) = log.find(0, &fresh).await else {
                 let _ = child.kill();
@@ -246,7 +247,8 @@ impl Process {
                 return Err(log.text());
             };
             let name = line["listener"].as_str().unwrap_or_default().to_owned();
-            let address = line["address"].as_str().unwrap_or_default().parse().map_err(|error| format!("{line}: {error}"))?;
+            let address =
+                line["address"].as_str().unwrap_or_default().parse().map_err(|error| format!("{line}: {error}"))?;
             addresses.insert(name, address);
         }
         Ok(Self { child, log, addresses })
@@ -255,7 +257,8 @@ impl Process {
 
 /// Whether a filled configuration opens a listener; main and admin are on unless they are off.
 fn opens(toml: &str, listener: &str) -> bool {
-    let section = toml.split("[listen]").nth(1).map(|rest| rest.split("\n[").next().unwrap_or_default()).unwrap_or_default();
+    let section =
+        toml.split("[listen]").nth(1).map(|rest| rest.split("\n[").next().unwrap_or_default()).unwrap_or_default();
     let line = section.lines().map(str::trim).find(|line| line.split(['=', ' ']).next() == Some(listener));
     line.map_or(listener != "plain", |line| !line.contains("\"off\""))
 }
@@ -365,7 +368,8 @@ struct Folder(PathBuf);
 
 impl Folder {
     fn make() -> Self {
-        let random = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
+        let random =
+            std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
         let path = std::env::temp_dir().join(format!("moongate-test-{}-{random:016x}", std::process::id()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
