@@ -23,14 +23,19 @@ pub(crate) fn gateway(config: &Config) -> Settings {
         request_timeout: config.limits.request_seconds,
         streams: config.limits.streams,
         attempts: config.balance.attempts,
-        hash_by: match config.balance.key {
-            schema::HashKey::Context => HashBy::Context,
-            schema::HashKey::Task => HashBy::Task,
-            schema::HashKey::Principal => HashBy::Principal,
-        },
+        hash_by: hash_by(config.balance.key),
         wants_text: rules::wants_text(config),
         sample_per_million: (config.telemetry.sample.clamp(0.0, 1.0) * 1_000_000.0) as u32,
         traces: config.telemetry.otlp.is_some(),
+    }
+}
+
+/// What consistent hashing hashes.
+pub(crate) fn hash_by(key: schema::HashKey) -> HashBy {
+    match key {
+        schema::HashKey::Context => HashBy::Context,
+        schema::HashKey::Task => HashBy::Task,
+        schema::HashKey::Principal => HashBy::Principal,
     }
 }
 

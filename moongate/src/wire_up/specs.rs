@@ -48,6 +48,8 @@ fn fill(mut spec: Spec, agent: &schema::Agent, instance: Option<&schema::Instanc
         schema::Visibility::Hidden => Visibility::Hidden,
     };
     spec.balance = agent.balance.as_ref().map(settings::balance);
+    spec.hash_by = agent.balance.as_ref().map(|balance| settings::hash_by(balance.key));
+    spec.attempts = agent.balance.as_ref().map(|balance| balance.attempts);
     spec.authorization = agent.authorization.as_ref().and_then(|secret| {
         let mut value = http::HeaderValue::from_str(secret.expose()).ok()?;
         value.set_sensitive(true);
