@@ -82,7 +82,7 @@ enum Source {
     Fed(mpsc::Receiver<Option<Result<Piece, Problem>>>, Arc<Row>),
     Follow {
         row: Arc<Row>,
-        first: Option<(Bytes, TaskState)>,
+        first: Option<Piece>,
         events: broadcast::Receiver<Arc<Recorded>>,
         until: Until,
     },
@@ -132,8 +132,17 @@ impl Stream {
     /// The task as it stands, then what happens to it.
     pub fn follow(row: &Arc<Row>, until: Until, permit: StreamPermit) -> Self {
         let (document, state, events) = row.follow();
-        let source = Source::Follow { row: row.clone(), first: Some((document, state)), events, until };
+        let first = Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) };
+        let source = Source::Follow { row: row.clone(), first: Some(first), events, until };
         Self { source, _permit: permit }
+    }
+
+    /// The same stream for a message that its agent has not looked at yet: a task that still waits is no answer to it.
+    pub fn unanswered(mut self) -> Self {
+        if let Source::Follow { first: Some(first), .. } = &mut self.source {
+            first.last = false;
+        }
+        self
     }
 
     /// The next event; `None` at the end. After an error nothing follows.
@@ -163,12 +172,12 @@ impl Stream {
 
 async fn follow(
     row: &Row,
-    first: &mut Option<(Bytes, TaskState)>,
+    first: &mut Option<Piece>,
     events: &mut broadcast::Receiver<Arc<Recorded>>,
     until: Until,
 ) -> Option<Piece> {
-    if let Some((document, state)) = first.take() {
-        return Some(Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) });
+    if let Some(first) = first.take() {
+        return Some(first);
     }
     match events.recv().await {
         Ok(event) => Some(Piece { canonical: event.canonical.clone(), raw: None, last: until.reached(event.state) }),

@@ -278,6 +278,7 @@ async fn emulated(
             configuration.insert("returnImmediately".into(), json!(true));
         }
     }
+    let before = follow_up.map(Row::seq);
     let answer = match attempt.whole(gateway, &outgoing).await {
         Ok(answer) => answer,
         Err(problem) => {
@@ -295,6 +296,7 @@ async fn emulated(
         send::attach(gateway, &row, config, &call)?;
     }
     let stream = Stream::follow(&row, supply::Until::Interrupted, permit);
+    let stream = if before == Some(row.seq()) { stream.unanswered() } else { stream };
     supply::watch(gateway, &row);
     Ok(stream)
 }

@@ -63,10 +63,12 @@ pub fn answer(
     raw: Bytes,
     limits: &Limits,
 ) -> Result<Answer, Problem> {
+    let mut same = true;
     let canonical = match (dialect.binding, dialect.version) {
         (Binding::JsonRpc, Version::V1) => return rpc_v1(operation, sent, raw, limits),
         (Binding::JsonRpc, Version::V03) => {
-            let result = rpc_result(&raw, limits)?;
+            let result;
+            (result, same) = rpc_result(sent, &raw, limits)?;
             to_v1(operation, dialect, result)?
         }
         (Binding::Http, Version::V1) => {
@@ -84,7 +86,7 @@ pub fn answer(
     };
     let canonical = Bytes::from(serde_json::to_vec(&canonical).unwrap_or_default());
     let learned = learn(operation, &canonical, limits)?;
-    Ok(Answer { raw: Some(raw), canonical, learned, last: false })
+    Ok(Answer { raw: same.then_some(raw), canonical, learned, last: false })
 }
 
 /// Reads one event of a stream; `sent` is the JSON-RPC id that the agent was given.
@@ -92,6 +94,7 @@ pub fn answer(
 /// # Errors
 /// The agent's own error, or `AgentGarbage`.
 pub fn event(dialect: Dialect, sent: &[u8], raw: Bytes, limits: &Limits) -> Result<Answer, Problem> {
+    let mut same = true;
     let (value, last) = match (dialect.binding, dialect.version) {
         (Binding::JsonRpc, Version::V1) => return rpc_v1(Operation::Stream, sent, raw, limits),
         (Binding::Http, Version::V1) => {
@@ -106,12 +109,16 @@ pub fn event(dialect: Dialect, sent: &[u8], raw: Bytes, limits: &Limits) -> Resu
             let value = grpc::decode_event(Version::V03, &raw).map_err(garbage)?;
             legacy_event(dialect, value)?
         }
-        (Binding::JsonRpc, Version::V03) => legacy_event(dialect, rpc_result(&raw, limits)?)?,
+        (Binding::JsonRpc, Version::V03) => {
+            let result;
+            (result, same) = rpc_result(sent, &raw, limits)?;
+            legacy_event(dialect, result)?
+        }
         (Binding::Http, Version::V03) => legacy_event(dialect, parse(&raw, limits)?)?,
     };
     let canonical = Bytes::from(serde_json::to_vec(&value).unwrap_or_default());
     let learned = learn(Operation::Stream, &canonical, limits)?;
-    Ok(Answer { raw: Some(raw), canonical, learned, last })
+    Ok(Answer { raw: same.then_some(raw), canonical, learned, last })
 }
 
 fn legacy_event(dialect: Dialect, value: Value) -> Result<(Value, bool), Problem> {
@@ -161,13 +168,14 @@ fn mended(operation: Operation, value: Value, limits: &Limits) -> Result<Answer,
     Ok(Answer { raw: None, canonical, learned, last: false })
 }
 
-fn rpc_result(raw: &Bytes, limits: &Limits) -> Result<Value, Problem> {
+/// The result, and whether it came under the id that was sent.
+fn rpc_result(sent: &[u8], raw: &Bytes, limits: &Limits) -> Result<(Value, bool), Problem> {
     let peeked = peek::answer_rpc(raw, limits).map_err(garbage)?;
     if let Some(span) = peeked.error {
         return Err(reported(&span.of(raw)));
     }
     match peeked.result {
-        Some(span) => parse(&span.of(raw), limits),
+        Some(span) => Ok((parse(&span.of(raw), limits)?, peeked.id.bytes(raw) == sent)),
         None => Err(Problem::new(Code::AgentGarbage, "the agent answered neither a result nor an error")),
     }
 }
