@@ -9,6 +9,7 @@
 //! | `steps N` | like `stream N`, each chunk waiting for a release |
 //! | `ask X` | a task that needs input; the next message ends it |
 //! | `odd` | an answer in unusual JSON, with members that A2A does not know |
+//! | `wrong-id X` | like `echo X`, under another request's JSON-RPC id |
 //! | `break` | the connection is closed after the first artifact, or in the middle of a whole answer |
 //! | `hang`, `stall` | nothing, or half an answer, and then silence |
 //! | `garbage`, `shape`, `html`, `500`, `503`, `huge` | answers that are no A2A; some tell the agent's address |

@@ -39,6 +39,8 @@ pub(super) enum Reply {
     Stalled,
     /// Silence.
     Silent,
+    /// A task that came of a message, under another request's id.
+    Misaddressed(Value),
     /// A task in raw JSON.
     Odd(String),
     /// An error.
@@ -113,6 +115,10 @@ pub(super) fn write(shared: &Arc<Shared>, reply: Reply, id: &Value, operation: O
         Reply::Card(card) => card.to_string(),
         Reply::Odd(task) => format!("{{ \"task\" :{task}, \"x-vendor\":\"kept\" }}"),
         Reply::Events(held, runs) => return events(shared, held, runs, id),
+        Reply::Misaddressed(task) => {
+            let result = form.event(&json!({ "task": task }), false).to_string();
+            return response(200, "application/json", whole(envelope(shared, &json!("not yours"), &result).into()));
+        }
         Reply::Broken => return half(false),
         Reply::Stalled | Reply::Silent => return half(true),
         Reply::Refused(code, words) => return refused(shared, code, &words, id),

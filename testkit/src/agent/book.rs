@@ -1,6 +1,7 @@
 //! The tasks of an agent: what is still to happen to each, and who hears of it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -47,7 +48,7 @@ impl Held {
         let mut message = message.clone();
         message["taskId"] = json!(id);
         message["contextId"] = json!(context);
-        let status = json!({"state": "TASK_STATE_SUBMITTED", "timestamp": "2026-01-02T03:04:00.000Z"});
+        let status = json!({"state": "TASK_STATE_SUBMITTED", "timestamp": timestamp()});
         let document = json!({"id": id, "contextId": context, "status": status, "history": [message]});
         let state = State { document, pending: VecDeque::new(), number: 0 };
         Self {
@@ -116,9 +117,6 @@ impl Held {
             }
             state.pending.pop_front();
         }
-        if state.document["status"]["state"] == "TASK_STATE_INPUT_REQUIRED" {
-            return;
-        }
         let next = state.pending.pop_front();
         drop(state);
         if let Some(step) = next {
@@ -140,8 +138,7 @@ impl Held {
             Step::Gate => return,
             Step::Break => Told::Break,
             Step::Status(name, words) => {
-                let mut status =
-                    json!({"state": name, "timestamp": format!("2026-01-02T03:04:{:02}.000Z", state.number)});
+                let mut status = json!({"state": name, "timestamp": timestamp()});
                 if let Some(words) = words {
                     let id = format!("{}-says-{}", id.as_str().unwrap(), state.number);
                     status["message"] = json!({"messageId": id, "role": "ROLE_AGENT", "parts": [{"text": words}]});
@@ -171,6 +168,13 @@ impl Held {
         let mut changed = self.changed.subscribe();
         changed.wait_for(|held| held == name).await.unwrap();
     }
+}
+
+/// A later moment each time, whichever agent asks.
+fn timestamp() -> String {
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let ms = PASSED.fetch_add(1, Ordering::Relaxed);
+    format!("2026-01-02T03:{:02}:{:02}.{:03}Z", ms / 60_000, ms / 1000 % 60, ms % 1000)
 }
 
 pub(super) fn is_over(state: &str) -> bool {

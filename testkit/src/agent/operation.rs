@@ -155,6 +155,9 @@ async fn send(shared: &Arc<Shared>, operation: Operation, params: &Value) -> Rep
     if !at_once {
         held.run(&shared.gates).await;
     }
+    if word == "wrong-id" {
+        return Reply::Misaddressed(held.document());
+    }
     let before = held.document();
     if at_once && shared.plan.streaming {
         let gates = shared.gates.clone();
