@@ -1,9 +1,19 @@
 //! The program as its users see it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 
+mod balancing;
+mod cli;
+mod config;
 mod demo;
+mod discovery;
+mod explain;
 mod hostile;
+mod lifecycle;
+mod registry;
+mod routing;
 mod stage;
 mod supply;
+mod support;
 mod surface;
+mod telemetry;
 mod translation;
