@@ -161,7 +161,7 @@ impl Attempt {
             let result = exchange.whole().await;
             match result {
                 Ok(answer) => {
-                    self.chosen.picked.first_event(gateway.clock.mono());
+                    self.chosen.first_event(gateway.clock.mono());
                     return Ok(self.trimmed(answer));
                 }
                 Err(problem) => self.elsewhere(gateway, problem, outgoing.operation, &mut tried)?,

@@ -310,15 +310,25 @@ pub struct Chosen {
 }
 
 impl Chosen {
+    /// The answer has begun: measures the latency, and an instance that was set aside may be back.
+    pub fn first_event(&self, now: Mono) {
+        tell(&self.agent, &self.endpoint, self.picked.first_event(now));
+    }
+
     /// The request is over: tells the balancer, and whoever looks at the numbers if that changed the instance's standing.
     pub fn finish(self, now: Mono, verdict: Verdict) {
-        match self.picked.finish(now, verdict) {
-            Change::None => {}
-            Change::Readmitted => tracing::info!(instance = %self.endpoint.id, "an ejected instance is back"),
-            Change::Ejected(span) => {
-                self.agent.series.ejections.inc();
-                tracing::warn!(instance = %self.endpoint.id, seconds = span.as_secs(), "an instance failed too often and is set aside");
-            }
+        tell(&self.agent, &self.endpoint, self.picked.finish(now, verdict));
+    }
+}
+
+fn tell(agent: &Agent, endpoint: &Endpoint, change: Change) {
+    match change {
+        Change::None => {}
+        Change::Readmitted => tracing::info!(instance = %endpoint.id, "an ejected instance is back"),
+        Change::Ejected(span) => {
+            agent.series.ejections.inc();
+            let seconds = span.as_secs();
+            tracing::warn!(instance = %endpoint.id, seconds, "an instance failed too often and is set aside");
         }
     }
 }

@@ -52,7 +52,7 @@ impl Until {
     }
 }
 
-/// Counts one open stream against the limit, until dropped.
+/// Counts one open stream against the limit, until its client and its feeder are both gone.
 pub struct StreamPermit(Arc<A2aGateway>);
 
 impl StreamPermit {
@@ -60,13 +60,13 @@ impl StreamPermit {
     ///
     /// # Errors
     /// `TooManyStreams` at the limit.
-    pub fn take(gateway: &Arc<A2aGateway>) -> Result<Self, Problem> {
+    pub fn take(gateway: &Arc<A2aGateway>) -> Result<Arc<Self>, Problem> {
         let limit = gateway.settings.load().streams;
         if gateway.streams.fetch_add(1, Ordering::Relaxed) >= limit {
             gateway.streams.fetch_sub(1, Ordering::Relaxed);
             return Err(Problem::new(Code::TooManyStreams, format!("{limit} streams are open already")));
         }
-        Ok(Self(gateway.clone()))
+        Ok(Arc::new(Self(gateway.clone())))
     }
 }
 
@@ -92,13 +92,18 @@ enum Source {
 /// The events that one client reads.
 pub struct Stream {
     source: Source,
-    _permit: StreamPermit,
+    _permit: Arc<StreamPermit>,
 }
 
 /// The feeding end of a stream.
 pub struct Sender(mpsc::Sender<Option<Result<Piece, Problem>>>);
 
 impl Sender {
+    /// Puts one event into an empty queue.
+    pub fn queue(&self, piece: Piece) {
+        let _ = self.0.try_send(Some(Ok(piece)));
+    }
+
     /// Says that no more events come and none were left out.
     pub async fn finish(&self) {
         let _ = tokio::time::timeout(PATIENCE, self.0.send(None)).await;
@@ -119,18 +124,18 @@ impl Sender {
 
 impl Stream {
     /// A stream of one event.
-    pub fn once(piece: Piece, permit: StreamPermit) -> Self {
+    pub fn once(piece: Piece, permit: Arc<StreamPermit>) -> Self {
         Self { source: Source::Once(Some(piece)), _permit: permit }
     }
 
     /// A stream that somebody feeds.
-    pub fn fed(row: &Arc<Row>, permit: StreamPermit) -> (Sender, Self) {
+    pub fn fed(row: &Arc<Row>, permit: &Arc<StreamPermit>) -> (Sender, Self) {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        (Sender(sender), Self { source: Source::Fed(receiver, row.clone()), _permit: permit })
+        (Sender(sender), Self { source: Source::Fed(receiver, row.clone()), _permit: permit.clone() })
     }
 
     /// The task as it stands, then what happens to it.
-    pub fn follow(row: &Arc<Row>, until: Until, permit: StreamPermit) -> Self {
+    pub fn follow(row: &Arc<Row>, until: Until, permit: Arc<StreamPermit>) -> Self {
         let (document, state, events) = row.follow();
         let first = Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) };
         let source = Source::Follow { row: row.clone(), first: Some(first), events, until };

@@ -5,6 +5,7 @@
 //! nobody but itself. An agent that cannot stream is asked at once and then watched.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use moongate_core::{Code, Operation, Problem, TaskState};
@@ -67,7 +68,7 @@ async fn open(gateway: &Arc<A2aGateway>, mut attempt: Attempt, outgoing: &Outgoi
         attempt.chosen.agent.series.attempts.inc();
         match open_once(gateway, &attempt, outgoing, trace.as_ref().map(|header| header.as_str())).await {
             Ok((events, first)) => {
-                attempt.chosen.picked.first_event(gateway.clock.mono());
+                attempt.chosen.first_event(gateway.clock.mono());
                 let passes = attempt.passes(outgoing);
                 return Ok(Opened { attempt, events, first: Some(first), passes });
             }
@@ -148,43 +149,68 @@ fn feed(
     row: Arc<Row>,
     first: Answer,
     whole: bool,
-    permit: supply::StreamPermit,
+    permit: Arc<supply::StreamPermit>,
 ) -> Stream {
-    let (sender, stream) = Stream::fed(&row, permit);
-    let feeder = Feeder { row: row.clone(), sender: Some(sender), passes: opened.passes };
-    // A stream begins with its task (A2A 1.0 §3.1.2), also where an agent of the older version leaves it out.
-    let preface = (matches!(first.learned, Learned::Update { .. }) && !opened.passes).then(|| row.document());
+    let (sender, stream) = Stream::fed(&row, &permit);
     let feeding = row.feed();
+    let records = feeding.is_some();
+    let mut feeder = Feeder { row: row.clone(), sender: Some(sender), passes: opened.passes, records };
+    // A stream begins with its task (A2A 1.0 §3.1.2), also where an agent of the older version leaves it out.
+    if matches!(first.learned, Learned::Update { .. }) && !opened.passes {
+        let canonical = crate::tasks::push::wrap_task(&row.document());
+        feeder.queue(Piece { canonical, raw: None, last: false });
+    }
+    // The first event is there already: the client need not wait for the feeder to run.
+    let state = state_in(&first);
+    let piece = feeder.piece(first, whole);
+    let ended = piece.last;
+    feeder.queue(piece);
     let gateway = gateway.clone();
     tokio::spawn(async move {
-        let mut feeder = feeder;
-        if let Some(document) = preface {
-            let canonical = crate::tasks::push::wrap_task(&document);
-            feeder.hand(Ok(Piece { canonical, raw: None, last: false })).await;
-        }
         let Opened { attempt, mut events, .. } = opened;
-        let records = feeding.is_some();
-        let result = feeder.run(&mut events, first, whole, records).await;
+        let result = if ended { Ok(()) } else { feeder.run(&mut events, state).await };
+        drop(feeder);
         attempt.finish(&gateway, result.as_ref().map(|()| ()));
         drop(feeding);
         supply::watch(&gateway, &row);
+        drain(&mut events).await;
+        drop(permit);
     });
     stream
+}
+
+/// Reads what is left behind the last event, so that the connection can be used again.
+async fn drain(events: &mut Events) {
+    let rest = async { while let Some(Ok(_)) = events.next().await {} };
+    let _ = tokio::time::timeout(Duration::from_millis(500), rest).await;
+}
+
+/// The state that an event reports, if it does.
+fn state_in(answer: &Answer) -> Option<TaskState> {
+    match &answer.learned {
+        Learned::Task { state, .. } | Learned::Update { state: Some(state), .. } => Some(*state),
+        _ => None,
+    }
 }
 
 struct Feeder {
     row: Arc<Row>,
     sender: Option<supply::Sender>,
     passes: bool,
+    /// Whether this feeder keeps the row current; another one may already do so.
+    records: bool,
 }
 
 impl Feeder {
     /// Reads the agent's stream to its end.
-    async fn run(&mut self, events: &mut Events, first: Answer, whole: bool, records: bool) -> Result<(), Problem> {
-        let mut state = TaskState::Unspecified;
-        let mut next: Option<Result<Answer, Problem>> = Some(Ok(first));
-        let mut is_first = whole;
-        while let Some(event) = next {
+    async fn run(&mut self, events: &mut Events, mut state: Option<TaskState>) -> Result<(), Problem> {
+        loop {
+            let event = match tokio::time::timeout(supply::SILENCE, events.next()).await {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                // A silent stream may have died unnoticed: a watch takes over, and with it the client.
+                Err(_) => return Ok(()),
+            };
             let answer = match event {
                 Ok(answer) => answer,
                 Err(problem) => {
@@ -192,23 +218,15 @@ impl Feeder {
                     return Err(problem);
                 }
             };
-            if let Learned::Task { state: seen, .. } | Learned::Update { state: Some(seen), .. } = &answer.learned {
-                state = *seen;
-            }
-            let piece = self.piece(answer, records, is_first);
-            is_first = false;
+            state = state_in(&answer).or(state);
+            let piece = self.piece(answer, false);
             let last = piece.last;
             self.hand(Ok(piece)).await;
             if last {
                 return Ok(());
             }
-            next = match tokio::time::timeout(supply::SILENCE, events.next()).await {
-                Ok(next) => next,
-                // A silent stream may have died unnoticed: a watch takes over, and with it the client.
-                Err(_) => return Ok(()),
-            };
         }
-        if state.is_terminal() || state.is_interrupted() {
+        if state.is_some_and(|state| state.is_terminal() || state.is_interrupted()) {
             if let Some(sender) = &self.sender {
                 sender.finish().await;
             }
@@ -220,7 +238,7 @@ impl Feeder {
     }
 
     /// Records one event and makes the client's copy of it.
-    fn piece(&self, answer: Answer, records: bool, known: bool) -> Piece {
+    fn piece(&self, answer: Answer, known: bool) -> Piece {
         let mut canonical = answer.canonical;
         let mut raw = answer.raw.filter(|_| self.passes);
         if self.row.is_mapped() {
@@ -233,7 +251,7 @@ impl Feeder {
         let mut last = answer.last;
         match &answer.learned {
             Learned::Task { state, document: seen, .. } => {
-                if records && !known {
+                if self.records && !known {
                     let renamed =
                         self.row.is_mapped().then(|| serde_json::from_slice::<Value>(&canonical).ok()).flatten();
                     let renamed = renamed.as_ref().and_then(|value| value.get("task"));
@@ -243,7 +261,7 @@ impl Feeder {
                 last |= state.is_terminal();
             }
             Learned::Update { state, .. } => {
-                if records {
+                if self.records {
                     self.row.event(&canonical);
                 }
                 last |= state.is_some_and(TaskState::is_terminal);
@@ -251,6 +269,13 @@ impl Feeder {
             Learned::Message { .. } | Learned::Other => {}
         }
         Piece { canonical, raw, last }
+    }
+
+    /// Hands over an event while the queue is surely empty.
+    fn queue(&mut self, piece: Piece) {
+        if let Some(sender) = &self.sender {
+            sender.queue(piece);
+        }
     }
 
     async fn hand(&mut self, piece: Result<Piece, Problem>) {
@@ -269,7 +294,7 @@ async fn emulated(
     mut attempt: Attempt,
     follow_up: Option<&Row>,
     config: Option<PushConfig>,
-    permit: supply::StreamPermit,
+    permit: Arc<supply::StreamPermit>,
 ) -> Result<Stream, Problem> {
     let mut outgoing = send::adapt(&attempt.order.call, follow_up, Operation::Send, true)?;
     if let Some(params) = outgoing.params.as_mut().and_then(Value::as_object_mut) {
