@@ -52,7 +52,8 @@ mod tests {
             let _ = gone.await;
             let _ = done.send(7);
         }));
-        assert!(futures_util::poll!(survivor.as_mut()).is_pending());
+        let begun = std::future::poll_fn(|context| Poll::Ready(survivor.as_mut().poll(context).is_pending())).await;
+        assert!(begun);
         drop(survivor);
         let _ = go.send(());
         assert_eq!(seen.await, Ok(7));
