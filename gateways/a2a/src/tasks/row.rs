@@ -145,7 +145,8 @@ impl Row {
             clock,
             state: Mutex::new(State {
                 task,
-                doc: Doc::Raw(document),
+                // A copy of its own: a slice would keep the whole buffer alive that the answer was read into.
+                doc: Doc::Raw(Bytes::copy_from_slice(&document)),
                 feeders: 0,
                 configs: Vec::new(),
                 requests: Vec::new(),
