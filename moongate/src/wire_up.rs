@@ -36,6 +36,9 @@ use verifier::LocalVerifier;
 
 pub(crate) use listeners::Listening;
 
+/// How long the admin listener's requests may go on, at least, when all others have ended.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// A gateway with all its parts.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<A2aGateway>,
@@ -45,6 +48,8 @@ pub(crate) struct Running {
     pub(crate) egress: Arc<SwappableEgress>,
     pub(crate) status: Arc<Status>,
     pub(crate) drain: Drain,
+    /// The admin listener closes last: until then it says that the gateway lives and is not ready.
+    last: Drain,
     pub(crate) listening: Vec<Listening>,
     level: moongate_telemetry::log::Level,
     public_host: Arc<PublicHost>,
@@ -106,7 +111,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface = surface(config, parts, &telemetry, &status, store, &drain);
     let public_host = surface.public_host.clone();
-    let listening = bound.serve(config, surface, &telemetry, &drain);
+    let last = Drain::new();
+    let listening = bound.serve(config, surface, &telemetry, (&drain, &last));
     let running = Arc::new(Running {
         gateway,
         registry,
@@ -115,6 +121,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         egress,
         status,
         drain,
+        last,
         listening,
         level,
         public_host,
@@ -187,7 +194,11 @@ impl Running {
     pub(crate) async fn stop(&self, limit: Duration) -> usize {
         tracing::info!("the gateway shuts down; what is in flight may end");
         self.drain.begin();
+        let began = self.flow.clock.mono();
         let left = self.drain.drained(limit).await;
+        self.last.begin();
+        let rest = limit.saturating_sub(self.flow.clock.mono() - began).max(LAST_WORDS);
+        let left = left + self.last.drained(rest).await;
         self.telemetry.close(Duration::from_secs(2)).await;
         self.wake.notify_one();
         left

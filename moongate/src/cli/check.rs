@@ -1,5 +1,6 @@
 //! `moongate check`: is the configuration right?
 
+use moongate_core::Code;
 use serde_json::json;
 
 use super::output::{data, talk};
@@ -23,6 +24,9 @@ pub(crate) fn check(context: &Context) -> Result<Ending, Failure> {
                 ));
             }
             Ok(Ending::Yes)
+        }
+        Err(problems) if problems.mistakes().iter().any(|mistake| mistake.code == Code::ConfigUnreadable) => {
+            Err(problems.into())
         }
         Err(problems) if context.json => {
             let mistakes: Vec<_> = problems

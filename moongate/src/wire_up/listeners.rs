@@ -82,13 +82,13 @@ impl AllBound {
             .collect()
     }
 
-    /// Begins to serve.
+    /// Begins to serve. The admin listener ends by the second drain, all others by the first.
     pub(crate) fn serve(
         self,
         config: &Config,
         surface: Arc<Surface>,
         telemetry: &Telemetry,
-        drain: &Drain,
+        (drain, last): (&Drain, &Drain),
     ) -> Vec<Listening> {
         let limits = ListenLimits {
             connections: config.limits.connections,
@@ -101,8 +101,9 @@ impl AllBound {
             telemetry.metrics().connections(listener).set(0);
             let address = bound.local_addr();
             tracing::info!(listener = listener.as_str(), %address, tls = tls.is_some(), "listening");
+            let drain = if listener == Listener::Admin { last.clone() } else { drain.clone() };
             let handler = Arc::new(ListenerSurface { listener, surface: surface.clone() });
-            tokio::spawn(serve(bound, Listen { tls, limits, open: open.clone() }, handler, drain.clone()));
+            tokio::spawn(serve(bound, Listen { tls, limits, open: open.clone() }, handler, drain));
             listening.push(Listening { listener, address, open });
         }
         listening
