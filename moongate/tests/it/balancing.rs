@@ -90,7 +90,11 @@ async fn an_instance_that_refuses_is_passed_over_and_set_aside() {
         assert_eq!(send(&gateway.plain(), "/agents/x", &message("work")).await.agent(), "one");
     }
     assert_eq!(two.seen().len(), 2, "after two failures it gets nothing more");
-    gateway.logged(0, |line| line["instance"] == "x@b" && line["message"].as_str().is_some_and(|m| m.contains("set aside"))).await;
+    gateway
+        .logged(0, |line| {
+            line["instance"] == "x@b" && line["message"].as_str().is_some_and(|m| m.contains("set aside"))
+        })
+        .await;
     let metrics = get(&gateway.admin(), "/metrics").await.text();
     assert!(sum(&metrics, "moongate_upstream_ejections_total") >= 1, "{metrics}");
     // When its time is up, one request finds out that it is well again.
@@ -98,7 +102,9 @@ async fn an_instance_that_refuses_is_passed_over_and_set_aside() {
     let load = Load::start(gateway.plain(), "/agents/x");
     soon("the probe", two.got(4)).await;
     load.stop().await;
-    gateway.logged(0, |line| line["instance"] == "x@b" && line["message"].as_str().is_some_and(|m| m.contains("is back"))).await;
+    gateway
+        .logged(0, |line| line["instance"] == "x@b" && line["message"].as_str().is_some_and(|m| m.contains("is back")))
+        .await;
 }
 
 #[tokio::test]

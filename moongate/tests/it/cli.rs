@@ -13,7 +13,8 @@ async fn running(agents: &[&Agent]) -> Gateway {
 
 /// Exit code, standard output, standard error; what differs from run to run replaced by names.
 fn told(output: &std::process::Output, replace: &[(&str, &str)]) -> String {
-    let mut text = format!("exit {}\n--- stdout\n{}--- stderr\n{}", output.status.code().unwrap(), out(output), err(output));
+    let mut text =
+        format!("exit {}\n--- stdout\n{}--- stderr\n{}", output.status.code().unwrap(), out(output), err(output));
     for (from, to) in replace {
         text = text.replace(from, to);
     }
@@ -52,7 +53,10 @@ async fn init_writes_a_file_that_check_finds_right_and_never_overwrites_one() {
     assert_eq!(written, moongate_config::SAMPLE);
     insta::assert_snapshot!("check_right", told(&moongate(folder.path(), &["check"]).await, &[]));
     let output = moongate(folder.path(), &["check", "--json"]).await;
-    assert_eq!(serde_json::from_str::<Value>(&out(&output)).unwrap(), json!({"ok": true, "agents": 0, "routes": 0, "policies": 0}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&out(&output)).unwrap(),
+        json!({"ok": true, "agents": 0, "routes": 0, "policies": 0})
+    );
 
     std::fs::write(&path, "domain = \"mine\"\n").unwrap();
     insta::assert_snapshot!("init_again", told(&moongate(folder.path(), &["init"]).await, &[]));
@@ -75,14 +79,18 @@ async fn check_shows_every_mistake_with_its_place_and_a_hint() {
     let output = moongate(folder.path(), &["check", "--json"]).await;
     assert_eq!(output.status.code(), Some(1));
     let mistakes = serde_json::from_str::<Value>(&out(&output)).unwrap();
-    let mut codes: Vec<&str> = mistakes["mistakes"].as_array().unwrap().iter().map(|m| m["code"].as_str().unwrap()).collect();
+    let mut codes: Vec<&str> =
+        mistakes["mistakes"].as_array().unwrap().iter().map(|m| m["code"].as_str().unwrap()).collect();
     codes.sort_unstable();
     assert_eq!(codes, ["MG-0103", "MG-0104", "MG-0105", "MG-0107", "MG-0108"], "{mistakes}");
     // To run such a file is an error, not a no.
     let output = moongate(folder.path(), &["run"]).await;
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("MG-0103") && out(&output).is_empty(), "{}", err(&output));
-    insta::assert_snapshot!("check_missing", told(&moongate(folder.path(), &["--config", "other.toml", "check"]).await, &[]));
+    insta::assert_snapshot!(
+        "check_missing",
+        told(&moongate(folder.path(), &["--config", "other.toml", "check"]).await, &[])
+    );
 }
 
 #[tokio::test]
@@ -96,7 +104,10 @@ async fn commands_say_when_nothing_runs_and_when_they_are_misused() {
         assert!(err(&output).contains("MG-0111") && out(&output).is_empty(), "{arguments:?}: {}", err(&output));
     }
     insta::assert_snapshot!("misused_send", told(&moongate(folder.path(), &["send"]).await, &[]));
-    insta::assert_snapshot!("misused_label", told(&moongate(folder.path(), &["send", "--label", "x", "hello"]).await, &[]));
+    insta::assert_snapshot!(
+        "misused_label",
+        told(&moongate(folder.path(), &["send", "--label", "x", "hello"]).await, &[])
+    );
     insta::assert_snapshot!("unknown_command", told(&moongate(folder.path(), &["agent"]).await, &[]));
 }
 
@@ -117,7 +128,10 @@ async fn agents_are_listed_added_shown_and_removed() {
     let listed: Value = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed["agents"].as_array().unwrap().len(), 2);
     let shown: Value = serde_json::from_str(&out(&run(&["agents", "show", "bee"]).await)).unwrap();
-    assert_eq!((&shown["zone"], &shown["weight"], &shown["at"]["card_url"]), (&json!("attic"), &json!(5), &json!(base)));
+    assert_eq!(
+        (&shown["zone"], &shown["weight"], &shown["at"]["card_url"]),
+        (&json!("attic"), &json!(5), &json!(base))
+    );
     insta::assert_snapshot!("agents_search", told(&run(&["agents", "search", "b.more"]).await, &names));
     let nothing = run(&["agents", "search", "quantum chromodynamics"]).await;
     assert_eq!((nothing.status.code(), out(&nothing)), (Some(1), String::new()));
@@ -140,7 +154,10 @@ async fn a_message_is_sent_and_its_outcome_is_the_exit_code() {
     let output = run(&["send", "--skill", "b.do", "--zone", "attic", "--label", "device=lamp", "hello"]).await;
     assert_eq!(out(&output), "b: hello\n");
     let seen = b.seen()[0].params.clone();
-    assert_eq!(seen["message"]["metadata"][ROUTING], json!({"skillId": "b.do", "zone": "attic", "labels": {"device": "lamp"}}));
+    assert_eq!(
+        seen["message"]["metadata"][ROUTING],
+        json!({"skillId": "b.do", "zone": "attic", "labels": {"device": "lamp"}})
+    );
     let output = run(&["send", "--agent", "a", "--context", "talk", "--json", "hello"]).await;
     assert_eq!(serde_json::from_str::<Value>(&out(&output)).unwrap()["message"]["contextId"], "talk");
     a.set_manner(Manner::Task);
@@ -170,7 +187,10 @@ async fn explain_shows_each_stage_and_says_no_to_what_would_be_refused() {
     insta::assert_snapshot!("explain_unknown", told(&run(&["explain", "--skill", "no.such", "hello"]).await, &[]));
     let output = run(&["explain", "--json", "--agent", "a", "hello"]).await;
     let view: Value = serde_json::from_str(&out(&output)).unwrap();
-    assert_eq!((&view["route"]["agent"], &view["resolved"]["rule"], &view["problem"]), (&json!("a"), &json!("path"), &json!(null)));
+    assert_eq!(
+        (&view["route"]["agent"], &view["resolved"]["rule"], &view["problem"]),
+        (&json!("a"), &json!("path"), &json!(null))
+    );
     let output = run(&["explain", "--zone", "attic", "hello"]).await;
     assert!(out(&output).contains("by routes[0]: a (weight 9), b"), "{}", out(&output));
     assert!(a.seen().is_empty() && b.seen().is_empty());

@@ -28,11 +28,17 @@ async fn the_aggregated_card_offers_the_skills_of_all_agents_at_the_gateway() {
     assert_eq!(card["defaultInputModes"], json!(["text/plain", "application/json"]));
     let plain = gateway.plain();
     let authority = plain.trim_start_matches("http://");
-    let expected = [("JSONRPC", format!("{plain}/a2a")), ("HTTP+JSON", format!("{plain}/a2a")), ("GRPC", authority.to_owned())];
-    let found: Vec<_> = card["supportedInterfaces"].as_array().unwrap().iter().map(|interface| {
-        assert_eq!(interface["protocolVersion"], "1.0");
-        (interface["protocolBinding"].as_str().unwrap(), interface["url"].as_str().unwrap().to_owned())
-    }).collect();
+    let expected =
+        [("JSONRPC", format!("{plain}/a2a")), ("HTTP+JSON", format!("{plain}/a2a")), ("GRPC", authority.to_owned())];
+    let found: Vec<_> = card["supportedInterfaces"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|interface| {
+            assert_eq!(interface["protocolVersion"], "1.0");
+            (interface["protocolBinding"].as_str().unwrap(), interface["url"].as_str().unwrap().to_owned())
+        })
+        .collect();
     assert_eq!(found, expected);
     for member in ["url", "preferredTransport", "protocolVersion", "supportsAuthenticatedExtendedCard"] {
         assert!(card.get(member).is_none(), "a pure 1.0 card has no {member}");
@@ -41,7 +47,11 @@ async fn the_aggregated_card_offers_the_skills_of_all_agents_at_the_gateway() {
     let answer = send(&plain, "/a2a", &routed("hello", &json!({"skillId": "climate.set"}))).await;
     assert_eq!(answer.agent(), "climate");
     let main = get_main(&gateway, CARD).await.json();
-    assert_eq!(main["supportedInterfaces"][0]["url"], format!("{}/a2a", gateway.url("main")), "each listener names itself");
+    assert_eq!(
+        main["supportedInterfaces"][0]["url"],
+        format!("{}/a2a", gateway.url("main")),
+        "each listener names itself"
+    );
 }
 
 #[tokio::test]
@@ -52,8 +62,16 @@ async fn each_agent_has_a_card_of_its_own() {
     let plain = gateway.plain();
     let card = get(&plain, &format!("/agents/lights{CARD}")).await.json();
     assert_eq!((&card["name"], ids(&card)), (&json!("lights"), vec!["lights.set".to_owned()]));
-    let urls: Vec<_> = card["supportedInterfaces"].as_array().unwrap().iter().map(|i| i["url"].as_str().unwrap()).collect();
-    assert_eq!(urls, [format!("{plain}/agents/lights"), format!("{plain}/agents/lights"), plain.trim_start_matches("http://").into()]);
+    let urls: Vec<_> =
+        card["supportedInterfaces"].as_array().unwrap().iter().map(|i| i["url"].as_str().unwrap()).collect();
+    assert_eq!(
+        urls,
+        [
+            format!("{plain}/agents/lights"),
+            format!("{plain}/agents/lights"),
+            plain.trim_start_matches("http://").into()
+        ]
+    );
     assert_eq!(card["supportedInterfaces"][2]["tenant"], "lights", "gRPC has no path, so its interface names a tenant");
     let missing = get(&plain, &format!("/agents/nobody{CARD}")).await;
     assert_eq!((missing.status, missing.code().as_str()), (404, "MG-0301"));
@@ -66,7 +84,11 @@ async fn older_clients_find_a_card_that_they_can_read() {
     let plain = gateway.plain();
     for (path, base) in [(OLDER.to_owned(), "/a2a"), (format!("/agents/lights{OLDER}"), "/agents/lights")] {
         let card = get(&plain, &path).await.json();
-        assert_eq!((&card["protocolVersion"], &card["preferredTransport"]), (&json!("0.3.0"), &json!("JSONRPC")), "{path}");
+        assert_eq!(
+            (&card["protocolVersion"], &card["preferredTransport"]),
+            (&json!("0.3.0"), &json!("JSONRPC")),
+            "{path}"
+        );
         assert_eq!(card["url"], format!("{plain}{base}"), "{path}");
         assert!(card["additionalInterfaces"].as_array().is_some_and(|list| !list.is_empty()), "{path}");
         assert!(card["supportedInterfaces"].is_array(), "{path} is read by newer clients too");
@@ -122,7 +144,9 @@ async fn hidden_agents_are_in_no_card_and_extended_ones_in_the_extended_card_onl
     let secret = Agent::start("secret", &[json!("secret.do")]).await;
     let toml = format!(
         "{}{}visibility = \"extended\"\n{}visibility = \"hidden\"\n",
-        open.entry(), inner.entry(), secret.entry()
+        open.entry(),
+        inner.entry(),
+        secret.entry()
     );
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let plain = gateway.plain();
@@ -164,14 +188,17 @@ async fn no_card_betrays_an_inside_address() {
         card["documentationUrl"] = json!(format!("http://{address}/docs"));
         card["iconUrl"] = json!("http://10.0.0.5/icon.png");
         card["provider"] = json!({"organization": "Inside", "url": format!("http://localhost:{}/", address.port())});
-        card["securitySchemes"] = json!({"key": {"openIdConnectSecurityScheme": {"openIdConnectUrl": format!("http://{address}/oidc")}}});
+        card["securitySchemes"] =
+            json!({"key": {"openIdConnectSecurityScheme": {"openIdConnectUrl": format!("http://{address}/oidc")}}});
         card["securityRequirements"] = json!([{"schemes": {"key": {"list": []}}}]);
         card["signatures"] = json!([{"protected": "eyJhbGciOiJFUzI1NiJ9", "signature": "c2ln"}]);
     });
     let gateway = Gateway::start(MOONGATE, &format!("domain = \"home.example\"\n{}", agent.entry())).await;
     let port = format!(":{}", address.port());
     for base in [gateway.plain(), gateway.admin()] {
-        for path in [CARD.to_owned(), OLDER.to_owned(), format!("/agents/inside{CARD}"), format!("/agents/inside{OLDER}")] {
+        for path in
+            [CARD.to_owned(), OLDER.to_owned(), format!("/agents/inside{CARD}"), format!("/agents/inside{OLDER}")]
+        {
             let answer = get(&base, &path).await;
             assert_eq!(answer.status, 200);
             for word in [port.as_str(), "10.0.0.5", "localhost", "oidc", "c2ln", "/rpc"] {
@@ -183,16 +210,48 @@ async fn no_card_betrays_an_inside_address() {
 
 /// A home whose skills are described in English and Chinese.
 async fn home() -> (Vec<Agent>, Gateway) {
-    let lights = Agent::start("lights", &[
-        skill("lights.set", "Switch lights", "Turns the lights of a room on or off.", &["light", "home"], &["turn on the kitchen lights"]),
-        skill("lights.brightness", "调节灯光亮度", "按百分比调亮或调暗房间里的灯。", &["light", "亮度"], &["把卧室的灯调到百分之三十"]),
-    ]).await;
-    let climate = Agent::start("climate", &[
-        skill("climate.set_temperature", "设置温度", "设定空调、暖气或地暖的目标温度。", &["climate", "空调"], &["空调调到二十六度"]),
-    ]).await;
-    let car = Agent::start("car", &[
-        skill("car.range", "Remaining range", "Tells how far the car can drive on its battery.", &["car", "battery"], &["how far can I drive"]),
-    ]).await;
+    let lights = Agent::start(
+        "lights",
+        &[
+            skill(
+                "lights.set",
+                "Switch lights",
+                "Turns the lights of a room on or off.",
+                &["light", "home"],
+                &["turn on the kitchen lights"],
+            ),
+            skill(
+                "lights.brightness",
+                "调节灯光亮度",
+                "按百分比调亮或调暗房间里的灯。",
+                &["light", "亮度"],
+                &["把卧室的灯调到百分之三十"],
+            ),
+        ],
+    )
+    .await;
+    let climate = Agent::start(
+        "climate",
+        &[skill(
+            "climate.set_temperature",
+            "设置温度",
+            "设定空调、暖气或地暖的目标温度。",
+            &["climate", "空调"],
+            &["空调调到二十六度"],
+        )],
+    )
+    .await;
+    let car = Agent::start(
+        "car",
+        &[skill(
+            "car.range",
+            "Remaining range",
+            "Tells how far the car can drive on its battery.",
+            &["car", "battery"],
+            &["how far can I drive"],
+        )],
+    )
+    .await;
     let toml = format!("{}zone = \"kitchen\"\n{}{}", lights.entry(), climate.entry(), car.entry());
     let gateway = Gateway::start(MOONGATE, &toml).await;
     (vec![lights, climate, car], gateway)
@@ -219,7 +278,8 @@ async fn skills_are_found_by_what_they_do_in_two_languages() {
         let score = first["score"].as_f64().unwrap();
         assert!(score > 0.0 && score <= 1.0, "{words}: {score}");
         assert!(first["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{words}: {found}");
-        let scores: Vec<f64> = found["skills"].as_array().unwrap().iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
+        let scores: Vec<f64> =
+            found["skills"].as_array().unwrap().iter().map(|hit| hit["score"].as_f64().unwrap()).collect();
         assert!(scores.is_sorted_by(|a, b| a >= b), "{words}: {scores:?}");
     }
     let nothing = get(&gateway.admin(), "/api/v1/skills?q=quantum+chromodynamics").await.json();

@@ -72,11 +72,20 @@ fn generate(dice: &mut Dice, known: &Known) -> Case {
         _ => "/a2a".to_owned(),
     };
     let mut params = message(*dice.one_of(&[
-        "hello", "this is urgent", "turn the lights on", "heat the oven", "打开灯", "open the door", "", "shared", "a.do",
+        "hello",
+        "this is urgent",
+        "turn the lights on",
+        "heat the oven",
+        "打开灯",
+        "open the door",
+        "",
+        "shared",
+        "a.do",
     ]));
     let mut routing = json!({});
     if dice.roll(2) == 0 {
-        let ids = ["a.do", "shared", "collide", "a/collide", "c/collide", "door.open", "oven.heat", "no.such", "hidden.do"];
+        let ids =
+            ["a.do", "shared", "collide", "a/collide", "c/collide", "door.open", "oven.heat", "no.such", "hidden.do"];
         routing["skillId"] = json!(dice.one_of(&ids));
     }
     if dice.roll(4) == 0 {
@@ -112,7 +121,8 @@ fn generate(dice: &mut Dice, known: &Known) -> Case {
     if dice.roll(8) == 0 {
         headers.push(("moongate-skill", (*dice.one_of(&["a.do", "shared", "no.such"])).to_owned()));
     }
-    let method = *dice.one_of(&["SendMessage", "SendMessage", "SendMessage", "SendMessage", "GetTask", "ListTasks", "Nonsense"]);
+    let method =
+        *dice.one_of(&["SendMessage", "SendMessage", "SendMessage", "SendMessage", "GetTask", "ListTasks", "Nonsense"]);
     let body = match method {
         "GetTask" => rpc(method, &json!({"id": dice.one_of(&known.tasks)})),
         "ListTasks" => rpc(method, &json!({})),
@@ -124,19 +134,33 @@ fn generate(dice: &mut Dice, known: &Known) -> Case {
 async fn bed() -> (Vec<Agent>, Gateway, Known) {
     let skill = |id: &str, text: &str, tags: &[&str]| json!({"id": id, "name": id, "description": text, "tags": tags});
     let shared = skill("shared", "What several can do.", &[]);
-    let a = Agent::start("a", &[json!("a.do"), shared.clone(), skill("collide", "One thing.", &[]), skill("lights.set", "Turns lights on or off. 开灯关灯。", &["light"])]).await;
+    let a = Agent::start(
+        "a",
+        &[
+            json!("a.do"),
+            shared.clone(),
+            skill("collide", "One thing.", &[]),
+            skill("lights.set", "Turns lights on or off. 开灯关灯。", &["light"]),
+        ],
+    )
+    .await;
     let b = Agent::start("b", &[shared, skill("door.open", "Opens the door.", &["door"])]).await;
-    let c = Agent::start("c", &[skill("collide", "Another thing.", &[]), skill("oven.heat", "Heats the oven.", &[])]).await;
+    let c =
+        Agent::start("c", &[skill("collide", "Another thing.", &[]), skill("oven.heat", "Heats the oven.", &[])]).await;
     let hidden = Agent::start("hidden", &[json!("hidden.do")]).await;
     let toml = format!(
         "{CONFIG}{}{}{}{}visibility = \"hidden\"\n[[agents]]\nname = \"down\"\ncard_url = \"http://127.0.0.1:9/card.json\"\n",
-        a.entry(), b.entry(), c.entry(), hidden.entry()
+        a.entry(),
+        b.entry(),
+        c.entry(),
+        hidden.entry()
     );
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let mut known = Known { tasks: Vec::new(), contexts: Vec::new() };
     for (agent, name) in [(&a, "a"), (&b, "b")] {
         agent.set_manner(Manner::Task);
-        let task = send(&gateway.plain(), &format!("/agents/{name}"), &message("begin")).await.json()["result"]["task"].clone();
+        let task = send(&gateway.plain(), &format!("/agents/{name}"), &message("begin")).await.json()["result"]["task"]
+            .clone();
         known.tasks.push(task["id"].as_str().unwrap().to_owned());
         known.contexts.push(task["contextId"].as_str().unwrap().to_owned());
         agent.set_manner(Manner::Message);
@@ -152,7 +176,12 @@ async fn what_is_explained_is_what_happens() {
     for number in 0..CASES {
         let case = generate(&mut Dice(SEED ^ number.wrapping_mul(0xD134_2543_DE82_EF95)), &known);
         let told = format!("case {number} of seed {SEED:#x}: {} {:?} {}", case.path, case.headers, case.body);
-        let headers: Value = case.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect::<serde_json::Map<_, _>>().into();
+        let headers: Value = case
+            .headers
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), json!(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         let question = json!({"path": case.path, "headers": headers, "body": case.body});
         let answer = http("POST", &admin, "/api/v1/explain", &[], Some(&question)).await;
         assert_eq!(answer.status, 200, "{told}: {}", answer.text());
@@ -177,7 +206,8 @@ async fn what_is_explained_is_what_happens() {
             continue;
         }
         sent += 1;
-        let candidates: Vec<&str> = view["resolved"]["candidates"].as_array().unwrap().iter().map(|c| c["agent"].as_str().unwrap()).collect();
+        let candidates: Vec<&str> =
+            view["resolved"]["candidates"].as_array().unwrap().iter().map(|c| c["agent"].as_str().unwrap()).collect();
         let agent = entry["agent"].as_str().unwrap();
         match candidates.as_slice() {
             [] => assert_eq!((agent, &view["route"]["here"]), ("-", &json!(true)), "{told}"),
@@ -196,7 +226,9 @@ async fn what_is_explained_is_what_happens() {
 async fn explaining_calls_nobody_and_leaves_nothing() {
     let (agents, gateway, _) = bed().await;
     let before: Vec<usize> = agents.iter().map(|agent| agent.seen().len()).collect();
-    let metrics = |text: String| text.lines().filter(|line| line.starts_with("moongate_requests_total")).map(str::to_owned).collect::<Vec<_>>();
+    let metrics = |text: String| {
+        text.lines().filter(|line| line.starts_with("moongate_requests_total")).map(str::to_owned).collect::<Vec<_>>()
+    };
     let counted = metrics(get(&gateway.admin(), "/metrics").await.text());
     for path in ["/a2a", "/agents/a", "/agents/b"] {
         let question = json!({"path": path, "body": rpc("SendMessage", &message("hello"))});

@@ -24,7 +24,10 @@ async fn an_agent_registers_by_the_url_of_its_card() {
     assert_eq!(answer.status, 201, "{}", answer.text());
     assert_eq!(answer.header("location"), "/api/v1/agents/kitchen-lights");
     let view = answer.json();
-    assert_eq!((&view["id"], &view["health"], &view["source"]), (&json!("kitchen-lights"), &json!("up"), &json!("api")));
+    assert_eq!(
+        (&view["id"], &view["health"], &view["source"]),
+        (&json!("kitchen-lights"), &json!("up"), &json!("api"))
+    );
     assert_eq!((&view["skills"], &view["interfaces"]), (&json!(["lights.set"]), &json!(["JSONRPC/1.0"])));
     assert_eq!(ask(&gateway, "kitchen-lights").await.agent(), "Kitchen Lights");
     // The agent's own base will do as well.
@@ -158,7 +161,8 @@ async fn registered_agents_survive_a_restart_and_a_kill() {
     let agent = Agent::start("a", &[json!("a.do")]).await;
     let other = Agent::start("b", &[json!("b.do")]).await;
     let mut gateway = Gateway::start(MOONGATE, "[routing]\nprobe_seconds = 0.5\n").await;
-    let body = json!({"name": "a", "card_url": agent.card_url(), "zone": "attic", "weight": 7, "visibility": "extended"});
+    let body =
+        json!({"name": "a", "card_url": agent.card_url(), "zone": "attic", "weight": 7, "visibility": "extended"});
     assert_eq!(register(&gateway, &body).await.status, 201);
     assert_eq!(register(&gateway, &json!({"name": "gone", "card_url": other.card_url()})).await.status, 201);
     assert_eq!(api(&gateway, "DELETE", "/agents/gone", None).await.status, 200);
@@ -222,7 +226,11 @@ async fn an_entry_belongs_to_whoever_made_it() {
     }
     assert_eq!(as_operator("DELETE", "/api/v1/agents/a").await.status, 200);
     assert_eq!(register(&gateway, &body).await.status, 201);
-    assert_eq!(as_operator("DELETE", "/api/v1/agents/a").await.status, 200, "operators may change every entry of the API");
+    assert_eq!(
+        as_operator("DELETE", "/api/v1/agents/a").await.status,
+        200,
+        "operators may change every entry of the API"
+    );
     let answer = http("GET", &admin, "/api/v1/agents", &[("authorization", "Bearer wrong")], None).await;
     assert_eq!((answer.status, answer.code().as_str()), (401, "MG-0401"));
 }

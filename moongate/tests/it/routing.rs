@@ -61,11 +61,16 @@ async fn a_skill_id_finds_its_holders() {
     assert_eq!(agreeing.agent(), "a");
     let unknown = send(&plain, "/a2a", &routed("go", &json!({"skillId": "no.such"}))).await;
     assert_eq!(unknown.code(), "MG-0302");
-    assert_eq!(send(&plain, "/agents/c", &routed("go", &json!({"skillId": "a.do"}))).await.code(), "MG-0302", "a base restricts");
+    assert_eq!(
+        send(&plain, "/agents/c", &routed("go", &json!({"skillId": "a.do"}))).await.code(),
+        "MG-0302",
+        "a base restricts"
+    );
     // Equal definitions are one pool.
     let mut found = BTreeMap::<String, usize>::new();
     for _ in 0..40 {
-        *found.entry(send(&plain, "/a2a", &routed("go", &json!({"skillId": "shared"}))).await.agent()).or_default() += 1;
+        *found.entry(send(&plain, "/a2a", &routed("go", &json!({"skillId": "shared"}))).await.agent()).or_default() +=
+            1;
     }
     assert_eq!(found.keys().collect::<Vec<_>>(), ["a", "b"], "{found:?}");
     assert_eq!(send(&plain, "/agents/b", &routed("go", &json!({"skillId": "shared"}))).await.agent(), "b");
@@ -152,11 +157,16 @@ async fn a_canary_gets_its_share() {
 #[tokio::test]
 async fn an_intent_finds_its_skill_or_is_refused_with_the_nearest() {
     let skill = |id: &str, name: &str, description: &str| json!({"id": id, "name": name, "description": description, "tags": []});
-    let lights = Agent::start("lights", &[skill("lights.set", "Switch lights", "Turns the lights of a room on or off.")]).await;
-    let lock = Agent::start("lock", &[
-        skill("lock.unlock", "Unlock door", "Opens the lock of a door."),
-        skill("lock.lock", "Lock door", "Closes the lock of a door."),
-    ]).await;
+    let lights =
+        Agent::start("lights", &[skill("lights.set", "Switch lights", "Turns the lights of a room on or off.")]).await;
+    let lock = Agent::start(
+        "lock",
+        &[
+            skill("lock.unlock", "Unlock door", "Opens the lock of a door."),
+            skill("lock.lock", "Lock door", "Closes the lock of a door."),
+        ],
+    )
+    .await;
     let curtain = Agent::start("curtain", &[skill("curtain.move", "窗帘开合", "打开、关闭窗帘或百叶窗。")]).await;
     let toml = format!("{}{}{}", lights.entry(), lock.entry(), curtain.entry());
     let gateway = Gateway::start(MOONGATE, &toml).await;
@@ -191,7 +201,8 @@ async fn a_conversation_stays_with_its_agent_and_instance() {
     let two = Agent::start("two", &[json!("talk")]).await;
     let toml = format!(
         "[balance]\npolicy = \"round_robin\"\nslow_start_seconds = 0\n[[agents]]\nname = \"x\"\ncard_url = \"{}\"\ninstances = [{{ label = \"b\", card_url = \"{}\" }}]\n",
-        one.card_url(), two.card_url()
+        one.card_url(),
+        two.card_url()
     );
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let plain = gateway.plain();
@@ -219,7 +230,8 @@ async fn what_follows_a_task_goes_to_the_instance_that_owns_it() {
     }
     let toml = format!(
         "[balance]\npolicy = \"round_robin\"\nslow_start_seconds = 0\n[[agents]]\nname = \"x\"\ncard_url = \"{}\"\ninstances = [{{ label = \"b\", card_url = \"{}\" }}]\n",
-        one.card_url(), two.card_url()
+        one.card_url(),
+        two.card_url()
     );
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let plain = gateway.plain();
@@ -246,10 +258,24 @@ async fn what_follows_a_task_goes_to_the_instance_that_owns_it() {
     }
     assert_eq!(owners.len(), 2);
     for agent in [&one, &two] {
-        let ids: Vec<Value> = agent.seen().iter().filter(|seen| seen.method == "CancelTask").map(|seen| seen.params["id"].clone()).collect();
+        let ids: Vec<Value> = agent
+            .seen()
+            .iter()
+            .filter(|seen| seen.method == "CancelTask")
+            .map(|seen| seen.params["id"].clone())
+            .collect();
         assert!(!ids.is_empty() && ids.iter().all(|id| id.as_str().unwrap().contains(&agent.name)), "{ids:?}");
     }
-    assert_eq!(send(&plain, "/a2a", &{ let mut p = message("x"); p["message"]["taskId"] = json!("unknown"); p }).await.code(), "MG-0601");
+    assert_eq!(
+        send(&plain, "/a2a", &{
+            let mut p = message("x");
+            p["message"]["taskId"] = json!("unknown");
+            p
+        })
+        .await
+        .code(),
+        "MG-0601"
+    );
 }
 
 #[tokio::test]
@@ -259,7 +285,11 @@ async fn nobody_to_send_to_is_told_apart_from_nothing_that_fits() {
     assert_eq!(answer.code(), "MG-0303", "{}", answer.text());
     let lone = Agent::start("lone", &[json!("lone.do")]).await;
     reload(&gateway, &lone.entry()).await;
-    assert_eq!(send(&gateway.plain(), "/a2a", &message("anything at all")).await.agent(), "lone", "the only agent gets it");
+    assert_eq!(
+        send(&gateway.plain(), "/a2a", &message("anything at all")).await.agent(),
+        "lone",
+        "the only agent gets it"
+    );
     let other = Agent::start("other", &[json!("other.do")]).await;
     reload(&gateway, &format!("{}{}", lone.entry(), other.entry())).await;
     let answer = send(&gateway.plain(), "/a2a", &message("anything at all")).await;

@@ -75,7 +75,9 @@ impl Collector {
                 let sender = sender.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request| collect(sender.clone(), request));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });
@@ -105,7 +107,10 @@ async fn collect(
         }
     }
     let answer = ExportTraceServiceResponse::default().encode_to_vec();
-    Ok(http::Response::builder().header("content-type", "application/x-protobuf").body(Full::new(answer.into())).unwrap())
+    Ok(http::Response::builder()
+        .header("content-type", "application/x-protobuf")
+        .body(Full::new(answer.into()))
+        .unwrap())
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -117,7 +122,10 @@ fn attributes(span: &Span) -> BTreeMap<String, String> {
         AnyValue::StringValue(text) => text.clone(),
         other => format!("{other:?}"),
     };
-    span.attributes.iter().map(|pair| (pair.key.clone(), text(pair.value.as_ref().unwrap().value.as_ref().unwrap()))).collect()
+    span.attributes
+        .iter()
+        .map(|pair| (pair.key.clone(), text(pair.value.as_ref().unwrap().value.as_ref().unwrap())))
+        .collect()
 }
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -127,7 +135,8 @@ const CALLER: &str = "00f067aa0ba902b7";
 async fn a_trace_leads_from_the_client_through_the_gateway_to_the_agent() {
     let collector = Collector::start().await;
     let agent = Agent::start("a", &[json!("a.do")]).await;
-    let toml = format!("[telemetry]\notlp = \"{}\"\nservice_name = \"hub\"\nsample = 0\n{}", collector.url, agent.entry());
+    let toml =
+        format!("[telemetry]\notlp = \"{}\"\nservice_name = \"hub\"\nsample = 0\n{}", collector.url, agent.entry());
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let header = format!("00-{TRACE}-{CALLER}-01");
     let request = rpc("SendMessage", &routed("hello", &json!({"skillId": "a.do"})));
@@ -140,7 +149,10 @@ async fn a_trace_leads_from_the_client_through_the_gateway_to_the_agent() {
     assert_eq!(told, format!("00-{TRACE}-{}-01", hex(&span.span_id)), "the agent continues the gateway's span");
     assert!(span.end_time_unix_nano >= span.start_time_unix_nano && span.start_time_unix_nano > 0);
     let attributes = attributes(&span);
-    assert!(attributes.values().any(|value| value == "a") && attributes.values().any(|value| value == "skill"), "{attributes:?}");
+    assert!(
+        attributes.values().any(|value| value == "a") && attributes.values().any(|value| value == "skill"),
+        "{attributes:?}"
+    );
 
     // Who does not sample is not sampled, and the agent hears so.
     let header = format!("00-{TRACE}-{CALLER}-00");
@@ -162,7 +174,8 @@ async fn a_trace_leads_from_the_client_through_the_gateway_to_the_agent() {
 async fn the_share_of_traced_requests_changes_at_once() {
     let collector = Collector::start().await;
     let agent = Agent::start("a", &[json!("a.do")]).await;
-    let toml = |sample: &str| format!("[telemetry]\notlp = \"{}\"\nsample = {sample}\n{}", collector.url, agent.entry());
+    let toml =
+        |sample: &str| format!("[telemetry]\notlp = \"{}\"\nsample = {sample}\n{}", collector.url, agent.entry());
     let gateway = Gateway::start(MOONGATE, &toml("0")).await;
     let load = Load::start(gateway.plain(), "/agents/a");
     load.goes_on(10).await;
@@ -171,7 +184,9 @@ async fn the_share_of_traced_requests_changes_at_once() {
     assert_eq!(service, "moongate");
     assert!(span.parent_span_id.is_empty(), "the gateway began this trace itself");
     load.stop().await;
-    let exported = || async { value(&get(&gateway.admin(), "/metrics").await.text(), "moongate_spans_total", &[("result", "exported")]) };
+    let exported = || async {
+        value(&get(&gateway.admin(), "/metrics").await.text(), "moongate_spans_total", &[("result", "exported")])
+    };
     eventually("exports are counted", || async { exported().await > 0 }).await;
 }
 
@@ -196,7 +211,12 @@ async fn log_lines_are_json_and_name_the_request() {
     send(&gateway.plain(), "/agents/a", &message("words that are nobody's business")).await;
     let line = gateway.logged(from, |line| line["target"] == "moongate::access").await;
     for (member, value) in [
-        ("agent", "a"), ("operation", "send"), ("result", "done"), ("rule", "path"), ("listener", "plain"), ("level", "INFO"),
+        ("agent", "a"),
+        ("operation", "send"),
+        ("result", "done"),
+        ("rule", "path"),
+        ("listener", "plain"),
+        ("level", "INFO"),
     ] {
         assert_eq!(line[member], value, "{line}");
     }
