@@ -11,6 +11,7 @@
 //! | `odd` | an answer in unusual JSON, with members that A2A does not know |
 //! | `wrong-id X` | like `echo X`, under another request's JSON-RPC id |
 //! | `break` | the connection is closed after the first artifact, or in the middle of a whole answer |
+//! | `noise`, `leave` | a stream goes on with something that is no event, or ends in order before the task is over |
 //! | `hang`, `stall` | nothing, or half an answer, and then silence |
 //! | `garbage`, `shape`, `html`, `500`, `503`, `huge` | answers that are no A2A; some tell the agent's address |
 //! | `refuse` | an error of the agent's own |

@@ -218,19 +218,20 @@ pub struct Events {
 }
 
 impl Events {
-    /// The next event; nothing at the end.
+    /// The next event; nothing at the end. Comments that keep a connection alive do not prolong the wait.
     pub async fn next(&mut self) -> Option<Result<Value, Refusal>> {
+        soon("an event comes", self.read_on()).await
+    }
+
+    async fn read_on(&mut self) -> Option<Result<Value, Refusal>> {
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            let frame = soon("an event comes", self.body.frame()).await?.unwrap();
+            let frame = self.body.frame().await?.unwrap();
             match frame.into_data() {
                 Ok(data) => self.buffer.extend_from_slice(&data),
-                Err(frame) => {
-                    let trailers = frame.into_trailers().unwrap();
-                    return grpc::refusal(&trailers).map(Err);
-                }
+                Err(frame) => return grpc::refusal(&frame.into_trailers().unwrap()).map(Err),
             }
             self.read();
         }

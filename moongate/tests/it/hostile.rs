@@ -208,6 +208,23 @@ async fn malformed_grpc_frames_end_with_a_status() {
         let refusal = refusal.unwrap_or_else(|| panic!("{what} was taken"));
         assert_eq!((refusal.code, refusal.reason.as_str()), (code, reason), "{what}: {refusal:?}");
     }
+    for (change, code, reason) in [
+        (json!({"parts": []}), 3, "INVALID_PARAMS"),
+        (json!({"parts": vec![json!({"text": "x"}); 21]}), 3, "INVALID_PARAMS"),
+        (json!({"messageId": ""}), 3, "INVALID_PARAMS"),
+        (json!({"parts": [{"text": "x".repeat(70_000)}]}), 8, "TOO_LARGE"),
+    ] {
+        let mut params = saying("echo x");
+        for (name, value) in change.as_object().unwrap() {
+            params["message"][name] = value.clone();
+        }
+        let refusal = caller.call(Operation::Send, &params).await.unwrap_err();
+        assert_eq!((refusal.code, refusal.reason.as_str()), (code, reason), "{refusal:?}");
+    }
+    let mut strange = caller.request(Operation::Send, &saying("echo x"));
+    strange.headers_mut().insert("content-type", "application/json".parse().unwrap());
+    let answer = raw::collect(raw::begin_h2(caller.address, strange).await).await;
+    assert_eq!(grpc::refusal(&answer.headers).unwrap().reason, "CONTENT_TYPE_NOT_SUPPORTED");
     assert!(agent.received().is_empty(), "none of it reaches the agent");
     caller.call(Operation::Send, &saying("echo healthy")).await.unwrap();
 }
@@ -271,10 +288,17 @@ async fn faulty_agents_are_blamed_in_every_binding_and_their_place_is_not_told()
 async fn streams_that_break_say_so_and_the_task_can_still_be_followed() {
     let agent = Agent::start(Plan::new("able")).await;
     let gateway = with_entries(&[agent.entry("timeout_seconds = 1")], LIMITS).await;
-    for (n, (binding, version)) in SPEAKERS.into_iter().enumerate() {
+    let faults = [
+        ("break", "UNAVAILABLE", "MG-0503"),
+        ("leave", "UNAVAILABLE", "MG-0503"),
+        ("noise", "INVALID_AGENT_RESPONSE", "MG-0504"),
+    ];
+    for ((word, reason, code), (binding, version)) in
+        faults.into_iter().flat_map(|fault| SPEAKERS.map(|one| (fault, one)))
+    {
         let caller = Caller::new(&gateway.plain(), binding, version);
-        let name = format!("{} {}", binding.as_str(), version.as_str());
-        let mut events = caller.open(Operation::Stream, &saying("break")).await.unwrap();
+        let name = format!("{word} over {} {}", binding.as_str(), version.as_str());
+        let mut events = caller.open(Operation::Stream, &saying(word)).await.unwrap();
         let first = events.event().await;
         let mut refusal = None;
         while let Some(event) = events.next().await {
@@ -284,17 +308,13 @@ async fn streams_that_break_say_so_and_the_task_can_still_be_followed() {
             }
         }
         let refusal = refusal.unwrap_or_else(|| panic!("{name}: the stream just ended"));
-        assert_eq!(
-            (refusal.reason.as_str(), refusal.gateway_code.as_deref()),
-            ("UNAVAILABLE", Some("MG-0503")),
-            "{name}"
-        );
+        assert_eq!((refusal.reason.as_str(), refusal.gateway_code.as_deref()), (reason, Some(code)), "{name}");
         assert!(!format!("{refusal:?}").contains("127.0.0.1"), "{name}");
         let task = id(&first["task"]);
         agent.release(1);
         agent.reached(&task, "TASK_STATE_COMPLETED").await;
         let ended = until_state(&caller, &task, "COMPLETED").await;
-        assert!(task_line(&ended).contains("all of it"), "{name} {n}: {ended}");
+        assert!(task_line(&ended).contains("all of it"), "{name}: {ended}");
     }
     for (binding, version) in SPEAKERS {
         let caller = Caller::new(&gateway.plain(), binding, version);
@@ -327,4 +347,29 @@ async fn an_agent_that_is_gone_is_unavailable_and_its_tasks_are_still_told() {
         let told = caller.call(Operation::Get, &on(&done)).await.unwrap();
         assert_eq!(state(&told), "COMPLETED", "what was heard is remembered");
     }
+}
+
+#[tokio::test]
+async fn callers_that_break_off_leave_nothing_behind() {
+    let agent = Agent::start(Plan::new("able")).await;
+    let gateway = gateway(&[&agent], LIMITS).await;
+    let caller = Caller::rpc(&gateway.plain());
+    let body = "{\"jsonrpc\":\"2.0\"";
+    let half =
+        format!("POST /a2a HTTP/1.1\r\nhost: localhost\r\na2a-version: 1.0\r\ncontent-length: 500\r\n\r\n{body}");
+    for _ in 0..20 {
+        raw::cut_off(caller.address, half.as_bytes()).await;
+        let waiting = caller.open(Operation::Stream, &saying("slow reader")).await.unwrap();
+        drop(waiting);
+    }
+    agent.release(20);
+    let done = moongate_testkit::gateway::until(|| async {
+        let list = caller.call(Operation::List, &json!({"status": "TASK_STATE_COMPLETED"})).await.unwrap();
+        (list["totalSize"] == 20).then_some(())
+    });
+    assert!(done.await.is_some(), "the tasks went on without their callers");
+    let metrics = raw::exchange(raw::address(&gateway.admin()), raw::request("GET", "/metrics", &[], "")).await;
+    let open = metrics.text();
+    assert!(open.contains("moongate_requests_total"), "{open}");
+    caller.call(Operation::Send, &saying("echo healthy")).await.unwrap();
 }

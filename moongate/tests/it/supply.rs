@@ -8,52 +8,90 @@ use crate::stage::*;
 
 const ALLOW: &str = "[egress]\nallow = [\"127.0.0.0/8\"]\n";
 
-/// A task's course in an agent's stream: what is told, snapshots folded away.
-fn course(events: &[Value]) -> (Vec<String>, String) {
-    let texts = |event: &Value| {
-        let parts = event["artifactUpdate"]["artifact"]["parts"].as_array().cloned().unwrap_or_default();
-        parts.iter().map(|part| part["text"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    let mut heard: Vec<String> = Vec::new();
-    for text in events.iter().flat_map(texts) {
-        if !heard.contains(&text) {
-            heard.push(text);
+/// What a reader of a stream knows after each event: the state, or the artifact as it stands. Chunks and whole artifacts
+/// come to the same.
+fn known(events: &[Value]) -> Vec<String> {
+    let mut artifact = String::new();
+    let known = |event: &Value| {
+        if event.get("artifactUpdate").is_none() {
+            let status = event.get("task").or_else(|| event.get("statusUpdate")).unwrap();
+            return state(status).to_owned();
         }
+        let update = &event["artifactUpdate"];
+        let parts = update["artifact"]["parts"].as_array().unwrap();
+        let text: Vec<&str> = parts.iter().map(|part| part["text"].as_str().unwrap()).collect();
+        let before = if update["append"] == true { format!("{artifact}|") } else { String::new() };
+        artifact = before + &text.join("|");
+        artifact.clone()
+    };
+    events.iter().map(known).collect()
+}
+
+/// What one client hears of one agent in each operation that has to do with tasks.
+async fn heard(caller: &Caller, agent: &Agent, receiver: &Receiver) -> Vec<String> {
+    let mut told = Vec::new();
+    let mut tell = |what: &str, line: String| told.push(format!("{what}: {line}"));
+    let events = caller.events(Operation::Stream, &saying("stream 3")).await.unwrap();
+    assert!(events[0].get("task").is_some(), "a stream begins with its task: {events:?}");
+    tell("stream", format!("{:?}", known(&events)));
+    let done = id(&events[0]["task"]);
+    tell("get", task_line(&caller.call(Operation::Get, &on(&done)).await.unwrap()));
+    tell("subscribe too late", caller.events(Operation::Subscribe, &on(&done)).await.unwrap_err().reason);
+    tell("cancel too late", caller.call(Operation::Cancel, &on(&done)).await.unwrap_err().reason);
+    tell("send", task_line(&task(caller, &saying("echo blocking")).await));
+
+    let asked = caller.events(Operation::Stream, &saying("ask room")).await.unwrap();
+    tell("a question", format!("{:?}", known(&asked)));
+    let asked = id(&asked[0]["task"]);
+    let answer = caller.events(Operation::Stream, &to_task(&asked, "kitchen")).await.unwrap();
+    tell("its answer", format!("{:?}", known(&answer)));
+
+    let slow = id(&task(caller, &at_once("slow light")).await);
+    let config = json!({"taskId": slow, "id": "mine", "url": receiver.url(&format!("/{slow}"))});
+    let made = caller.call(Operation::PushCreate, &config).await.unwrap();
+    tell("push create", made["id"].to_string());
+    tell("push get", caller.call(Operation::PushGet, &config).await.unwrap()["id"].to_string());
+    tell(
+        "push list",
+        caller.call(Operation::PushList, &config).await.unwrap()["configs"].as_array().unwrap().len().to_string(),
+    );
+    let mut events = caller.open(Operation::Subscribe, &on(&slow)).await.unwrap();
+    assert!(events.event().await.get("task").is_some(), "the snapshot comes first");
+    agent.release(1);
+    let rest = known(&events.rest().await.unwrap());
+    tell("subscribe", format!("{:?}", rest.iter().filter(|line| *line != "WORKING").collect::<Vec<_>>()));
+    let over = |event: &Value| state(&event["statusUpdate"]) == "COMPLETED" || event["status"]["state"] == "completed";
+    let mine = |path: &str| path.ends_with(&slow);
+    receiver.until("the end is pushed", |all| all.iter().any(|one| mine(&one.path) && over(&one.body))).await;
+    caller.call(Operation::PushDelete, &config).await.unwrap();
+    tell("push get afterwards", caller.call(Operation::PushGet, &config).await.unwrap_err().reason);
+
+    let slow = id(&task(caller, &at_once("slow dark")).await);
+    tell("cancel", state(&caller.call(Operation::Cancel, &on(&slow)).await.unwrap()).to_owned());
+    tell("extended card", caller.call(Operation::ExtendedCard, &json!({})).await.unwrap_err().reason);
+    if caller.version == Version::V1 {
+        let list = caller.call(Operation::List, &json!({})).await.unwrap();
+        let states: Vec<&str> = list["tasks"].as_array().unwrap().iter().map(state).collect();
+        tell("list", format!("{:?}", &states[..5]));
     }
-    (heard, line(events.last().unwrap()))
+    told
 }
 
 #[tokio::test]
-async fn an_agent_without_streams_looks_like_one_that_has_them() {
+async fn an_agent_without_streams_and_push_looks_like_one_that_has_them() {
     let able = Agent::start(Plan::new("able")).await;
     let bare = Agent::start(Plan::new("bare").bare()).await;
     let gateway = gateway(&[&able, &bare], ALLOW).await;
+    let receiver = Receiver::start().await;
     for (binding, version) in SPEAKERS.into_iter().filter(|speaker| speaker.0 != Binding::Grpc) {
         let mut told = Vec::new();
-        for agent in ["able", "bare"] {
-            let caller = Caller::new(&gateway.plain(), binding, version).at(&format!("/agents/{agent}"));
-            let mut lines = Vec::new();
-            let events = caller.events(Operation::Stream, &saying("stream 3")).await.unwrap();
-            assert!(events[0].get("task").is_some(), "a stream begins with its task: {events:?}");
-            let updates: Vec<&Value> = events.iter().filter(|event| event.get("statusUpdate").is_some()).collect();
-            assert_eq!(state(&updates.last().unwrap()["statusUpdate"]), "COMPLETED");
-            lines.push(format!("{:?}", course(&events)));
-            let done = id(&events[0]["task"]);
-            let got = caller.call(Operation::Get, &on(&done)).await.unwrap();
-            lines.push(task_line(&got));
-            lines.push(caller.events(Operation::Subscribe, &on(&done)).await.unwrap_err().reason);
-            lines.push(caller.call(Operation::Cancel, &on(&done)).await.unwrap_err().reason);
-
-            let sent = task(&caller, &saying("echo blocking")).await;
-            lines.push(task_line(&sent));
-            let question = caller.events(Operation::Stream, &saying("ask room")).await.unwrap();
-            lines.push(line(question.last().unwrap()));
-            let answer =
-                caller.events(Operation::Stream, &to_task(&id(&question[0]["task"]), "kitchen")).await.unwrap();
-            lines.push(format!("{:?}", course(&answer)));
-            told.push(lines);
+        for (name, agent) in [("able", &able), ("bare", &bare)] {
+            let caller = Caller::new(&gateway.plain(), binding, version).at(&format!("/agents/{name}"));
+            told.push(heard(&caller, agent, &receiver).await);
         }
         assert_eq!(told[0], told[1], "{} {}", binding.as_str(), version.as_str());
+        let stream = "stream: [\"SUBMITTED\", \"WORKING\", \"chunk 1\", \"chunk 1|chunk 2\", \"chunk 1|chunk 2|chunk 3\", \"COMPLETED\"]";
+        assert_eq!(told[0][0], stream);
     }
 }
 
@@ -250,6 +288,36 @@ async fn a_config_in_the_send_counts_and_older_clients_get_the_whole_task() {
             !seen.contains("inline") && seen.contains("echo told"),
             "the agent must not learn of the receiver: {seen}"
         );
+    }
+}
+
+#[tokio::test]
+async fn configs_are_kept_apart_and_one_that_is_gone_is_dropped() {
+    let agent = Agent::start(Plan::new("able")).await;
+    let gateway = gateway(&[&agent], ALLOW).await;
+    let caller = Caller::rpc(&gateway.plain());
+    let (gone, kept) = (Receiver::answering(&[410]).await, Receiver::start().await);
+    let held = id(&task(&caller, &at_once("steps 3")).await);
+    for (name, receiver) in [("gone", &gone), ("kept", &kept)] {
+        let config = json!({"taskId": held, "id": name, "url": receiver.url("/")});
+        caller.call(Operation::PushCreate, &config).await.unwrap();
+    }
+    let again = json!({"taskId": held, "id": "kept", "url": kept.url("/replaced")});
+    caller.call(Operation::PushCreate, &again).await.unwrap();
+    agent.release(3);
+    let over = |event: &Value| state(&event["statusUpdate"]) == "COMPLETED";
+    let got = kept.until("the end is pushed", |all| all.iter().any(|one| over(&one.body))).await;
+    let chunks: Vec<String> = got.iter().map(|one| line(&one.body)).filter(|line| line.contains("chunk")).collect();
+    let expected: Vec<String> = (1..=3).map(|n| format!("artifact chunk {n} append={}", n > 1)).collect();
+    assert_eq!(chunks, expected, "each event once, in order");
+    assert!(got.iter().filter(|one| line(&one.body).contains("chunk")).all(|one| one.path == "/replaced"));
+    let list = caller.call(Operation::PushList, &json!({"taskId": held})).await.unwrap();
+    let left: Vec<&Value> = list["configs"].as_array().unwrap().iter().map(|config| &config["id"]).collect();
+    assert_eq!(left, [&json!("kept")], "410 ends a config");
+    assert_eq!(gone.got().len(), 1, "and nothing more is sent there");
+    for receiver in [&gone, &kept] {
+        let late = json!({"taskId": held, "id": "late", "url": receiver.url("/late")});
+        caller.call(Operation::PushCreate, &late).await.unwrap();
     }
 }
 

@@ -401,3 +401,73 @@ async fn a_card_that_lies_does_not_lead_the_gateway_astray() {
     let healthy = task(&caller.at("/agents/other"), &saying("echo fine")).await;
     assert_eq!(state(&healthy), "COMPLETED");
 }
+
+#[tokio::test]
+async fn what_concerns_one_hop_only_does_not_pass() {
+    let (agent, gateway) = echo().await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    for (binding, version) in SPEAKERS {
+        let caller = Caller::new(&gateway.plain(), binding, version)
+            .with("cookie", "session=secret")
+            .with("forwarded", "for=192.0.2.1")
+            .with("x-forwarded-for", "192.0.2.1")
+            .with("x-custom", "mine")
+            .with("traceparent", trace);
+        caller.call(Operation::Send, &saying("echo x")).await.unwrap();
+        let got = agent.last_received();
+        for name in ["cookie", "authorization", "forwarded", "x-forwarded-for", "x-custom", "te", "proxy-authorization"]
+        {
+            assert_eq!(got.header(name), None, "{name} over {}", binding.as_str());
+        }
+        let passed = got.header("traceparent").unwrap();
+        assert_eq!(passed.split('-').nth(1), trace.split('-').nth(1), "the trace goes on: {passed}");
+        assert_ne!(passed, trace, "with a step of the gateway's own");
+        assert_eq!(got.header("a2a-version"), Some("1.0"), "the agent's version, not the client's");
+        assert_eq!(got.header("host"), Some(agent.address().to_string().as_str()));
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_opened_by_post_and_get_and_by_both_paths() {
+    let (agent, gateway) = echo().await;
+    let caller = Caller::new(&gateway.plain(), Binding::Http, Version::V1);
+    for (method, verb) in [("POST", ":subscribe"), ("GET", ":subscribe"), ("POST", "/subscribe"), ("GET", "/subscribe")]
+    {
+        let held = id(&task(&caller, &at_once("slow watch")).await);
+        let request = raw::request(method, &format!("/a2a/tasks/{held}{verb}"), &[V1], "");
+        let response = raw::begin(caller.address, request).await;
+        assert_eq!(response.headers()["content-type"], "text/event-stream", "{method} {verb}");
+        assert_eq!(response.headers()["cache-control"], "no-store");
+        agent.release(1);
+        let text = raw::collect(response).await.text();
+        assert!(text.contains("TASK_STATE_COMPLETED") && !text.contains("event: error"), "{method} {verb}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn history_is_as_long_as_was_asked_for_and_holds_every_message() {
+    let (_agent, gateway) = echo().await;
+    for (binding, version) in SPEAKERS.into_iter().filter(|speaker| speaker.1 == Version::V1) {
+        let caller = Caller::new(&gateway.plain(), binding, version);
+        let asked = id(&task(&caller, &saying("ask first")).await);
+        task(&caller, &to_task(&asked, "second")).await;
+        let history = async |length: Option<i64>| {
+            let params = length.map_or_else(|| on(&asked), |length| json!({"id": asked, "historyLength": length}));
+            let task = caller.call(Operation::Get, &params).await.unwrap();
+            let said = |message: &Value| message["parts"][0]["text"].as_str().unwrap().to_owned();
+            task["history"].as_array().map(|history| {
+                let users = history.iter().filter(|message| message["role"] == "ROLE_USER");
+                (history.len(), users.map(said).collect::<Vec<_>>())
+            })
+        };
+        let whole = history(None).await.unwrap();
+        assert_eq!(whole.1, ["ask first", "second"], "{}", binding.as_str());
+        assert_eq!(history(Some(100)).await.unwrap(), whole);
+        assert_eq!(history(Some(1)).await.unwrap().0, 1);
+        assert_eq!(history(Some(0)).await.map_or(0, |history| history.0), 0, "{}", binding.as_str());
+        let mut elsewhere = to_task(&asked, "x");
+        elsewhere["message"]["contextId"] = json!("another-context");
+        let refusal = caller.call(Operation::Send, &elsewhere).await.unwrap_err();
+        assert!(["INVALID_PARAMS", "UNSUPPORTED_OPERATION"].contains(&refusal.reason.as_str()), "{refusal:?}");
+    }
+}

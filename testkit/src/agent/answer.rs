@@ -205,6 +205,8 @@ impl Feed {
                     self.over = true;
                     return Some(Err(io::Error::other("broken on purpose")));
                 }
+                Told::Noise => return Some(Ok(Frame::data(Bytes::from_static(b"data: <<< no event >>>\n\n")))),
+                Told::Leave => return None,
             },
         };
         let update = event.pointer("/statusUpdate/status/state").and_then(Value::as_str).unwrap_or_default();

@@ -18,6 +18,10 @@ pub(super) enum Step {
     Gate,
     /// The connection of everyone who listens is closed.
     Break,
+    /// The streams of everyone who listens get something that is no event.
+    Noise,
+    /// The streams of everyone who listens end.
+    Leave,
 }
 
 /// What listeners hear.
@@ -27,6 +31,10 @@ pub(super) enum Told {
     Event(Value),
     /// The connection closes.
     Break,
+    /// Something that is no event.
+    Noise,
+    /// The stream ends.
+    Leave,
 }
 
 struct State {
@@ -96,7 +104,14 @@ impl Held {
             let next = self.state.lock().unwrap().pending.pop_front();
             match next {
                 None => return,
-                Some(Step::Gate) => gates.acquire().await.unwrap().forget(),
+                Some(Step::Gate) => {
+                    let mut changed = self.changed.subscribe();
+                    tokio::select! {
+                        permit = gates.acquire() => permit.unwrap().forget(),
+                        // A cancelled task must not take the release that another one waits for.
+                        _ = changed.wait_for(|state| is_over(state)) => return,
+                    }
+                }
                 Some(step) => {
                     self.happen(&step);
                     if matches!(step, Step::Status("TASK_STATE_INPUT_REQUIRED", _)) {
@@ -137,6 +152,8 @@ impl Held {
         let told = match step {
             Step::Gate => return,
             Step::Break => Told::Break,
+            Step::Noise => Told::Noise,
+            Step::Leave => Told::Leave,
             Step::Status(name, words) => {
                 let mut status = json!({"state": name, "timestamp": timestamp()});
                 if let Some(words) = words {

@@ -206,6 +206,8 @@ fn script(word: &str, rest: &str) -> Vec<Step> {
             return steps;
         }
         "break" => steps.extend([whole("half"), Step::Break, Step::Gate, whole("all of it")]),
+        "noise" => steps.extend([whole("half"), Step::Noise, Step::Gate, whole("all of it")]),
+        "leave" => steps.extend([whole("half"), Step::Leave, Step::Gate, whole("all of it")]),
         _ => steps.push(whole(rest)),
     }
     steps.push(Step::Status("TASK_STATE_COMPLETED", None));

@@ -79,7 +79,7 @@ pub async fn exchange(address: SocketAddr, request: Request<Full<Bytes>>) -> Who
     collect(begin(address, request).await).await
 }
 
-/// Sends over HTTP/2 without TLS and reads the whole answer, or as much as there is until `body_limit` frames came.
+/// Sends over HTTP/2 without TLS and returns the answer's beginning.
 pub async fn begin_h2(address: SocketAddr, mut request: Request<Full<Bytes>>) -> Response<Incoming> {
     let stream = TcpStream::connect(address).await.unwrap();
     let io = TokioIo::new(stream);
@@ -106,4 +106,10 @@ pub async fn bytes(address: SocketAddr, bytes: &[u8]) -> String {
     // A reset after the answer is how a server shows that it read no further.
     let _ = soon("the connection ends", stream.read_to_end(&mut answer)).await;
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// Writes these bytes to a connection and closes it without waiting for an answer.
+pub async fn cut_off(address: SocketAddr, bytes: &[u8]) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
 }
