@@ -332,11 +332,8 @@ async fn the_drafts_creation_of_a_task_answers_at_once_and_always_with_a_task() 
 
 #[tokio::test]
 async fn cards_name_the_gateway_only_and_are_cached_as_cards_are() {
-    let lies = json!({"supportedInterfaces": [{"url": "http://{address}/rpc", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]});
     let one = Agent::start(Plan::new("one")).await;
-    let two = Agent::start(Plan { card: lies, ..Plan::new("two") }.speaking(Binding::Http, Version::V03).bare()).await;
     let gateway = gateway(&[&one], "").await;
-    drop(two);
     let address = raw::address(&gateway.plain()).to_string();
     for path in [
         "/.well-known/agent-card.json",
