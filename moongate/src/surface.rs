@@ -50,7 +50,7 @@ impl Handler for ListenerSurface {
 
     async fn handle(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
         let surface = &self.surface;
-        if let Err(problem) = surface.from_here(request.uri(), request.headers()) {
+        if let Err(problem) = surface.check_origin(request.uri(), request.headers()) {
             return problem_response(&problem);
         }
         let path = request.uri().path();
@@ -106,7 +106,7 @@ impl Surface {
     }
 
     /// Refuses what a foreign web page sent through somebody's browser.
-    fn from_here(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
         if let Some(origin) = headers.get(ORIGIN) {
             let origin = origin.to_str().unwrap_or("null");
             let host = origin.split_once("://").map_or("", |(_, host)| host);

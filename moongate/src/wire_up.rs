@@ -65,15 +65,10 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = moongate_store::open(&config.store.url, &config.data_dir)?;
     let bound = listeners::bind(config, &*clock)?;
-    let metrics = Arc::new(Metrics::new());
     let egress = Arc::new(SwappableEgress::new(config, bound.addresses()));
     let pool = pool(config)?;
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
-    let exporter = config.telemetry.otlp.as_ref().map(|endpoint| {
-        let config = ExporterConfig { endpoint: endpoint.clone(), service_name: config.telemetry.service_name.clone() };
-        Exporter::start(&config, dialer.clone(), &metrics)
-    });
-    let telemetry = Arc::new(Telemetry::new(metrics, exporter, config.log.access));
+    let telemetry = telemetry(config, &dialer);
     let secret = Secret::load_or_make(&secret_path(config))?;
     let verifier = Arc::new(LocalVerifier::new(&config.domain, secret));
     let flow = Arc::new(Flow {
@@ -106,12 +101,11 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         move |directory| published.directory.store(Arc::new(directory)),
     ));
     registry.restore().await?;
-    let drain = Drain::new();
+    let (drain, last) = (Drain::new(), Drain::new());
     let status = Arc::new(Status::default());
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface = surface(config, parts, &telemetry, &status, store, &drain);
     let public_host = surface.public_host.clone();
-    let last = Drain::new();
     let listening = bound.serve(config, surface, &telemetry, (&drain, &last));
     let running = Arc::new(Running {
         gateway,
@@ -130,6 +124,16 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     });
     running.configure_agents(config).await?;
     Ok(running)
+}
+
+/// Numbers, and spans where a collector is named.
+fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
+    let metrics = Arc::new(Metrics::new());
+    let exporter = config.telemetry.otlp.as_ref().map(|endpoint| {
+        let config = ExporterConfig { endpoint: endpoint.clone(), service_name: config.telemetry.service_name.clone() };
+        Exporter::start(&config, dialer.clone(), &metrics)
+    });
+    Arc::new(Telemetry::new(metrics, exporter, config.log.access))
 }
 
 /// What the listeners serve.

@@ -81,7 +81,7 @@ impl Endpoint {
         speaker: &decode::Speaker,
     ) -> Result<Response<ReplyBody>, Failure> {
         let settings = self.gateway.settings.load_full();
-        let fail = |problem| Failure { problem, dialect: speaker.dialect, id: Bytes::from_static(b"null") };
+        let fail = |problem| Failure::new(problem, speaker.dialect, Bytes::from_static(b"null"));
         let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let Decoded { call, head } = decode::decode(&place, parts, body, speaker, &settings)?;
@@ -103,11 +103,11 @@ impl Endpoint {
         };
         let Ran { trail, result } =
             run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
-        let reply = result.map_err(|problem| Failure { problem, dialect, id: id.clone() })?;
+        let reply = result.map_err(|problem| Failure::new(problem, dialect, id.clone()))?;
         let manner = encode::Manner { dialect, style, plain_bytes, id, a2a_json, operation, draft, view, base };
         let mut response = match reply {
             Reply::Whole(whole) => {
-                encode::whole(whole, &manner).map_err(|problem| Failure { problem, dialect, id: manner.id.clone() })?
+                encode::whole(whole, &manner).map_err(|problem| Failure::new(problem, dialect, manner.id.clone()))?
             }
             Reply::Stream(events) => stream::response(events, &manner, self.drain.clone()),
         };
@@ -163,7 +163,7 @@ impl Endpoint {
         let speaker = decode::Speaker::of(place, &parts);
         let decoded = match decode::decode(place, parts, body, &speaker, &settings) {
             Ok(decoded) => decoded,
-            Err(failure) => return Ran { trail: moongate_flow::Trail::default(), result: Err(failure.problem) },
+            Err(failure) => return Ran { trail: moongate_flow::Trail::default(), result: Err(*failure.problem) },
         };
         let credential = decoded
             .call
@@ -206,9 +206,15 @@ impl moongate_flow::Dispatch<A2aGateway> for Explain {
 
 /// A problem and the manner in which it must be told.
 pub(crate) struct Failure {
-    pub(crate) problem: Problem,
+    pub(crate) problem: Box<Problem>,
     pub(crate) dialect: Dialect,
     pub(crate) id: Bytes,
+}
+
+impl Failure {
+    fn new(problem: Problem, dialect: Dialect, id: Bytes) -> Self {
+        Self { problem: Box::new(problem), dialect, id }
+    }
 }
 
 /// The manner of clients that have not said how they speak.

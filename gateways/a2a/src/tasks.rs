@@ -129,10 +129,12 @@ impl Tasks {
     pub fn sight(&self, who: &Principal, sighting: Sighting<'_>) -> (Arc<Row>, bool) {
         let limit = self.limit.load(Ordering::Relaxed);
         let mut index = self.index.lock();
-        if let Some(row) = index.rows.get(sighting.upstream_id) {
-            if row.owner == who.id && row.agent == sighting.agent && row.upstream_id() == sighting.upstream_id {
-                return (row.clone(), false);
-            }
+        if let Some(row) = index.rows.get(sighting.upstream_id)
+            && row.owner == who.id
+            && row.agent == sighting.agent
+            && row.upstream_id() == sighting.upstream_id
+        {
+            return (row.clone(), false);
         }
         let taken = index.rows.contains_key(sighting.upstream_id) || !TaskId::is_path_safe(sighting.upstream_id);
         if taken {

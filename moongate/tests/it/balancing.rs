@@ -217,3 +217,24 @@ async fn an_agent_that_is_full_says_so() {
     }
     assert_eq!(send(&plain, "/agents/full", &message("now")).await.status, 200);
 }
+
+#[tokio::test]
+async fn an_agent_may_be_balanced_in_a_way_of_its_own() {
+    let one = Agent::start("one", &[json!("work")]).await;
+    let two = Agent::start("two", &[json!("work")]).await;
+    let other = Agent::start("other", &[json!("other.do")]).await;
+    let own = "balance = { policy = \"consistent_hash\", key = \"principal\" }\n";
+    let toml = format!("{}{own}{}", pair(&one, &two, ""), other.entry());
+    let gateway = Gateway::start(MOONGATE, &toml).await;
+    for (agent, policy) in [("x", "consistent_hash"), ("other", "round_robin")] {
+        let question = json!({"path": format!("/agents/{agent}"), "body": rpc("SendMessage", &message("hello"))});
+        let view = http("POST", &gateway.admin(), "/api/v1/explain", &[], Some(&question)).await.json();
+        assert_eq!(view["route"]["policy"], policy, "{view}");
+    }
+    for _ in 0..8 {
+        assert_eq!(send(&gateway.plain(), "/agents/x", &message("hello")).await.status, 200);
+    }
+    let mut counts = [one.seen().len(), two.seen().len()];
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 8], "one caller, one instance");
+}

@@ -326,6 +326,30 @@ async fn agents_come_change_and_go() {
 }
 
 #[tokio::test]
+async fn a_secret_is_read_again_when_its_file_changes() {
+    let bed = Bed::start("").await;
+    let c = Agent::start("c", &[json!("c.do")]).await;
+    let token = bed.gateway.folder().join("token");
+    std::fs::write(&token, "Bearer one\n").unwrap();
+    bed.change(&format!("{}authorization = {{ file = \"token\" }}\n", c.entry())).await;
+    let said = || async {
+        assert_eq!(bed.send("/agents/c", &message("hello")).await.agent(), "c");
+        c.seen().last().unwrap().headers["authorization"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(said().await, "Bearer one");
+    let before = status(&bed.gateway).await["configuration"]["reloads"].as_u64().unwrap();
+    std::fs::write(&token, "Bearer two\n").unwrap();
+    eventually("the secret is read", || async {
+        status(&bed.gateway).await["configuration"]["reloads"].as_u64().unwrap() > before
+    })
+    .await;
+    assert_eq!(said().await, "Bearer two");
+    assert!(!bed.gateway.log_text().contains("Bearer"), "secrets are not logged");
+    bed.load.goes_on(3).await;
+    bed.end().await;
+}
+
+#[tokio::test]
 async fn policy_changes_at_once() {
     let bed = Bed::start("").await;
     let wanted = routed("go", &json!({"skillId": "a.do"}));

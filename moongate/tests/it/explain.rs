@@ -71,7 +71,7 @@ fn generate(dice: &mut Dice, known: &Known) -> Case {
         0 => format!("/agents/{}", dice.one_of(&["a", "b", "c", "hidden", "nobody", "down"])),
         _ => "/a2a".to_owned(),
     };
-    let mut params = message(*dice.one_of(&[
+    let texts = [
         "hello",
         "this is urgent",
         "turn the lights on",
@@ -81,7 +81,9 @@ fn generate(dice: &mut Dice, known: &Known) -> Case {
         "",
         "shared",
         "a.do",
-    ]));
+    ];
+    let text: &&str = dice.one_of(&texts);
+    let mut params = message(text);
     let mut routing = json!({});
     if dice.roll(2) == 0 {
         let ids =

@@ -1,5 +1,6 @@
 //! The program as its users see it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
+#![allow(clippy::disallowed_methods, reason = "tests stand outside the program, with sockets of their own")]
 
 mod balancing;
 mod cli;

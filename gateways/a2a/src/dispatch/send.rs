@@ -161,10 +161,10 @@ pub(super) fn adapt(
         return Ok(Outgoing::same(operation));
     }
     let mut params = call.value()?;
-    if let Some(row) = mapped {
-        if let Some(message) = params.get_mut("message").and_then(Value::as_object_mut) {
-            message.insert("taskId".into(), json!(row.upstream_id()));
-        }
+    if let Some(row) = mapped
+        && let Some(message) = params.get_mut("message").and_then(Value::as_object_mut)
+    {
+        message.insert("taskId".into(), json!(row.upstream_id()));
     }
     if let Some(members) = params.as_object_mut() {
         if let Some(configuration) = members.get_mut("configuration").and_then(Value::as_object_mut) {

@@ -170,7 +170,7 @@ fn feed(
         let Opened { attempt, mut events, .. } = opened;
         let result = if ended { Ok(()) } else { feeder.run(&mut events, state).await };
         drop(feeder);
-        attempt.finish(&gateway, result.as_ref().map(|()| ()));
+        attempt.finish(&gateway, result.as_ref().copied());
         drop(feeding);
         supply::watch(&gateway, &row);
         drain(&mut events).await;
@@ -241,12 +241,12 @@ impl Feeder {
     fn piece(&self, answer: Answer, known: bool) -> Piece {
         let mut canonical = answer.canonical;
         let mut raw = answer.raw.filter(|_| self.passes);
-        if self.row.is_mapped() {
-            if let Ok(mut value) = serde_json::from_slice::<Value>(&canonical) {
-                supply::rename(&mut value, self.row.upstream_id(), self.row.id.as_str());
-                canonical = serde_json::to_vec(&value).unwrap_or_default().into();
-                raw = None;
-            }
+        if self.row.is_mapped()
+            && let Ok(mut value) = serde_json::from_slice::<Value>(&canonical)
+        {
+            supply::rename(&mut value, self.row.upstream_id(), self.row.id.as_str());
+            canonical = serde_json::to_vec(&value).unwrap_or_default().into();
+            raw = None;
         }
         let mut last = answer.last;
         match &answer.learned {
@@ -279,11 +279,11 @@ impl Feeder {
     }
 
     async fn hand(&mut self, piece: Result<Piece, Problem>) {
-        if let Some(sender) = &self.sender {
-            if !sender.send(piece, self.row.has_listeners()).await {
-                self.sender = None;
-                tracing::debug!(task = %self.row.id, "the client of a stream has gone or is slow; the task goes on");
-            }
+        if let Some(sender) = &self.sender
+            && !sender.send(piece, self.row.has_listeners()).await
+        {
+            self.sender = None;
+            tracing::debug!(task = %self.row.id, "the client of a stream has gone or is slow; the task goes on");
         }
     }
 }

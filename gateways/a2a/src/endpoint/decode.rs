@@ -124,7 +124,7 @@ pub(super) fn decode(
     speaker: &Speaker,
     settings: &Settings,
 ) -> Result<Decoded, Failure> {
-    let fail = |problem| Failure { problem, dialect: speaker.dialect, id: Bytes::from_static(b"null") };
+    let fail = |problem| Failure::new(problem, speaker.dialect, Bytes::from_static(b"null"));
     let version = speaker.version().map_err(fail)?;
     let (base, tenant, draft) = match place {
         Place::Rpc { agent } => {
@@ -141,11 +141,8 @@ pub(super) fn decode(
         Place::Card { .. } => return Err(fail(Problem::new(Code::Internal, "a card is not a call"))),
     };
     let (dialect, rpc_id) = (draft.dialect, draft.rpc_id.clone());
-    finish(draft, base.clone(), tenant, parts.headers, speaker).map_err(|problem| Failure {
-        problem,
-        dialect,
-        id: rpc_id,
-    })
+    finish(draft, base.clone(), tenant, parts.headers, speaker)
+        .map_err(|problem| Failure::new(problem, dialect, rpc_id))
 }
 
 fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
@@ -168,16 +165,13 @@ fn content_type(headers: &HeaderMap) -> Result<(), Problem> {
 fn rpc(body: &Bytes, version: Option<Version>, settings: &Settings) -> Result<Draft, Failure> {
     let null = Bytes::from_static(b"null");
     let early = Dialect { binding: Binding::JsonRpc, version: version.unwrap_or(Version::V03) };
-    let peeked = peek::request(body, &settings.json, settings.wants_text).map_err(|problem| Failure {
-        problem,
-        dialect: early,
-        id: null.clone(),
-    })?;
+    let peeked = peek::request(body, &settings.json, settings.wants_text)
+        .map_err(|problem| Failure::new(problem, early, null.clone()))?;
     let id = match peeked.id {
         peek::RpcId::Absent => null,
         peek::RpcId::Raw(span) => span.of(body),
     };
-    let fail = |code, detail: String, dialect| Failure { problem: Problem::new(code, detail), dialect, id: id.clone() };
+    let fail = |code, detail: String, dialect| Failure::new(Problem::new(code, detail), dialect, id.clone());
     if !peeked.jsonrpc_ok {
         return Err(fail(Code::NotARequest, "the member jsonrpc is not \"2.0\"".into(), early));
     }
@@ -203,7 +197,7 @@ fn rpc(body: &Bytes, version: Option<Version>, settings: &Settings) -> Result<Dr
         _ => {}
     }
     let params = peeked.params.map_or_else(|| Bytes::from_static(b"{}"), |span| span.of(body));
-    let failing = |problem| Failure { problem, dialect, id: id.clone() };
+    let failing = |problem| Failure::new(problem, dialect, id.clone());
     if spoken == Version::V1 {
         let verbatim = peeked.params.is_some();
         let (body, rpc_id) = (body.clone(), id.clone());

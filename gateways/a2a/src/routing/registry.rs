@@ -215,7 +215,7 @@ impl AgentRegistry {
             let registry = self.clone();
             running.spawn(async move {
                 if let Ok(fetch::Fetched::Card { card, etag }) = fetch::card(&registry, &entry.spec, None).await {
-                    entry.card = Some(Arc::new(card));
+                    entry.card = Some(Arc::from(card));
                     entry.etag = etag;
                     entry.load.set_health(Health::Up, registry.grounds.clock.mono());
                     entry.probe_at = registry.grounds.clock.mono().plus(registry.settings.lock().probe);
@@ -266,7 +266,7 @@ impl AgentRegistry {
             Ok(fetch::Fetched::Same) => entry.failures = 0,
             Ok(fetch::Fetched::Card { card, etag }) => {
                 changed = entry.card.as_ref().is_none_or(|held| held.document != card.document);
-                entry.card = Some(Arc::new(card));
+                entry.card = Some(Arc::from(card));
                 entry.etag = etag;
                 entry.failures = 0;
                 entry.problem = None;
@@ -330,7 +330,7 @@ impl AgentRegistry {
         };
         self.grounds.store.registry().upsert(row).await?;
         let mut entry = self.entry(spec, Source::Api(who.id.to_string()));
-        entry.card = Some(Arc::new(card));
+        entry.card = Some(Arc::from(card));
         entry.etag = etag;
         entry.load.set_health(Health::Up, self.grounds.clock.mono());
         entry.probe_at = self.grounds.clock.mono().plus(self.settings.lock().probe);
@@ -375,10 +375,11 @@ impl AgentRegistry {
             let lease = self.settings.lock().lease;
             let mut entries = self.entries.lock();
             let entry = entries.get_mut(id).ok_or_else(|| no_entry(id))?;
-            if let Source::Api(owner) = &entry.source {
-                if **owner != *who.id && !is_operator(who) {
-                    return Err(owned(id));
-                }
+            if let Source::Api(owner) = &entry.source
+                && **owner != *who.id
+                && !is_operator(who)
+            {
+                return Err(owned(id));
             }
             // A configured agent stays under the eye of the probes, whoever speaks for it.
             if entry.source != Source::Config {
@@ -407,12 +408,11 @@ impl AgentRegistry {
         let (mut changed, mut gone, mut due) = (false, Vec::new(), Vec::new());
         for (id, entry) in self.entries.lock().iter_mut() {
             match entry.beat_at.map(|beat| health::by_beat(beat, now, lease)) {
+                Some(Standing::Known(health)) if entry.load.health() == health => {}
                 Some(Standing::Known(health)) => {
-                    if entry.load.health() != health {
-                        tracing::info!(agent = %id, health = health.as_str(), "an agent's heartbeat changed its standing");
-                        entry.load.set_health(health, mono);
-                        changed = true;
-                    }
+                    tracing::info!(agent = %id, health = health.as_str(), "an agent's heartbeat changed its standing");
+                    entry.load.set_health(health, mono);
+                    changed = true;
                 }
                 Some(Standing::Gone) if entry.source != Source::Config => gone.push(id.clone()),
                 Some(Standing::Gone) => entry.beat_at = None,

@@ -82,14 +82,14 @@ fn by_task(view: &View<'_>, head: &Head, id: &str, base: Option<&Arc<Agent>>) ->
             if base.is_some_and(|agent| agent.name != row.agent) {
                 return Err(not_found());
             }
-            if let (Some(asked), Some(has)) = (&head.context, row.context()) {
-                if *asked != has {
-                    return Err(Problem::new(
-                        Code::TaskElsewhere,
-                        format!("the task {id} belongs to the context {has}, the message names {asked}"),
-                    )
-                    .field("message.contextId", "differs from the task's"));
-                }
+            if let (Some(asked), Some(has)) = (&head.context, row.context())
+                && *asked != has
+            {
+                return Err(Problem::new(
+                    Code::TaskElsewhere,
+                    format!("the task {id} belongs to the context {has}, the message names {asked}"),
+                )
+                .field("message.contextId", "differs from the task's"));
             }
             let (skill, tags) = row
                 .skill

@@ -141,10 +141,10 @@ impl Courier {
             return;
         }
         tokio::spawn(async move {
-            if let Some(first) = first {
-                if !courier.deliver(&row, &config, &first).await || state.is_terminal() {
-                    return;
-                }
+            if let Some(first) = first
+                && (!courier.deliver(&row, &config, &first).await || state.is_terminal())
+            {
+                return;
             }
             loop {
                 let stopped = config.wake.notified();

@@ -264,10 +264,10 @@ impl Row {
     /// Takes over the task as the agent reports it now. Differences become events for those who follow.
     pub fn snapshot(&self, document: Bytes, state: TaskState) {
         let mut held = self.state.lock();
-        if let Doc::Raw(old) = &held.doc {
-            if *old == document {
-                return;
-            }
+        if let Doc::Raw(old) = &held.doc
+            && *old == document
+        {
+            return;
         }
         let Ok(mut new) = serde_json::from_slice::<Value>(&document) else { return };
         fold::keep_messages(held.told(), &mut new);

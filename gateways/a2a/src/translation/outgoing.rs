@@ -151,12 +151,13 @@ fn translated(
     let operation = outgoing.operation;
     let plain = upstream.tenant.is_none() && upstream.dialect.version == Version::V1;
     // Raw splice: the canonical text itself becomes the payload, nothing is parsed.
-    if let (true, None, Version::V1) = (plain, &outgoing.params, upstream.dialect.version) {
-        if upstream.dialect.binding == Binding::JsonRpc && call.peek.tenant.is_none() {
-            let body =
-                rpc_envelope(operation::jsonrpc_method(operation, Version::V1).ok_or_else(unsayable)?, &call.canonical);
-            return Ok((Method::POST, None, body));
-        }
+    if let (true, None, Version::V1) = (plain, &outgoing.params, upstream.dialect.version)
+        && upstream.dialect.binding == Binding::JsonRpc
+        && call.peek.tenant.is_none()
+    {
+        let body =
+            rpc_envelope(operation::jsonrpc_method(operation, Version::V1).ok_or_else(unsayable)?, &call.canonical);
+        return Ok((Method::POST, None, body));
     }
     let mut params = match &outgoing.params {
         Some(params) => params.clone(),

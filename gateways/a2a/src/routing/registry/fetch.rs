@@ -21,7 +21,7 @@ pub(crate) enum Fetched {
     /// This.
     Card {
         /// The card.
-        card: Card,
+        card: Box<Card>,
         /// Its `ETag`.
         etag: Option<String>,
     },
@@ -44,7 +44,7 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
         At::Card(document) => {
             let card = card::parse(&serde_json::to_vec(document).unwrap_or_default())?;
             judge(registry, spec, &card)?;
-            Ok(Fetched::Card { card, etag: None })
+            Ok(Fetched::Card { card: Box::new(card), etag: None })
         }
         At::Address { address, protocol, skills } => {
             let name = if spec.name.is_empty() { "agent" } else { spec.name.as_str() };
@@ -52,13 +52,13 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
             let card = card::parse(&serde_json::to_vec(&document).unwrap_or_default())?;
             judge(registry, spec, &card)?;
             alive(registry, spec, &card).await?;
-            Ok(Fetched::Card { card, etag: None })
+            Ok(Fetched::Card { card: Box::new(card), etag: None })
         }
         At::SameCard(address) => {
             let card = same_card(registry, spec, address)?;
             judge(registry, spec, &card)?;
             alive(registry, spec, &card).await?;
-            Ok(Fetched::Card { card, etag: None })
+            Ok(Fetched::Card { card: Box::new(card), etag: None })
         }
     }
 }
@@ -141,7 +141,7 @@ async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<
     match answer.status {
         200 => {
             let card = card::parse(&answer.body)?;
-            Ok(Fetched::Card { card, etag: answer.header("etag").map(str::to_owned) })
+            Ok(Fetched::Card { card: Box::new(card), etag: answer.header("etag").map(str::to_owned) })
         }
         304 => Ok(Fetched::Same),
         status => Err(Problem::new(
