@@ -71,12 +71,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let telemetry = telemetry(config, &dialer);
     let secret = Secret::load_or_make(&secret_path(config))?;
     let verifier = Arc::new(LocalVerifier::new(&config.domain, secret));
-    let flow = Arc::new(Flow {
-        verifier: verifier.clone(),
-        policy: arc_swap::ArcSwap::from_pointee(rules::policy(config)?),
-        clock: clock.clone(),
-        recorder: telemetry.clone(),
-    });
+    let flow = flow(config, &verifier, &clock, &telemetry)?;
     let gateway = Arc::new(A2aGateway::new(Parts {
         directory: Directory::empty(),
         settings: settings::gateway(config),
@@ -124,6 +119,21 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     });
     running.configure_agents(config).await?;
     Ok(running)
+}
+
+/// The pipeline's standing parts.
+fn flow(
+    config: &Config,
+    verifier: &Arc<LocalVerifier>,
+    clock: &Arc<dyn Clock>,
+    telemetry: &Arc<Telemetry>,
+) -> Result<Arc<Flow>, Problem> {
+    Ok(Arc::new(Flow {
+        verifier: verifier.clone(),
+        policy: arc_swap::ArcSwap::from_pointee(rules::policy(config)?),
+        clock: clock.clone(),
+        recorder: telemetry.clone(),
+    }))
 }
 
 /// Numbers, and spans where a collector is named.
