@@ -55,7 +55,8 @@ impl Handler for ListenerSurface {
         }
         let path = request.uri().path();
         if let Some(place) = Place::of(path) {
-            return surface.endpoint.handle(self.listener, peer, place, request).await;
+            // On the heap: the connection moves the answer's future about, and this one is large.
+            return Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
         }
         if Api::serves(path) {
             return surface.api.handle(self.listener, peer, request).await;
