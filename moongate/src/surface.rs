@@ -55,11 +55,11 @@ impl Handler for ListenerSurface {
         }
         let path = request.uri().path();
         if let Some(place) = Place::of(path) {
-            // On the heap: the connection moves the answer's future about, and this one is large.
+            // On the heap, both: the connection moves the answer's future about, and these are large.
             return Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
         }
         if Api::serves(path) {
-            return surface.api.handle(self.listener, peer, request).await;
+            return Box::pin(surface.api.handle(self.listener, peer, request)).await;
         }
         surface.operations(request.method(), path)
     }

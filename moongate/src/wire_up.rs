@@ -27,7 +27,7 @@ use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
 use moongate_identity::secret::Secret;
 use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
-use moongate_transport::{Drain, HttpDialer, Pool, PoolConfig};
+use moongate_transport::{Cores, Drain, HttpDialer, Pool, PoolConfig};
 use tokio::sync::Notify;
 
 use crate::surface::{PublicHost, Status, Surface};
@@ -55,6 +55,8 @@ pub(crate) struct Running {
     public_host: Arc<PublicHost>,
     /// How long requests may go on at the end; a reload may change it.
     drain_limit: parking_lot::Mutex<Duration>,
+    /// What connections run on, until the very end.
+    _cores: Arc<Cores>,
     wake: Arc<Notify>,
 }
 
@@ -66,7 +68,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let store = moongate_store::open(&config.store.url, &config.data_dir)?;
     let bound = listeners::bind(config, &*clock)?;
     let egress = Arc::new(SwappableEgress::new(config, bound.addresses()));
-    let pool = pool(config)?;
+    let cores = cores()?;
+    let pool = pool(config, cores.count())?;
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
     let telemetry = telemetry(config, &dialer);
     let secret = Secret::load_or_make(&secret_path(config))?;
@@ -101,7 +104,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface = surface(config, parts, &telemetry, &status, store, &drain);
     let public_host = surface.public_host.clone();
-    let listening = bound.serve(config, surface, &telemetry, (&drain, &last));
+    let listening = bound.serve(config, surface, &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
         registry,
@@ -115,6 +118,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         level,
         public_host,
         drain_limit: parking_lot::Mutex::new(config.limits.drain_seconds),
+        _cores: cores,
         wake: Arc::new(Notify::new()),
     });
     running.configure_agents(config).await?;
@@ -174,14 +178,22 @@ pub(crate) fn secret_path(config: &Config) -> PathBuf {
     config.data_dir.join("operator.secret")
 }
 
-fn pool(config: &Config) -> Result<Pool, Problem> {
+/// A runtime for each core of the machine.
+fn cores() -> Result<Arc<Cores>, Problem> {
+    let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let cores = Cores::start(count);
+    cores.map(Arc::new).map_err(|error| Problem::new(Code::Internal, format!("no thread for connections: {error}")))
+}
+
+fn pool(config: &Config, cores: usize) -> Result<Pool, Problem> {
     let ca = config.tls.ca_dir.join("ca.pem");
     let roots = if ca.exists() { moongate_identity::tls::read_roots(&ca)? } else { Vec::new() };
     let tls = moongate_identity::tls::client_config(&roots)?;
     // Many agents' servers close idle connections after five seconds; a request must not meet one that is closing.
     // Streams and watches hold connections for long; requests must not wait for them.
     let most = config.limits.streams + 4096;
-    let limits = PoolConfig { idle_timeout: Duration::from_secs(3), max_per_origin: most, ..PoolConfig::default() };
+    let idle_timeout = Duration::from_secs(3);
+    let limits = PoolConfig { idle_timeout, max_per_origin: most, cores, ..PoolConfig::default() };
     Ok(Pool::new(limits, tls))
 }
 

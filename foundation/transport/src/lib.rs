@@ -5,12 +5,14 @@
 //! (`moongate-identity`), and it never reads a body.
 //!
 //! - [`listen`]: [`bind`] and [`serve`] run a [`Handler`] on one port for h1, h2 and h2c.
+//! - [`cores`]: a runtime for each core; a connection stays on the one that it was given.
 //! - [`drain`]: one [`Drain`] for all listeners ends them without breaking what is in flight.
 //! - [`pool`]: the hot path out. An HTTP/1.1 exchange is driven by the task that waits for it, so no request crosses
 //!   tasks.
 //! - [`dialer`]: small whole requests for rooms that must not open sockets, with the egress guard applied.
 
 mod connect;
+pub mod cores;
 pub mod dialer;
 pub mod drain;
 pub mod listen;
@@ -19,6 +21,7 @@ pub mod pool;
 mod socket;
 
 pub use connect::{Resolve, SystemResolver};
+pub use cores::Cores;
 pub use dialer::HttpDialer;
 pub use drain::Drain;
 pub use listen::{Bound, Handler, Listen, ListenLimits, Peer, TlsSlot, bind, serve};

@@ -20,7 +20,7 @@ use hyper::body::Incoming;
 use moongate_core::{Code, Problem};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::{BoxError, Drain};
+use crate::{BoxError, Cores, Drain};
 
 /// How many connections the kernel may hold before we accept them.
 const BACKLOG: u32 = 1024;
@@ -99,6 +99,8 @@ pub struct Listen {
     pub limits: ListenLimits,
     /// Open connections, for a gauge.
     pub open: Arc<AtomicUsize>,
+    /// Where connections run; `None` is the runtime that serves.
+    pub cores: Option<Arc<Cores>>,
 }
 
 /// An opened port that nobody serves yet.
@@ -166,17 +168,24 @@ fn admit<H: Handler>(tcp: TcpStream, remote: SocketAddr, listen: &Listen, handle
         tracing::debug!(%remote, "connection refused: too many are open");
         return;
     }
-    let accepted = connection::Accepted {
-        tcp,
-        remote,
-        tls: listen.tls.as_ref().map(|slot| slot.load()),
-        limits: listen.limits,
-        ticket: drain.ticket(),
+    let tls = listen.tls.as_ref().map(|slot| slot.load());
+    let (limits, ticket, handler) = (listen.limits, drain.ticket(), Arc::clone(handler));
+    let run = move |tcp| connection::run(connection::Accepted { tcp, remote, tls, limits, ticket }, handler);
+    let Some(cores) = &listen.cores else {
+        tokio::spawn(async move {
+            run(tcp).await;
+            drop(seat);
+        });
+        return;
     };
-    let handler = Arc::clone(handler);
-    tokio::spawn(async move {
-        connection::run(accepted, handler).await;
-        drop(seat);
+    // The socket leaves this runtime's event queue and enters that of its core.
+    let Ok(tcp) = tcp.into_std() else { return };
+    cores.seat(|place| async move {
+        match TcpStream::from_std(tcp) {
+            Ok(tcp) => run(tcp).await,
+            Err(error) => tracing::warn!(%remote, %error, "a connection was lost on the way to its core"),
+        }
+        drop((seat, place));
     });
 }
 

@@ -34,6 +34,7 @@ use parking_lot::Mutex;
 pub use error::{SendError, Stage};
 
 use crate::connect::{Connector, Resolve, SystemResolver};
+use crate::cores;
 use crate::origin::Origin;
 
 /// How the pool keeps connections.
@@ -47,6 +48,8 @@ pub struct PoolConfig {
     pub idle_timeout: Duration,
     /// HTTP/1.1 connections that are open, for each origin; further requests wait, at most for `connect_timeout`.
     pub max_per_origin: usize,
+    /// How many cores there are ([`crate::Cores`]); each keeps connections of its own.
+    pub cores: usize,
 }
 
 impl Default for PoolConfig {
@@ -56,6 +59,7 @@ impl Default for PoolConfig {
             idle_per_origin: 128,
             idle_timeout: Duration::from_secs(60),
             max_per_origin: 1024,
+            cores: 0,
         }
     }
 }
@@ -108,7 +112,7 @@ impl Pool {
 
     /// How many HTTP/1.1 connections wait for a request, at all origins.
     pub fn idle(&self) -> usize {
-        self.shared.origins.lock().values().map(|origin| origin.h1.idle()).sum()
+        self.shared.origins.lock().values().map(|origin| origin.idle()).sum()
     }
 
     pub(crate) fn connector(&self) -> &Arc<Connector> {
@@ -139,11 +143,11 @@ async fn sweep_now_and_then(shared: Weak<Shared>, idle_timeout: Duration) {
         tokio::time::sleep(pause).await;
         let Some(shared) = shared.upgrade() else { return };
         let mut origins = shared.origins.lock();
-        for origin in origins.values() {
-            origin.h1.sweep();
+        for stack in origins.values().flat_map(|origin| &origin.stacks) {
+            stack.sweep();
         }
         // Nobody else holds it and nothing is kept in it.
-        origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.h1.idle() > 0 || origin.h2.alive());
+        origins.retain(|_, origin| Arc::strong_count(origin) > 1 || origin.idle() > 0 || origin.h2.alive());
     }
 }
 
@@ -153,14 +157,19 @@ pub struct OriginPool {
     /// The value of the header `host`.
     host: Option<HeaderValue>,
     connector: Arc<Connector>,
-    h1: Arc<h1::Stack>,
+    /// One for each core, and the first for all other threads.
+    stacks: Vec<Arc<h1::Stack>>,
     h2: h2::Shared,
 }
 
 impl OriginPool {
     fn new(origin: Origin, config: PoolConfig, connector: Arc<Connector>) -> Self {
         let host = HeaderValue::from_str(&origin.authority()).ok();
-        Self { origin, host, connector, h1: Arc::new(h1::Stack::new(config)), h2: h2::Shared::default() }
+        Self { origin, host, connector, stacks: h1::Stack::for_cores(config), h2: h2::Shared::default() }
+    }
+
+    fn idle(&self) -> usize {
+        self.stacks.iter().map(|stack| stack.idle()).sum()
     }
 
     /// Which origin this is.
@@ -188,7 +197,8 @@ impl OriginPool {
             request.headers_mut().insert(HOST, host.clone());
         }
         *request.version_mut() = Version::HTTP_11;
-        let answer = self.h1.send(&self.connector, &self.origin, request).await?;
+        let here = cores::here() % self.stacks.len().max(1);
+        let answer = h1::send(&self.stacks, here, &self.connector, &self.origin, request).await?;
         Ok(answer.map(PoolBody::inline))
     }
 

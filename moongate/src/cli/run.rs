@@ -25,13 +25,11 @@ pub(crate) fn run(context: &Context) -> Result<Ending, Failure> {
     })
 }
 
-/// The runtime that everything runs on: a worker for each core but one, which the kernel's network work and the agents on
-/// this machine keep busy. Measured with two cores, a second worker costs more in wake-ups than it brings
-/// (`docs/decisions/0007-one-worker-less.md`).
+/// The runtime for all that belongs to no connection; connections have a runtime for each core
+/// (`moongate_transport::cores`, `docs/decisions/0007-a-runtime-for-each-core.md`).
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(cores.saturating_sub(1).max(1))
+        .worker_threads(1)
         .enable_all()
         .thread_name("moongate")
         .build()

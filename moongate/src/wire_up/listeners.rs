@@ -10,7 +10,7 @@ use moongate_core::seam::Clock;
 use moongate_core::{Listener, Problem};
 use moongate_identity::{Ca, ServerIdentity, server_config};
 use moongate_telemetry::Telemetry;
-use moongate_transport::{Bound, Drain, Listen, ListenLimits, TlsSlot, bind as open, serve};
+use moongate_transport::{Bound, Cores, Drain, Listen, ListenLimits, TlsSlot, bind as open, serve};
 
 use crate::surface::{ListenerSurface, Surface};
 
@@ -89,6 +89,7 @@ impl AllBound {
         surface: Arc<Surface>,
         telemetry: &Telemetry,
         (drain, last): (&Drain, &Drain),
+        cores: &Arc<Cores>,
     ) -> Vec<Listening> {
         let limits = ListenLimits {
             connections: config.limits.connections,
@@ -103,7 +104,8 @@ impl AllBound {
             tracing::info!(listener = listener.as_str(), %address, tls = tls.is_some(), "listening");
             let drain = if listener == Listener::Admin { last.clone() } else { drain.clone() };
             let handler = Arc::new(ListenerSurface { listener, surface: surface.clone() });
-            tokio::spawn(serve(bound, Listen { tls, limits, open: open.clone() }, handler, drain));
+            let listen = Listen { tls, limits, open: open.clone(), cores: Some(cores.clone()) };
+            tokio::spawn(serve(bound, listen, handler, drain));
             listening.push(Listening { listener, address, open });
         }
         listening

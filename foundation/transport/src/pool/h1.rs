@@ -87,10 +87,11 @@ impl std::fmt::Debug for Live {
     }
 }
 
-/// The kept connections of one origin.
+/// The connections to one origin that one core keeps.
 #[derive(Debug)]
 pub(crate) struct Stack {
     config: PoolConfig,
+    /// Counts the origin's connections, whichever core keeps them.
     gate: Arc<Gate>,
     /// The coldest in front.
     kept: Mutex<VecDeque<Box<Live>>>,
@@ -102,8 +103,11 @@ enum Place {
 }
 
 impl Stack {
-    pub(crate) fn new(config: PoolConfig) -> Self {
-        Self { config, gate: Arc::new(Gate::default()), kept: Mutex::new(VecDeque::new()) }
+    /// A stack for each core, and one before them for all other threads.
+    pub(crate) fn for_cores(config: PoolConfig) -> Vec<Arc<Self>> {
+        let gate = Arc::new(Gate::default());
+        let stack = |_| Arc::new(Self { config, gate: gate.clone(), kept: Mutex::new(VecDeque::new()) });
+        (0..=config.cores).map(stack).collect()
     }
 
     pub(crate) fn idle(&self) -> usize {
@@ -118,42 +122,6 @@ impl Stack {
         let cold: Vec<_> = kept.drain(..end).collect();
         drop(kept);
         drop(cold);
-    }
-
-    pub(crate) async fn send(
-        self: &Arc<Self>,
-        connector: &Connector,
-        origin: &Origin,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<InlineBody>, SendError> {
-        let request = match self.check_out() {
-            Some(live) => match exchange(live, request, Some(self)).await {
-                Ok(answer) => return Ok(answer),
-                Err(Failed::Unsent(request, _)) => *request,
-                Err(Failed::Sent(error)) => return Err(error),
-            },
-            None => request,
-        };
-        let live = match self.place(connector).await? {
-            Place::Kept(live) => live,
-            Place::Fresh(pass) => Live::open(connector.connect(origin).await?, Some(pass)).await?,
-        };
-        exchange(live, request, Some(self)).await.map_err(|failed| match failed {
-            Failed::Unsent(_, reason) => SendError::new(Stage::Connect, reason),
-            Failed::Sent(error) => error,
-        })
-    }
-
-    /// A place for a fresh connection; where all are taken, whatever comes free first.
-    async fn place(&self, connector: &Connector) -> Result<Place, SendError> {
-        let fresh = || self.gate.enter(self.config.max_per_origin).map(Place::Fresh);
-        if let Some(place) = fresh() {
-            return Ok(place);
-        }
-        let free = self.gate.wait_for(|| self.check_out().map(Place::Kept).or_else(fresh));
-        timeout(connector.limit(), free).await.map_err(|_| {
-            SendError::new(Stage::Connect, format!("all {} connections are busy", self.config.max_per_origin))
-        })
     }
 
     fn check_out(&self) -> Option<Box<Live>> {
@@ -179,6 +147,47 @@ impl Stack {
         drop(coldest);
         self.gate.tell();
     }
+}
+
+/// Sends a request on a connection that this core keeps, or on a fresh one, which it will keep.
+pub(crate) async fn send(
+    stacks: &[Arc<Stack>],
+    here: usize,
+    connector: &Connector,
+    origin: &Origin,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<InlineBody>, SendError> {
+    let Some(own) = stacks.get(here) else { return Err(SendError::new(Stage::Connect, "no core")) };
+    let request = match own.check_out() {
+        Some(live) => match exchange(live, request, Some(own)).await {
+            Ok(answer) => return Ok(answer),
+            Err(Failed::Unsent(request, _)) => *request,
+            Err(Failed::Sent(error)) => return Err(error),
+        },
+        None => request,
+    };
+    let live = match place(own, stacks, connector).await? {
+        Place::Kept(live) => live,
+        Place::Fresh(pass) => Live::open(connector.connect(origin).await?, Some(pass)).await?,
+    };
+    exchange(live, request, Some(own)).await.map_err(|failed| match failed {
+        Failed::Unsent(_, reason) => SendError::new(Stage::Connect, reason),
+        Failed::Sent(error) => error,
+    })
+}
+
+/// A place for a fresh connection; where all are taken, whatever comes free first, on whichever core.
+async fn place(own: &Stack, stacks: &[Arc<Stack>], connector: &Connector) -> Result<Place, SendError> {
+    let most = own.config.max_per_origin;
+    let fresh = || own.gate.enter(most).map(Place::Fresh);
+    if let Some(place) = fresh() {
+        return Ok(place);
+    }
+    let kept = || stacks.iter().find_map(|stack| stack.check_out()).map(Place::Kept);
+    let free = own.gate.wait_for(|| kept().or_else(fresh));
+    timeout(connector.limit(), free)
+        .await
+        .map_err(|_| SendError::new(Stage::Connect, format!("all {most} connections are busy")))
 }
 
 /// Why an exchange failed.

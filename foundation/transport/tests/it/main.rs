@@ -2,6 +2,7 @@
 #![allow(clippy::disallowed_methods, reason = "the tests play the foreign side of each connection")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 
+mod cores;
 mod dialer;
 mod listen;
 mod pool;
