@@ -2,6 +2,8 @@
 //!
 //! Slow seams box their futures by hand ([`Later`]); hot ones are synchronous.
 
+pub mod tasks;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -83,6 +85,12 @@ pub trait Registry: Send + Sync {
 pub trait Store: Send + Sync {
     /// Registered agents.
     fn registry(&self) -> &dyn Registry;
+    /// Tasks.
+    fn tasks(&self) -> &dyn tasks::Tasks;
+    /// Looks the whole store over, and says what it found, a line each; an empty list is a clean bill.
+    fn inspect(&self) -> Later<'_, Result<Vec<String>, Problem>>;
+    /// Writes a consistent copy of the whole store to a new file while it goes on working.
+    fn backup(&self, to: std::path::PathBuf) -> Later<'_, Result<(), Problem>>;
     /// Whether writes succeed at present; the reason if not.
     fn health(&self) -> Result<(), Problem>;
 }

@@ -3,6 +3,8 @@
 //! A2A 1.0 §3.1 and §4.1.3. Terminal states are final; every accepted change raises `seq` by one, so that one mutation
 //! is one event and the log has no gaps. The document itself (history, artifacts) is opaque here: `wire::a2a` makes it.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{AgentName, ContextId, InstanceId, SkillId, TaskId};
@@ -57,14 +59,138 @@ impl TaskState {
     }
 }
 
-/// Where a task stands in the gateway's own queue.
+/// Where a task stands in the gateway's own queue. Clients do not see it; states are what they see.
+///
+/// ```text
+///            claim             answered
+///   Ready ──────────▶ Sending ──────────▶ Running ──▶ Done
+///   ▲ ▲  ◀─ again ───┘  │ given up          │  ▲
+///   │ └── redrive ── Dead ◀┘           pause│  │resume
+///   └── resume ── Paused ◀── pause ─────────┴──┘
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Phase {
+    /// Waits for its turn, or for its agent.
+    Ready,
+    /// A worker holds it and is handing it to the agent.
+    Sending,
     /// The agent has it.
     Running,
+    /// Held, by somebody's wish.
+    Paused,
+    /// Could not be handed over; an operator may redrive it until its deadline.
+    Dead,
     /// It is over.
     Done,
 }
+
+impl Phase {
+    /// Every phase.
+    pub const ALL: [Self; 6] = [Self::Ready, Self::Sending, Self::Running, Self::Paused, Self::Dead, Self::Done];
+
+    /// The word for it in stores, metrics and lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Sending => "sending",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Dead => "dead",
+            Self::Done => "done",
+        }
+    }
+
+    /// The phase that a word means.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
+    }
+}
+
+/// Where a row stands: whoever writes names it, and is refused if it has moved. `seq` grows with every event, `attempt` with
+/// every claim, so a worker that slept past its lease is refused even if nothing else has happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fence {
+    /// The number of the newest event.
+    pub seq: u64,
+    /// How often it was claimed.
+    pub attempt: u32,
+}
+
+/// The four timeouts, by Temporal's names, as spans. `None` waits for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeouts {
+    /// From creation until an agent has it.
+    pub schedule_to_start: Option<Duration>,
+    /// From when the agent has it until its end.
+    pub start_to_close: Option<Duration>,
+    /// From creation until its end.
+    pub schedule_to_close: Option<Duration>,
+    /// Between two signs of life, while the agent has it.
+    pub heartbeat: Option<Duration>,
+}
+
+/// The same as moments; those that do not apply at present are `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deadlines {
+    /// Schedule-to-start.
+    pub start_by: Option<Time>,
+    /// Start-to-close.
+    pub finish_by: Option<Time>,
+    /// Schedule-to-close.
+    pub close_by: Option<Time>,
+    /// Heartbeat.
+    pub beat_by: Option<Time>,
+}
+
+impl Deadlines {
+    /// The earliest.
+    pub fn first(&self) -> Option<Time> {
+        [self.start_by, self.finish_by, self.close_by, self.beat_by].into_iter().flatten().min()
+    }
+
+    fn all(&mut self) -> [&mut Option<Time>; 4] {
+        [&mut self.start_by, &mut self.finish_by, &mut self.close_by, &mut self.beat_by]
+    }
+}
+
+/// The timeout that ended a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timeout {
+    /// No agent took it in time.
+    ScheduleToStart,
+    /// The agent took too long.
+    StartToClose,
+    /// It took too long altogether.
+    ScheduleToClose,
+    /// The agent gave no sign of life.
+    Heartbeat,
+}
+
+impl Timeout {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScheduleToStart => "schedule-to-start",
+            Self::StartToClose => "start-to-close",
+            Self::ScheduleToClose => "schedule-to-close",
+            Self::Heartbeat => "heartbeat",
+        }
+    }
+}
+
+/// How a paused task goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pause {
+    /// The phase that it goes back to.
+    pub from: Phase,
+    /// Since when it is paused.
+    pub at: Time,
+    /// Whether its deadlines stand still meanwhile.
+    pub frozen: bool,
+}
+
+/// The urgency of tasks that nobody gave one; 0 is the most urgent.
+pub const PRIORITY: u8 = 4;
 
 /// What the gateway knows of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,8 +203,8 @@ pub struct Task {
     pub context: Option<ContextId>,
     /// The agent that works on it.
     pub agent: AgentName,
-    /// The instance that owns it.
-    pub instance: InstanceId,
+    /// The instance that owns it; `None` until one has it.
+    pub instance: Option<InstanceId>,
     /// The skill that was asked for.
     pub skill: Option<SkillId>,
     /// The agent's own id, where it differs from `id`.
@@ -87,21 +213,101 @@ pub struct Task {
     pub state: TaskState,
     /// Its place in the queue.
     pub phase: Phase,
+    /// While it is paused: since when, and what it goes back to.
+    pub pause: Option<Pause>,
     /// The number of the newest event; the first is 1.
     pub seq: u64,
+    /// How often a worker has claimed it.
+    pub attempt: u32,
+    /// When it may go out next, while it is ready.
+    pub next_run_at: Option<Time>,
+    /// Its urgency, 0 to 9; 0 is the most urgent.
+    pub priority: u8,
+    /// Its timeouts.
+    pub timeouts: Timeouts,
+    /// The moments at which they strike.
+    pub deadlines: Deadlines,
     /// When it began.
     pub created_at: Time,
     /// When its status last changed.
     pub status_at: Time,
 }
 
+impl Task {
+    /// Where its row stands.
+    pub fn fence(&self) -> Fence {
+        Fence { seq: self.seq, attempt: self.attempt }
+    }
+
+    /// When the next of its timeouts strikes.
+    pub fn next_deadline(&self) -> Option<Time> {
+        if self.pause.is_some_and(|pause| pause.frozen) { None } else { self.deadlines.first() }
+    }
+
+    /// The timeout that has struck by `now`.
+    pub fn overdue(&self, now: Time) -> Option<Timeout> {
+        self.next_deadline().filter(|at| *at <= now)?;
+        let past = |deadline: Option<Time>| deadline.is_some_and(|at| at <= now);
+        let deadlines = &self.deadlines;
+        if past(deadlines.close_by) {
+            Some(Timeout::ScheduleToClose)
+        } else if past(deadlines.start_by) {
+            Some(Timeout::ScheduleToStart)
+        } else if past(deadlines.finish_by) {
+            Some(Timeout::StartToClose)
+        } else if past(deadlines.beat_by) {
+            Some(Timeout::Heartbeat)
+        } else {
+            None
+        }
+    }
+
+    /// Sets the clocks of a task that is made now: one that waits, or one that an agent has already.
+    pub fn schedule(&mut self, now: Time) {
+        self.deadlines.close_by = self.timeouts.schedule_to_close.map(|span| now.plus(span));
+        if self.phase == Phase::Running {
+            self.started(now);
+        } else {
+            self.deadlines.start_by = self.timeouts.schedule_to_start.map(|span| now.plus(span));
+        }
+        if self.state.is_terminal() {
+            self.deadlines = Deadlines::default();
+        }
+    }
+
+    fn started(&mut self, now: Time) {
+        self.deadlines.start_by = None;
+        self.deadlines.finish_by = self.timeouts.start_to_close.map(|span| now.plus(span));
+        self.deadlines.beat_by = self.timeouts.heartbeat.map(|span| now.plus(span));
+    }
+
+    fn ended(&mut self) {
+        self.phase = Phase::Done;
+        self.deadlines = Deadlines::default();
+        self.next_run_at = None;
+        self.pause = None;
+    }
+}
+
 /// What happened to a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// The agent reported this state (a snapshot or a status update).
+    /// The agent reported this state (a snapshot or a status update), or the gateway ended it.
     Status(TaskState),
     /// The agent added to an artifact.
     Artifact,
+    /// An agent has it: the instance, and the agent's own id. Not an event; its first report follows.
+    Started(InstanceId, Option<TaskId>),
+    /// It could not be handed over; it may go out again at this moment. Not an event.
+    Again(Time),
+    /// It could not be handed over, and will not be tried again by itself.
+    GiveUp,
+    /// An operator wants it tried again.
+    Redrive,
+    /// Somebody wants it held; with true its deadlines stand still meanwhile.
+    Pause(bool),
+    /// Somebody wants it to go on.
+    Resume,
 }
 
 /// Why a command was not applied.
@@ -111,69 +317,220 @@ pub enum Rejected {
     #[error("the task is over")]
     Terminal,
     /// Somebody else changed it first.
-    #[error("the task has moved on to event {0}")]
-    Conflict(u64),
+    #[error("the task has moved on to event {}", .0.seq)]
+    Conflict(Fence),
+    /// The command does not fit where the task stands.
+    #[error("a task that is {} cannot do that", .0.as_str())]
+    OutOfPlace(Phase),
 }
 
-/// Applies `command` to the task if it still stands at event `expected`, and returns the number of the new event.
+/// Applies `command` to the task if it still stands at `expected`. Returns whether clients see it, as an event with the
+/// task's new number.
 ///
 /// # Errors
-/// [`Rejected::Conflict`] if the task has moved on, [`Rejected::Terminal`] if it is over.
-pub fn apply(task: &mut Task, expected: u64, command: Command, now: Time) -> Result<u64, Rejected> {
-    if task.seq != expected {
-        return Err(Rejected::Conflict(task.seq));
+/// [`Rejected::Conflict`] if the task has moved on, [`Rejected::Terminal`] if it is over, [`Rejected::OutOfPlace`] if the
+/// command does not fit its phase.
+pub fn apply(task: &mut Task, expected: Fence, command: Command, now: Time) -> Result<bool, Rejected> {
+    if task.fence() != expected {
+        return Err(Rejected::Conflict(task.fence()));
     }
     if task.state.is_terminal() {
         return Err(Rejected::Terminal);
     }
-    if let Command::Status(state) = command {
-        task.state = state;
-        task.status_at = now;
-        task.phase = if state.is_terminal() { Phase::Done } else { Phase::Running };
+    let visible = match command {
+        Command::Status(state) => {
+            reported(task, state, now);
+            true
+        }
+        Command::Artifact => {
+            beat(task, now);
+            true
+        }
+        Command::Started(instance, upstream) => {
+            fits(task, &[Phase::Ready, Phase::Sending, Phase::Running])?;
+            task.instance = Some(instance);
+            task.upstream_id = upstream;
+            task.phase = Phase::Running;
+            task.next_run_at = None;
+            task.started(now);
+            false
+        }
+        Command::Again(at) => {
+            fits(task, &[Phase::Sending])?;
+            task.phase = Phase::Ready;
+            task.next_run_at = Some(at);
+            false
+        }
+        Command::GiveUp => {
+            fits(task, &[Phase::Ready, Phase::Sending])?;
+            task.phase = Phase::Dead;
+            task.next_run_at = None;
+            true
+        }
+        Command::Redrive => {
+            fits(task, &[Phase::Dead])?;
+            task.phase = Phase::Ready;
+            task.next_run_at = Some(now);
+            true
+        }
+        Command::Pause(frozen) => {
+            fits(task, &[Phase::Ready, Phase::Running, Phase::Dead])?;
+            task.pause = Some(Pause { from: task.phase, at: now, frozen });
+            task.phase = Phase::Paused;
+            true
+        }
+        Command::Resume => {
+            fits(task, &[Phase::Paused])?;
+            resumed(task, now);
+            true
+        }
+    };
+    if visible {
+        task.seq += 1;
     }
-    task.seq += 1;
-    Ok(task.seq)
+    Ok(visible)
+}
+
+fn fits(task: &Task, phases: &[Phase]) -> Result<(), Rejected> {
+    if phases.contains(&task.phase) { Ok(()) } else { Err(Rejected::OutOfPlace(task.phase)) }
+}
+
+fn reported(task: &mut Task, state: TaskState, now: Time) {
+    task.state = state;
+    task.status_at = now;
+    if state.is_terminal() {
+        return task.ended();
+    }
+    beat(task, now);
+    // A task that waits for somebody outside does not keep its agent's pulse.
+    if state.is_interrupted() {
+        task.deadlines.beat_by = None;
+    }
+}
+
+fn beat(task: &mut Task, now: Time) {
+    if task.phase == Phase::Running {
+        task.deadlines.beat_by = task.timeouts.heartbeat.map(|span| now.plus(span));
+    }
+}
+
+fn resumed(task: &mut Task, now: Time) {
+    let pause = task.pause.take().unwrap_or(Pause { from: Phase::Ready, at: now, frozen: false });
+    if pause.frozen {
+        for deadline in task.deadlines.all().into_iter().flatten() {
+            *deadline = deadline.plus(now.since(pause.at));
+        }
+    }
+    task.phase = pause.from;
+    if task.phase == Phase::Ready {
+        task.next_run_at = Some(task.next_run_at.map_or(now, |at| at.max(now)));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn task() -> Task {
+    fn task(phase: Phase) -> Task {
         Task {
             id: "t".into(),
             owner: "local".into(),
             context: None,
             agent: "a".into(),
-            instance: "a".into(),
+            instance: None,
             skill: None,
             upstream_id: None,
             state: TaskState::Submitted,
-            phase: Phase::Running,
+            phase,
+            pause: None,
             seq: 1,
+            attempt: 0,
+            next_run_at: None,
+            priority: PRIORITY,
+            timeouts: Timeouts {
+                schedule_to_start: Some(Duration::from_secs(10)),
+                start_to_close: Some(Duration::from_secs(20)),
+                schedule_to_close: Some(Duration::from_secs(60)),
+                heartbeat: Some(Duration::from_secs(5)),
+            },
+            deadlines: Deadlines::default(),
             created_at: Time(1),
             status_at: Time(1),
         }
     }
 
+    fn does(task: &mut Task, command: Command, now: u64) -> Result<bool, Rejected> {
+        let fence = task.fence();
+        apply(task, fence, command, Time(now))
+    }
+
     #[test]
     fn a_terminal_task_never_changes() {
-        let mut task = task();
-        assert_eq!(apply(&mut task, 1, Command::Status(TaskState::Completed), Time(5)), Ok(2));
+        let mut task = task(Phase::Running);
+        assert_eq!(does(&mut task, Command::Status(TaskState::Completed), 5), Ok(true));
+        assert_eq!((task.phase, task.seq, task.deadlines.first()), (Phase::Done, 2, None));
         let before = task.clone();
         for state in TaskState::ALL {
-            assert_eq!(apply(&mut task, 2, Command::Status(state), Time(9)), Err(Rejected::Terminal));
+            assert_eq!(does(&mut task, Command::Status(state), 9), Err(Rejected::Terminal));
         }
-        assert_eq!(apply(&mut task, 2, Command::Artifact, Time(9)), Err(Rejected::Terminal));
+        for command in [Command::Artifact, Command::Pause(true), Command::Resume, Command::Redrive, Command::GiveUp] {
+            assert_eq!(does(&mut task, command, 9), Err(Rejected::Terminal));
+        }
         assert_eq!(task, before);
     }
 
     #[test]
     fn a_stale_writer_is_refused_and_numbers_have_no_gaps() {
-        let mut task = task();
-        for expected in 1..10 {
-            assert_eq!(apply(&mut task, expected, Command::Artifact, Time(2)), Ok(expected + 1));
+        let mut task = task(Phase::Running);
+        for seq in 1..10 {
+            assert_eq!(apply(&mut task, Fence { seq, attempt: 0 }, Command::Artifact, Time(2)), Ok(true));
         }
-        assert_eq!(apply(&mut task, 3, Command::Status(TaskState::Failed), Time(2)), Err(Rejected::Conflict(10)));
+        let stale = apply(&mut task, Fence { seq: 3, attempt: 0 }, Command::Status(TaskState::Failed), Time(2));
+        assert_eq!(stale, Err(Rejected::Conflict(Fence { seq: 10, attempt: 0 })));
+        let zombie = apply(&mut task, Fence { seq: 10, attempt: 1 }, Command::Artifact, Time(2));
+        assert_eq!(zombie, Err(Rejected::Conflict(Fence { seq: 10, attempt: 0 })));
+    }
+
+    #[test]
+    fn each_timeout_strikes_in_its_own_time() {
+        let mut queued = task(Phase::Ready);
+        queued.schedule(Time(0));
+        assert_eq!(queued.overdue(Time(9_999)), None);
+        assert_eq!(queued.overdue(Time(10_000)), Some(Timeout::ScheduleToStart));
+        queued.phase = Phase::Sending;
+        assert_eq!(does(&mut queued, Command::Started("i".into(), None), 8_000), Ok(false));
+        assert_eq!(queued.overdue(Time(13_000)), Some(Timeout::Heartbeat));
+        assert_eq!(does(&mut queued, Command::Artifact, 12_000), Ok(true));
+        assert_eq!(queued.overdue(Time(16_999)), None);
+        assert_eq!(does(&mut queued, Command::Status(TaskState::InputRequired), 16_000), Ok(true));
+        assert_eq!(queued.overdue(Time(27_999)), None);
+        assert_eq!(queued.overdue(Time(28_000)), Some(Timeout::StartToClose));
+        assert_eq!(queued.overdue(Time(60_000)), Some(Timeout::ScheduleToClose));
+    }
+
+    #[test]
+    fn a_pause_freezes_what_is_left_or_lets_it_run() {
+        for (frozen, left) in [(true, 15_000), (false, 10_000)] {
+            let mut task = task(Phase::Ready);
+            task.schedule(Time(0));
+            assert_eq!(does(&mut task, Command::Pause(frozen), 2_000), Ok(true));
+            assert_eq!(does(&mut task, Command::Pause(frozen), 3_000), Err(Rejected::OutOfPlace(Phase::Paused)));
+            assert_eq!(task.overdue(Time(11_000)).is_none(), frozen);
+            assert_eq!(does(&mut task, Command::Resume, 7_000), Ok(true));
+            assert_eq!((task.phase, task.next_run_at), (Phase::Ready, Some(Time(7_000))));
+            assert_eq!(task.deadlines.start_by, Some(Time(left)));
+        }
+    }
+
+    #[test]
+    fn the_queue_moves_a_task_only_along_its_picture() {
+        let mut task = task(Phase::Sending);
+        assert_eq!(does(&mut task, Command::Pause(true), 1), Err(Rejected::OutOfPlace(Phase::Sending)));
+        assert_eq!(does(&mut task, Command::Again(Time(50)), 1), Ok(false));
+        assert_eq!((task.phase, task.next_run_at, task.seq), (Phase::Ready, Some(Time(50)), 1));
+        assert_eq!(does(&mut task, Command::GiveUp, 2), Ok(true));
+        assert_eq!(does(&mut task, Command::Again(Time(60)), 2), Err(Rejected::OutOfPlace(Phase::Dead)));
+        assert_eq!(does(&mut task, Command::Redrive, 3), Ok(true));
+        assert_eq!((task.phase, task.next_run_at, task.seq), (Phase::Ready, Some(Time(3)), 3));
     }
 }
