@@ -107,16 +107,19 @@ impl Phase {
 }
 
 /// Where a row stands: whoever writes names it, and is refused if it has moved. `seq` grows with every event, `attempt` with
-/// every claim, so a worker that slept past its lease is refused even if nothing else has happened.
+/// every claim, so a worker that slept past its lease is refused even if nothing else has happened. What clients do not see
+/// raises neither but changes the phase: of a worker that says *started* and whoever puts its task back, only one is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fence {
     /// The number of the newest event.
     pub seq: u64,
     /// How often it was claimed.
     pub attempt: u32,
+    /// Its place in the queue.
+    pub phase: Phase,
 }
 
-/// The four timeouts, by Temporal's names, as spans. `None` waits for ever.
+/// The four timeouts, by Temporal's names, as spans of whole milliseconds. `None` waits for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     /// From creation until an agent has it.
@@ -236,7 +239,7 @@ pub struct Task {
 impl Task {
     /// Where its row stands.
     pub fn fence(&self) -> Fence {
-        Fence { seq: self.seq, attempt: self.attempt }
+        Fence { seq: self.seq, attempt: self.attempt, phase: self.phase }
     }
 
     /// When the next of its timeouts strikes.
@@ -482,13 +485,23 @@ mod tests {
     #[test]
     fn a_stale_writer_is_refused_and_numbers_have_no_gaps() {
         let mut task = task(Phase::Running);
+        let at = |seq, attempt| Fence { seq, attempt, phase: Phase::Running };
         for seq in 1..10 {
-            assert_eq!(apply(&mut task, Fence { seq, attempt: 0 }, Command::Artifact, Time(2)), Ok(true));
+            assert_eq!(apply(&mut task, at(seq, 0), Command::Artifact, Time(2)), Ok(true));
         }
-        let stale = apply(&mut task, Fence { seq: 3, attempt: 0 }, Command::Status(TaskState::Failed), Time(2));
-        assert_eq!(stale, Err(Rejected::Conflict(Fence { seq: 10, attempt: 0 })));
-        let zombie = apply(&mut task, Fence { seq: 10, attempt: 1 }, Command::Artifact, Time(2));
-        assert_eq!(zombie, Err(Rejected::Conflict(Fence { seq: 10, attempt: 0 })));
+        let stale = apply(&mut task, at(3, 0), Command::Status(TaskState::Failed), Time(2));
+        assert_eq!(stale, Err(Rejected::Conflict(at(10, 0))));
+        let zombie = apply(&mut task, at(10, 1), Command::Artifact, Time(2));
+        assert_eq!(zombie, Err(Rejected::Conflict(at(10, 0))));
+    }
+
+    #[test]
+    fn of_a_worker_and_whoever_puts_its_task_back_only_one_is_heard() {
+        let mut task = task(Phase::Sending);
+        let claimed = task.fence();
+        assert_eq!(apply(&mut task, claimed, Command::Again(Time(50)), Time(2)), Ok(false));
+        let late = apply(&mut task, claimed, Command::Started("i".into(), None), Time(3));
+        assert_eq!(late, Err(Rejected::Conflict(task.fence())));
     }
 
     #[test]

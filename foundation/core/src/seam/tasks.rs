@@ -8,6 +8,9 @@
 //! - **No gaps.** The events of a step continue the log: `fence.seq + 1 ..= task.seq`, each once.
 //! - **The end is the end.** A row in a terminal state takes no events and no other state.
 //!
+//! Rows that the machine cannot make are refused as `Internal`, and nothing is written: other numbers than these, an attempt
+//! that is lower than the fence's, a phase that is *done* in a state that is not terminal, or the other way round.
+//!
 //! Every call that changes something is queued at once, in the order of the calls, and is durable when its future is
 //! ready; dropping the future changes nothing. Calls that wait at the same time share one flush. A call that finds the
 //! queue full answers a problem that says "later" and has changed nothing.
@@ -48,7 +51,7 @@ pub struct Idempotency {
     pub key: String,
     /// SHA-256 of the request; another request under the same key is refused.
     pub hash: [u8; 32],
-    /// The key is forgotten then.
+    /// The key is forgotten then: a task that is created at this moment or later is a new one.
     pub until: Time,
 }
 
@@ -69,14 +72,14 @@ pub struct NewTask {
     pub configs: Vec<PushRow>,
 }
 
-/// What came of making a task.
+/// What came of making a task. The key is looked at before the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It is made.
     New,
     /// The id is taken, by whomever; nothing was made.
     Taken,
-    /// The same request under the same key made this task.
+    /// The same request under the same key made this task, which may have been removed since.
     Repeated(TaskId),
     /// Another request had the key.
     KeyReused,
@@ -87,7 +90,7 @@ pub enum Created {
 pub struct Step {
     /// The row must stand here.
     pub expected: Fence,
-    /// The task afterwards. Id, owner and `created_at` never change.
+    /// The task afterwards. Id, owner and `created_at` never change, whatever stands here.
     pub task: Task,
     /// The events in between, in order; none for what clients do not see.
     pub events: Vec<Event>,
@@ -97,7 +100,7 @@ pub struct Step {
     pub request: Option<Request>,
 }
 
-/// What came of a step.
+/// What came of a step. A task that is over says so, whatever the fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Saved {
     /// Written.
@@ -168,7 +171,7 @@ pub struct PushRow {
     pub delivered: u64,
     /// Tries of the event in turn that failed.
     pub attempt: u32,
-    /// When to try next.
+    /// When to try next; for an event that was not tried yet the moment of its recording.
     pub due_at: Time,
     /// When the event in turn was tried first; `None` before.
     pub since: Option<Time>,
@@ -183,7 +186,7 @@ pub struct Delivery {
     pub task: TaskId,
     /// Its owner.
     pub owner: Arc<str>,
-    /// The config.
+    /// The config, put off.
     pub config: PushRow,
     /// The event in turn.
     pub event: Event,
@@ -260,15 +263,17 @@ pub trait Tasks: Send + Sync {
     fn events(&self, id: TaskId, after: u64, limit: u32) -> Later<'_, Result<Vec<Event>, Problem>>;
     /// The agent's newest task of a conversation, for routing what follows.
     fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'_, Result<Option<Stored>, Problem>>;
-    /// The task that stands for an agent's own task id.
+    /// The task that stands for an agent's own task id: the newest that maps it, else the one that has it as its own id.
     fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>>;
 
-    /// Takes ready tasks, urgent ones first, then the longest waiting: their phase becomes *sending*, their attempt grows by
-    /// one, and whoever held them before is fenced off.
+    /// Takes ready tasks, urgent ones first, then the longest waiting, then the oldest: their phase becomes *sending*, their
+    /// attempt grows by one, `next_run_at` is cleared, and whoever held them before is fenced off. A task without
+    /// `next_run_at` is ready at once.
     fn claim(&self, claim: Claim) -> Later<'_, Result<Vec<Stored>, Problem>>;
     /// Prolongs claims; those that no longer hold are answered.
     fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'_, Result<Vec<TaskId>, Problem>>;
-    /// Tasks in the phase *sending* whose claim has run out.
+    /// Tasks in the phase *sending* whose claim has run out, the oldest claim first. One that was made in this phase has no
+    /// claim until it is prolonged.
     fn abandoned(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>>;
     /// What waits, by agent.
     fn waiting(&self) -> Later<'_, Result<Vec<Waiting>, Problem>>;
@@ -277,22 +282,23 @@ pub trait Tasks: Send + Sync {
     /// Tasks of which a deadline has passed, the most overdue first.
     fn due(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>>;
 
-    /// Makes or replaces a push config; whether the task exists.
+    /// Makes or replaces a push config, in its place; whether the task exists.
     fn put_config(&self, task: TaskId, config: PushRow) -> Later<'_, Result<bool, Problem>>;
     /// Removes a push config; whether there was one.
     fn remove_config(&self, task: TaskId, id: String) -> Later<'_, Result<bool, Problem>>;
-    /// Takes deliveries that are due, each config once, and puts them off until `until`.
+    /// Takes deliveries that are due, the most overdue first, each config once, and puts them off until `until`.
     fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'_, Result<Vec<Delivery>, Problem>>;
-    /// Says what came of a delivery, named by task, config and event number. One that was settled already, or whose
-    /// config was replaced meanwhile, is left as it is.
+    /// Says what came of a delivery that was taken, named by task, config and event number. One that was settled already, or
+    /// whose config was replaced meanwhile, is left as it is.
     fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'_, Result<(), Problem>>;
     /// When the next delivery is due; `None` if nothing is owed.
     fn next_delivery(&self) -> Later<'_, Result<Option<Time>, Problem>>;
     /// Deliveries that were given up are tried again: of one task, or of all. How many.
     fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'_, Result<u64, Problem>>;
 
-    /// Removes finished tasks whose status is older than `before`, and the oldest ones beyond `keep`, at most `limit` of them;
-    /// none that owes a delivery. Forgets idempotency keys that have run out. How many tasks went.
+    /// Removes finished tasks whose status is older than `before`, and the oldest ones beyond the newest `keep`, at most
+    /// `limit` of them; none that owes a delivery. Forgets idempotency keys that have run out, at most `limit` as well. How
+    /// many tasks went.
     fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'_, Result<u64, Problem>>;
     /// How many rows there are.
     fn census(&self) -> Later<'_, Result<Census, Problem>>;
