@@ -13,6 +13,7 @@
 //!
 //! What the rows mean is decided by the rooms that own them; documents are opaque here.
 
+mod law;
 mod location;
 mod memory;
 mod sqlite;

@@ -1,16 +1,27 @@
-//! The engine that forgets: maps behind a lock.
+//! The engine that forgets: maps behind locks.
 
-use std::collections::BTreeMap;
+mod index;
+mod push;
+mod queue;
+mod registry;
+mod tasks;
+
 use std::future::ready;
+use std::path::PathBuf;
 
-use moongate_core::seam::{Later, Registry, RegistryRow, Store};
-use moongate_core::{Problem, Time};
+use moongate_core::seam::tasks::Tasks;
+use moongate_core::seam::{Later, Registry, Store};
+use moongate_core::{Code, Problem};
 use parking_lot::Mutex;
+
+use registry::Entries;
+use tasks::Rows;
 
 /// Keeps everything until it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    registry: Mutex<BTreeMap<String, RegistryRow>>,
+    registry: Mutex<Entries>,
+    tasks: Mutex<Rows>,
 }
 
 impl Store for Memory {
@@ -18,34 +29,20 @@ impl Store for Memory {
         self
     }
 
+    fn tasks(&self) -> &dyn Tasks {
+        self
+    }
+
+    fn inspect(&self) -> Later<'_, Result<Vec<String>, Problem>> {
+        Box::pin(ready(Ok(Vec::new())))
+    }
+
+    fn backup(&self, _to: PathBuf) -> Later<'_, Result<(), Problem>> {
+        let problem = Problem::new(Code::StoreUnusable, "a store in memory has nothing to copy");
+        Box::pin(ready(Err(problem)))
+    }
+
     fn health(&self) -> Result<(), Problem> {
         Ok(())
-    }
-}
-
-impl Registry for Memory {
-    fn upsert(&self, row: RegistryRow) -> Later<'_, Result<(), Problem>> {
-        self.registry.lock().insert(row.id.clone(), row);
-        Box::pin(ready(Ok(())))
-    }
-
-    fn remove(&self, id: String) -> Later<'_, Result<bool, Problem>> {
-        let removed = self.registry.lock().remove(&id).is_some();
-        Box::pin(ready(Ok(removed)))
-    }
-
-    fn beat(&self, beats: Vec<(String, Time)>) -> Later<'_, Result<(), Problem>> {
-        let mut rows = self.registry.lock();
-        for (id, at) in beats {
-            if let Some(row) = rows.get_mut(&id) {
-                row.beat_at = row.beat_at.max(Some(at));
-            }
-        }
-        Box::pin(ready(Ok(())))
-    }
-
-    fn rows(&self) -> Later<'_, Result<Vec<RegistryRow>, Problem>> {
-        let rows = self.registry.lock().values().cloned().collect();
-        Box::pin(ready(Ok(rows)))
     }
 }

@@ -8,28 +8,39 @@
 //! - Failures of the disk make the store unhealthy until a write succeeds again; a damaged file stops it for good
 //!   ([`health`]). Nothing is ever deleted or made anew.
 
+mod aside;
+mod copy;
 mod file;
 mod health;
+mod inspect;
 mod reader;
 mod registry;
 mod schema;
+mod tally;
+mod tasks;
+mod value;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use moongate_core::Problem;
-use moongate_core::seam::{Registry, Store};
+use moongate_core::seam::tasks::Tasks;
+use moongate_core::seam::{Later, Registry, Store};
 
+use aside::Aside;
 use health::Health;
 use reader::Readers;
+use tally::Tally;
 use writer::Writer;
 
-/// An open file. Fields are dropped in this order: the writer closes the file after the readers, the lock goes last.
+/// An open file. Fields are dropped in this order: the writer closes the file after everybody else, the lock goes last.
 pub(crate) struct Sqlite {
+    aside: Aside,
     readers: Readers,
     writer: Writer,
     health: Arc<Health>,
+    tally: Arc<Tally>,
     _lock: file::Lock,
 }
 
@@ -42,14 +53,28 @@ impl Sqlite {
         let connection = schema::open(&path)?;
         let health = Arc::new(Health::default());
         let readers = Readers::start(&path, &health)?;
-        let writer = Writer::start(connection, health.clone())?;
-        Ok(Self { readers, writer, health, _lock: lock })
+        let tally = Arc::new(Tally::default());
+        let writer = Writer::start(connection, health.clone(), tally.clone())?;
+        let aside = Aside::new(path);
+        Ok(Self { aside, readers, writer, health, tally, _lock: lock })
     }
 }
 
 impl Store for Sqlite {
     fn registry(&self) -> &dyn Registry {
         self
+    }
+
+    fn tasks(&self) -> &dyn Tasks {
+        self
+    }
+
+    fn inspect(&self) -> Later<'_, Result<Vec<String>, Problem>> {
+        Box::pin(self.aside.start("store-inspect", inspect::inspect))
+    }
+
+    fn backup(&self, to: PathBuf) -> Later<'_, Result<(), Problem>> {
+        Box::pin(self.aside.start("store-backup", move |connection, closing| copy::copy(connection, &to, closing)))
     }
 
     fn health(&self) -> Result<(), Problem> {

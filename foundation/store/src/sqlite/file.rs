@@ -71,19 +71,24 @@ impl Drop for Lock {
 /// # Errors
 /// `StoreUnusable`, `StoreDamaged` or `StoreNewer`, and the file is as it was.
 pub(super) fn prepare(path: &Path) -> Result<(), Problem> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match new(path) {
         Ok(_) => sync_folder(path).map_err(|error| cannot_write(path, &error)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => judge(path),
         Err(error) => Err(cannot_write(path, &error)),
     }
 }
 
+/// Makes an empty file, readable for this account only; fails if something stands there.
+pub(super) fn new(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
 /// The name of a new file is durable once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         #[cfg(unix)]
         Some(folder) => File::open(folder)?.sync_all(),
@@ -120,7 +125,7 @@ fn judge(path: &Path) -> Result<(), Problem> {
 }
 
 /// A file beside the database.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

@@ -5,6 +5,7 @@ use moongate_core::{Problem, Time};
 use rusqlite::{Row, params};
 
 use super::Sqlite;
+use super::value::{milliseconds, time};
 
 const UPSERT: &str = "
     INSERT INTO registry (id, owner, document, beat_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -52,13 +53,4 @@ fn row(row: &Row<'_>) -> rusqlite::Result<RegistryRow> {
         beat_at: row.get::<_, Option<i64>>(3)?.map(time),
         updated_at: time(row.get(4)?),
     })
-}
-
-/// SQLite's integers have a sign; the last 292 million years are cut off.
-fn milliseconds(time: Time) -> i64 {
-    i64::try_from(time.0).unwrap_or(i64::MAX)
-}
-
-fn time(milliseconds: i64) -> Time {
-    Time(u64::try_from(milliseconds).unwrap_or(0))
 }

@@ -17,15 +17,26 @@ use super::{file, health};
 pub(super) const APPLICATION_ID: i32 = 0x4d4f_4f4e;
 
 /// The schema that this program writes: the number of migrations.
-pub(super) const VERSION: i32 = 1;
+pub(super) const VERSION: i32 = 2;
 
 /// Step `n` leads from schema `n` to `n + 1`. Never change one that has been released; add another.
-const MIGRATIONS: [&str; VERSION as usize] = ["
+const MIGRATIONS: [&str; VERSION as usize] = [
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE registry (
         id TEXT PRIMARY KEY, owner TEXT NOT NULL, document BLOB NOT NULL,
         beat_at INTEGER, updated_at INTEGER NOT NULL) STRICT;
-"];
+",
+    include_str!("schema/tasks.sql"),
+];
+
+/// Statements that a connection keeps compiled; more than there are.
+const STATEMENTS: usize = 128;
+
+/// Pages that a connection keeps in memory, in KiB; the rest is the operating system's, so that memory does not grow with
+/// the file.
+const WRITER_CACHE: i64 = 4096;
+const READER_CACHE: i64 = 1024;
 
 /// Files up to this size are checked page by page when they are opened; of larger ones only what is read is checked,
 /// since a start should not take minutes.
@@ -64,6 +75,7 @@ pub(super) fn open_reader(path: &Path) -> Result<Connection, Problem> {
     let open = || -> rusqlite::Result<Connection> {
         let connection = connect(path)?;
         connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "cache_size", -READER_CACHE)?;
         Ok(connection)
     };
     open().map_err(|error| health::problem_at(path, &error))
@@ -89,6 +101,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(connection)
 }
 
@@ -133,6 +146,7 @@ fn configure(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "wal_autocheckpoint", 4000)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -WRITER_CACHE)?;
     #[cfg(target_os = "macos")]
     for pragma in ["fullfsync", "checkpoint_fullfsync"] {
         connection.pragma_update(None, pragma, true)?;

@@ -10,7 +10,10 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -22,6 +25,7 @@ use tokio::sync::oneshot;
 
 use super::health::{Health, refused};
 use super::schema;
+use super::tally::Tally;
 
 /// Operations that may wait; beyond, callers hear "later".
 const QUEUE: usize = 4096;
@@ -37,19 +41,29 @@ const REST: Duration = Duration::from_secs(30);
 pub(super) struct Writer {
     queue: Option<SyncSender<Box<dyn Job>>>,
     thread: Option<JoinHandle<()>>,
-    commits: Arc<AtomicU64>,
+    counts: Arc<Counts>,
+}
+
+/// What has happened so far.
+#[derive(Debug, Default)]
+struct Counts {
+    /// Operations that were queued.
+    asked: AtomicU64,
+    /// Operations of which the end is known and, if they succeeded, seen by every reader.
+    ended: AtomicU64,
+    commits: AtomicU64,
 }
 
 impl Writer {
     /// Gives the connection to a thread of its own.
-    pub(super) fn start(connection: Connection, health: Arc<Health>) -> Result<Self, Problem> {
+    pub(super) fn start(connection: Connection, health: Arc<Health>, tally: Arc<Tally>) -> Result<Self, Problem> {
         let (queue, waiting) = sync_channel(QUEUE);
-        let commits = Arc::new(AtomicU64::new(0));
-        let work = Work { connection, waiting, health, commits: commits.clone(), untidy: true };
+        let counts = Arc::new(Counts::default());
+        let work = Work { connection, waiting, health, tally, counts: counts.clone(), untidy: true };
         let thread = Builder::new().name("store-writer".into()).spawn(move || work.run());
         let thread =
             thread.map_err(|error| Problem::new(Code::StoreUnusable, "no thread for the store").inside(error))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { queue: Some(queue), thread: Some(thread), counts })
     }
 
     /// Queues an operation at once; the future is ready when its effects are durable. Dropping it changes nothing.
@@ -62,7 +76,11 @@ impl Writer {
     {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Operation { run, result: None, reply });
+        self.counts.asked.fetch_add(1, SeqCst);
         let sent = self.queue.as_ref().map(|queue| queue.try_send(job));
+        if !matches!(sent, Some(Ok(()))) {
+            self.counts.asked.fetch_sub(1, SeqCst);
+        }
         async move {
             match sent {
                 Some(Ok(())) => answer.await.unwrap_or_else(|_| Err(refused(false))),
@@ -70,6 +88,15 @@ impl Writer {
                 Some(Err(TrySendError::Disconnected(_))) | None => Err(refused(false)),
             }
         }
+    }
+
+    /// Ready when everything that was asked for before has ended; `None` if it has already.
+    ///
+    /// Operations are counted before they are queued and end in the order of the queue: as many ends as there were
+    /// beginnings before us mean that ours are among them.
+    pub(super) fn barrier(&self) -> Option<impl Future<Output = Result<(), Problem>> + Send + use<>> {
+        let asked = self.counts.asked.load(SeqCst);
+        (self.counts.ended.load(SeqCst) < asked).then(|| self.submit(|_| Ok(())))
     }
 }
 
@@ -80,7 +107,7 @@ impl Drop for Writer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        tracing::debug!(commits = self.commits.load(Relaxed), "the store is closed");
+        tracing::debug!(commits = self.counts.commits.load(Relaxed), "the store is closed");
     }
 }
 
@@ -118,7 +145,8 @@ struct Work {
     connection: Connection,
     waiting: Receiver<Box<dyn Job>>,
     health: Arc<Health>,
-    commits: Arc<AtomicU64>,
+    tally: Arc<Tally>,
+    counts: Arc<Counts>,
     /// Something was written since the log was cut, or the last write failed.
     untidy: bool,
 }
@@ -140,6 +168,7 @@ impl Work {
 
     fn serve(&mut self, mut batch: Vec<Box<dyn Job>>) {
         if self.health.stopped().is_none() && self.commit(&mut batch).is_ok() {
+            self.counts.ended.fetch_add(batch.len() as u64, SeqCst);
             return batch.into_iter().for_each(|job| job.answer(Ok(())));
         }
         for mut job in batch {
@@ -147,6 +176,7 @@ impl Work {
                 Some(problem) => Err(problem),
                 None => self.commit(std::slice::from_mut(&mut job)).map_err(|error| self.health.failed(&error)),
             };
+            self.counts.ended.fetch_add(1, SeqCst);
             job.answer(end);
         }
     }
@@ -155,11 +185,13 @@ impl Work {
     fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
         self.untidy = true;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        self.tally.clear();
         for job in jobs {
             job.run(&transaction)?;
         }
+        self.tally.write(&transaction)?;
         transaction.commit()?;
-        self.commits.fetch_add(1, Relaxed);
+        self.counts.commits.fetch_add(1, Relaxed);
         self.health.recovered();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What every engine promises. One suite, run against each.
+//! What every engine promises of registered agents. One suite, run against each.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,28 +6,7 @@ use std::sync::Arc;
 use moongate_core::Time;
 use moongate_core::seam::{Registry, RegistryRow, Store};
 
-use crate::folder::Folder;
 use crate::{Dice, row};
-
-/// Runs each behaviour against a fresh store of each engine.
-macro_rules! exercise {
-    ($($behaviour:ident)*) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $behaviour() {
-                let store = moongate_store::open("memory:", std::path::Path::new("/")).unwrap();
-                super::$behaviour(store).await;
-            })*
-        }
-        mod sqlite {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-            async fn $behaviour() {
-                let folder = super::Folder::new();
-                super::$behaviour(folder.open().unwrap()).await;
-            })*
-        }
-    };
-}
 
 exercise! {
     rows_come_back_whole

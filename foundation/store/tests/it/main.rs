@@ -1,12 +1,34 @@
 //! The store as other rooms use it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
+/// Runs each behaviour against a fresh store of each engine.
+macro_rules! exercise {
+    ($($behaviour:ident)*) => {
+        mod memory {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $behaviour() {
+                let store = moongate_store::open("memory:", std::path::Path::new("/")).unwrap();
+                super::$behaviour(store).await;
+            })*
+        }
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+            async fn $behaviour() {
+                let folder = crate::folder::Folder::new();
+                super::$behaviour(folder.open().unwrap()).await;
+            })*
+        }
+    };
+}
+
 mod child;
 mod conformance;
 mod crash;
 mod folder;
 mod refusals;
 mod restart;
+mod sample;
+mod tasks;
 mod torn;
 
 use moongate_core::Time;

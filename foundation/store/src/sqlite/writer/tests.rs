@@ -24,7 +24,7 @@ impl Bed {
         let connection = schema::open(&path).unwrap();
         connection.execute_batch("CREATE TABLE note (n INTEGER PRIMARY KEY, text TEXT) STRICT").unwrap();
         let health = Arc::new(Health::default());
-        Self { writer: Some(Writer::start(connection, health.clone()).unwrap()), health, folder }
+        Self { writer: Some(Writer::start(connection, health.clone(), Arc::default()).unwrap()), health, folder }
     }
 
     fn writer(&self) -> &Writer {
@@ -56,7 +56,7 @@ impl Bed {
     }
 
     fn commits(&self) -> u64 {
-        self.writer().commits.load(Relaxed)
+        self.writer().counts.commits.load(Relaxed)
     }
 
     async fn limit_pages(&self, more: i64) {
