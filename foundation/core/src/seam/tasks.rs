@@ -249,57 +249,57 @@ pub struct Census {
     pub dead_configs: u64,
 }
 
-/// The facet of the store that keeps tasks.
+/// The facet of the store that keeps tasks. Futures that borrow nothing may be waited for anywhere, or by nobody.
 pub trait Tasks: Send + Sync {
     /// Makes a task.
-    fn create(&self, new: NewTask) -> Later<'_, Result<Created, Problem>>;
+    fn create(&self, new: NewTask) -> Later<'static, Result<Created, Problem>>;
     /// Writes a step.
-    fn save(&self, step: Step) -> Later<'_, Result<Saved, Problem>>;
+    fn save(&self, step: Step) -> Later<'static, Result<Saved, Problem>>;
     /// One task. With an owner, only if it is that principal's: a stranger's task and a missing one are the same.
-    fn get(&self, owner: Option<Arc<str>>, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>>;
+    fn get(&self, owner: Option<Arc<str>>, id: TaskId) -> Later<'static, Result<Option<Stored>, Problem>>;
     /// A page of tasks. Sees every write that was answered before, and every one that was asked for before.
     fn list(&self, filter: Filter) -> Later<'_, Result<Page, Problem>>;
     /// Events of a task behind `after`, in order, at most `limit`. Sees what [`Tasks::list`] sees.
     fn events(&self, id: TaskId, after: u64, limit: u32) -> Later<'_, Result<Vec<Event>, Problem>>;
     /// The agent's newest task of a conversation, for routing what follows.
-    fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'_, Result<Option<Stored>, Problem>>;
+    fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'static, Result<Option<Stored>, Problem>>;
     /// The task that stands for an agent's own task id: the newest that maps it, else the one that has it as its own id.
-    fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>>;
+    fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'static, Result<Option<Stored>, Problem>>;
 
     /// Takes ready tasks, urgent ones first, then the longest waiting, then the oldest: their phase becomes *sending*, their
     /// attempt grows by one, `next_run_at` is cleared, and whoever held them before is fenced off. A task without
     /// `next_run_at` is ready at once.
-    fn claim(&self, claim: Claim) -> Later<'_, Result<Vec<Stored>, Problem>>;
+    fn claim(&self, claim: Claim) -> Later<'static, Result<Vec<Stored>, Problem>>;
     /// Prolongs claims; those that no longer hold are answered.
-    fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'_, Result<Vec<TaskId>, Problem>>;
+    fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'static, Result<Vec<TaskId>, Problem>>;
     /// Tasks in the phase *sending* whose claim has run out, the oldest claim first. One that was made in this phase has no
     /// claim until it is prolonged.
-    fn abandoned(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>>;
+    fn abandoned(&self, now: Time, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>>;
     /// What waits, by agent.
-    fn waiting(&self) -> Later<'_, Result<Vec<Waiting>, Problem>>;
+    fn waiting(&self) -> Later<'static, Result<Vec<Waiting>, Problem>>;
     /// Tasks that agents work on, by id behind `after`: what is watched again after a start.
-    fn running(&self, after: Option<TaskId>, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>>;
+    fn running(&self, after: Option<TaskId>, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>>;
     /// Tasks of which a deadline has passed, the most overdue first.
-    fn due(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>>;
+    fn due(&self, now: Time, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>>;
 
     /// Makes or replaces a push config, in its place; whether the task exists.
-    fn put_config(&self, task: TaskId, config: PushRow) -> Later<'_, Result<bool, Problem>>;
+    fn put_config(&self, task: TaskId, config: PushRow) -> Later<'static, Result<bool, Problem>>;
     /// Removes a push config; whether there was one.
-    fn remove_config(&self, task: TaskId, id: String) -> Later<'_, Result<bool, Problem>>;
+    fn remove_config(&self, task: TaskId, id: String) -> Later<'static, Result<bool, Problem>>;
     /// Takes deliveries that are due, the most overdue first, each config once, and puts them off until `until`.
-    fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'_, Result<Vec<Delivery>, Problem>>;
+    fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'static, Result<Vec<Delivery>, Problem>>;
     /// Says what came of a delivery that was taken, named by task, config and event number. One that was settled already, or
     /// whose config was replaced meanwhile, is left as it is.
-    fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'_, Result<(), Problem>>;
+    fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'static, Result<(), Problem>>;
     /// When the next delivery is due; `None` if nothing is owed.
-    fn next_delivery(&self) -> Later<'_, Result<Option<Time>, Problem>>;
+    fn next_delivery(&self) -> Later<'static, Result<Option<Time>, Problem>>;
     /// Deliveries that were given up are tried again: of one task, or of all. How many.
-    fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'_, Result<u64, Problem>>;
+    fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'static, Result<u64, Problem>>;
 
     /// Removes finished tasks whose status is older than `before`, and the oldest ones beyond the newest `keep`, at most
     /// `limit` of them; none that owes a delivery. Forgets idempotency keys that have run out, at most `limit` as well. How
     /// many tasks went.
-    fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'_, Result<u64, Problem>>;
+    fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'static, Result<u64, Problem>>;
     /// How many rows there are.
-    fn census(&self) -> Later<'_, Result<Census, Problem>>;
+    fn census(&self) -> Later<'static, Result<Census, Problem>>;
 }

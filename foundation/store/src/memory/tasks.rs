@@ -210,15 +210,15 @@ fn done<'a, T: Send + 'a>(answer: T) -> Later<'a, Result<T, Problem>> {
 }
 
 impl Tasks for Memory {
-    fn create(&self, new: NewTask) -> Later<'_, Result<Created, Problem>> {
+    fn create(&self, new: NewTask) -> Later<'static, Result<Created, Problem>> {
         Box::pin(ready(law::new(&new).map(|()| self.tasks.lock().create(new))))
     }
 
-    fn save(&self, step: Step) -> Later<'_, Result<Saved, Problem>> {
+    fn save(&self, step: Step) -> Later<'static, Result<Saved, Problem>> {
         Box::pin(ready(law::step(&step).map(|()| self.tasks.lock().save(step))))
     }
 
-    fn get(&self, owner: Option<Arc<str>>, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>> {
+    fn get(&self, owner: Option<Arc<str>>, id: TaskId) -> Later<'static, Result<Option<Stored>, Problem>> {
         let rows = self.tasks.lock();
         let row = rows.by_id(&id).filter(|row| owner.is_none_or(|owner| row.task.owner == owner));
         done(row.map(Row::stored))
@@ -234,68 +234,68 @@ impl Tasks for Memory {
         done(events.iter().take(limit as usize).cloned().collect())
     }
 
-    fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'_, Result<Option<Stored>, Problem>> {
+    fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'static, Result<Option<Stored>, Problem>> {
         done(self.tasks.lock().conversation(owner, context))
     }
 
-    fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>> {
+    fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'static, Result<Option<Stored>, Problem>> {
         done(self.tasks.lock().upstream(agent, id))
     }
 
-    fn claim(&self, claim: Claim) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn claim(&self, claim: Claim) -> Later<'static, Result<Vec<Stored>, Problem>> {
         done(self.tasks.lock().claim(&claim))
     }
 
-    fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'_, Result<Vec<TaskId>, Problem>> {
+    fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'static, Result<Vec<TaskId>, Problem>> {
         done(self.tasks.lock().renew(held, until))
     }
 
-    fn abandoned(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn abandoned(&self, now: Time, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>> {
         done(self.tasks.lock().abandoned(now, limit))
     }
 
-    fn waiting(&self) -> Later<'_, Result<Vec<Waiting>, Problem>> {
+    fn waiting(&self) -> Later<'static, Result<Vec<Waiting>, Problem>> {
         done(self.tasks.lock().waiting())
     }
 
-    fn running(&self, after: Option<TaskId>, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn running(&self, after: Option<TaskId>, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>> {
         done(self.tasks.lock().running(after, limit))
     }
 
-    fn due(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn due(&self, now: Time, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>> {
         done(self.tasks.lock().due(now, limit))
     }
 
-    fn put_config(&self, task: TaskId, config: PushRow) -> Later<'_, Result<bool, Problem>> {
+    fn put_config(&self, task: TaskId, config: PushRow) -> Later<'static, Result<bool, Problem>> {
         done(self.tasks.lock().put_config(&task, config))
     }
 
-    fn remove_config(&self, task: TaskId, id: String) -> Later<'_, Result<bool, Problem>> {
+    fn remove_config(&self, task: TaskId, id: String) -> Later<'static, Result<bool, Problem>> {
         done(self.tasks.lock().remove_config(&task, &id))
     }
 
-    fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'_, Result<Vec<Delivery>, Problem>> {
+    fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'static, Result<Vec<Delivery>, Problem>> {
         done(self.tasks.lock().deliveries(now, until, limit))
     }
 
-    fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'_, Result<(), Problem>> {
+    fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'static, Result<(), Problem>> {
         self.tasks.lock().settle(&task, &config, seq, end);
         done(())
     }
 
-    fn next_delivery(&self) -> Later<'_, Result<Option<Time>, Problem>> {
+    fn next_delivery(&self) -> Later<'static, Result<Option<Time>, Problem>> {
         done(self.tasks.lock().next_delivery())
     }
 
-    fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'_, Result<u64, Problem>> {
+    fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'static, Result<u64, Problem>> {
         done(self.tasks.lock().redrive(task, now))
     }
 
-    fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'_, Result<u64, Problem>> {
+    fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'static, Result<u64, Problem>> {
         done(self.tasks.lock().expire(now, before, keep, limit))
     }
 
-    fn census(&self) -> Later<'_, Result<Census, Problem>> {
+    fn census(&self) -> Later<'static, Result<Census, Problem>> {
         done(self.tasks.lock().census())
     }
 }

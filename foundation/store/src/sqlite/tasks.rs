@@ -60,7 +60,7 @@ impl Sqlite {
 }
 
 impl Tasks for Sqlite {
-    fn create(&self, new: NewTask) -> Later<'_, Result<Created, Problem>> {
+    fn create(&self, new: NewTask) -> Later<'static, Result<Created, Problem>> {
         if let Err(problem) = law::new(&new) {
             return Box::pin(ready(Err(problem)));
         }
@@ -68,7 +68,7 @@ impl Tasks for Sqlite {
         Box::pin(self.writer.submit(move |connection| write::create(connection, &tally, &new)))
     }
 
-    fn save(&self, step: Step) -> Later<'_, Result<Saved, Problem>> {
+    fn save(&self, step: Step) -> Later<'static, Result<Saved, Problem>> {
         if let Err(problem) = law::step(&step) {
             return Box::pin(ready(Err(problem)));
         }
@@ -76,7 +76,7 @@ impl Tasks for Sqlite {
         Box::pin(self.writer.submit(move |connection| write::save(connection, &tally, &step)))
     }
 
-    fn get(&self, owner: Option<Arc<str>>, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>> {
+    fn get(&self, owner: Option<Arc<str>>, id: TaskId) -> Later<'static, Result<Option<Stored>, Problem>> {
         Box::pin(self.read(move |connection| read::by_id(connection, owner.as_deref(), &id)))
     }
 
@@ -88,73 +88,73 @@ impl Tasks for Sqlite {
         Box::pin(self.read_behind(move |connection| read::events(connection, &id, after, limit)))
     }
 
-    fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'_, Result<Option<Stored>, Problem>> {
+    fn conversation(&self, owner: Arc<str>, context: ContextId) -> Later<'static, Result<Option<Stored>, Problem>> {
         Box::pin(self.read(move |connection| read::conversation(connection, &owner, &context)))
     }
 
-    fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'_, Result<Option<Stored>, Problem>> {
+    fn upstream(&self, agent: AgentName, id: TaskId) -> Later<'static, Result<Option<Stored>, Problem>> {
         Box::pin(self.read(move |connection| read::upstream(connection, &agent, &id)))
     }
 
-    fn claim(&self, claim: Claim) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn claim(&self, claim: Claim) -> Later<'static, Result<Vec<Stored>, Problem>> {
         let tally = self.tally.clone();
         Box::pin(self.writer.submit(move |connection| queue::claim(connection, &tally, &claim)))
     }
 
-    fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'_, Result<Vec<TaskId>, Problem>> {
+    fn renew(&self, held: Vec<(TaskId, Fence)>, until: Time) -> Later<'static, Result<Vec<TaskId>, Problem>> {
         Box::pin(self.writer.submit(move |connection| queue::renew(connection, &held, until)))
     }
 
-    fn abandoned(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn abandoned(&self, now: Time, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>> {
         Box::pin(self.read(move |connection| queue::abandoned(connection, now, limit)))
     }
 
-    fn waiting(&self) -> Later<'_, Result<Vec<Waiting>, Problem>> {
+    fn waiting(&self) -> Later<'static, Result<Vec<Waiting>, Problem>> {
         Box::pin(self.read(queue::waiting))
     }
 
-    fn running(&self, after: Option<TaskId>, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn running(&self, after: Option<TaskId>, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>> {
         Box::pin(self.read(move |connection| queue::running(connection, after.as_ref(), limit)))
     }
 
-    fn due(&self, now: Time, limit: u32) -> Later<'_, Result<Vec<Stored>, Problem>> {
+    fn due(&self, now: Time, limit: u32) -> Later<'static, Result<Vec<Stored>, Problem>> {
         Box::pin(self.read(move |connection| queue::due(connection, now, limit)))
     }
 
-    fn put_config(&self, task: TaskId, config: PushRow) -> Later<'_, Result<bool, Problem>> {
+    fn put_config(&self, task: TaskId, config: PushRow) -> Later<'static, Result<bool, Problem>> {
         let tally = self.tally.clone();
         Box::pin(self.writer.submit(move |connection| push::put(connection, &tally, &task, &config)))
     }
 
-    fn remove_config(&self, task: TaskId, id: String) -> Later<'_, Result<bool, Problem>> {
+    fn remove_config(&self, task: TaskId, id: String) -> Later<'static, Result<bool, Problem>> {
         let tally = self.tally.clone();
         Box::pin(self.writer.submit(move |connection| push::remove(connection, &tally, &task, &id)))
     }
 
-    fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'_, Result<Vec<Delivery>, Problem>> {
+    fn deliveries(&self, now: Time, until: Time, limit: u32) -> Later<'static, Result<Vec<Delivery>, Problem>> {
         Box::pin(self.writer.submit(move |connection| push::take(connection, now, until, limit)))
     }
 
-    fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'_, Result<(), Problem>> {
+    fn settle(&self, task: TaskId, config: String, seq: u64, end: Settled) -> Later<'static, Result<(), Problem>> {
         let tally = self.tally.clone();
         Box::pin(self.writer.submit(move |connection| push::settle(connection, &tally, (&task, &config, seq), &end)))
     }
 
-    fn next_delivery(&self) -> Later<'_, Result<Option<Time>, Problem>> {
+    fn next_delivery(&self) -> Later<'static, Result<Option<Time>, Problem>> {
         Box::pin(self.read(push::next))
     }
 
-    fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'_, Result<u64, Problem>> {
+    fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'static, Result<u64, Problem>> {
         let tally = self.tally.clone();
         Box::pin(self.writer.submit(move |connection| push::redrive(connection, &tally, task.as_ref(), now)))
     }
 
-    fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'_, Result<u64, Problem>> {
+    fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'static, Result<u64, Problem>> {
         let (tally, slice) = (self.tally.clone(), retention::Slice { now, before, keep, limit });
         Box::pin(self.writer.submit(move |connection| retention::expire(connection, &tally, &slice)))
     }
 
-    fn census(&self) -> Later<'_, Result<Census, Problem>> {
+    fn census(&self) -> Later<'static, Result<Census, Problem>> {
         Box::pin(self.read(|connection| Ok(tally::read(connection)?.census())))
     }
 }
