@@ -19,12 +19,14 @@ use moongate_a2a::api::Api;
 use moongate_a2a::gateway::Addresses;
 use moongate_a2a::routing::directory::Directory;
 use moongate_a2a::routing::registry::{AgentRegistry, Grounds};
-use moongate_a2a::tasks::push::Courier;
+use moongate_a2a::tasks::courier::Courier;
+use moongate_a2a::tasks::{Tasks, clockwork, courier, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_config::{Config, Loaded};
 use moongate_core::seam::{Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
+use moongate_identity::Vault;
 use moongate_identity::secret::Secret;
 use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
 use moongate_transport::{Cores, Drain, HttpDialer, Pool, PoolConfig};
@@ -75,12 +77,14 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let secret = Secret::load_or_make(&secret_path(config))?;
     let verifier = Arc::new(LocalVerifier::new(&config.domain, secret));
     let flow = flow(config, &verifier, &clock, &telemetry)?;
+    let vault = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
+    let courier = Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds };
     let gateway = Arc::new(A2aGateway::new(Parts {
         directory: Directory::empty(),
         settings: settings::gateway(config),
-        courier: Courier { dialer: dialer.clone(), egress: egress.clone() },
+        courier,
         clock: clock.clone(),
-        tasks: config.limits.tasks,
+        tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),
         retry_budget_percent: u32::from(config.balance.retry_budget_percent),
     }));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
@@ -207,13 +211,29 @@ impl Running {
         Ok(())
     }
 
+    /// Takes up the tasks that the last run left, once every configured agent has been tried, and looks after all tasks
+    /// from then on.
+    async fn tend_tasks(self: Arc<Self>) {
+        while !self.registry.is_ready() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if let Err(problem) = clockwork::recover(&self.gateway).await {
+            tracing::error!(%problem, "the tasks of the last run cannot be taken up");
+        }
+        let gateway = &self.gateway;
+        let courier = courier::run(gateway.tasks.clone(), gateway.courier.clone());
+        tokio::join!(queue::run(gateway.clone()), clockwork::run(gateway.clone()), courier);
+    }
+
     /// Runs until told to stop: looks at heartbeats, probes and the configuration file, then drains.
     pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
+        let tasks = tokio::spawn(self.clone().tend_tasks());
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
+        tasks.abort();
     }
 
     /// Stops: no new work, what is in flight may end, streams are told.
@@ -251,7 +271,7 @@ async fn ticks(running: Arc<Running>) {
         let [up, suspect, down] = running.registry.census().map(|count| count as u64);
         let metrics = running.telemetry.metrics();
         metrics.set_agents(&[("up", up), ("suspect", suspect), ("down", down)]);
-        metrics.tasks().set(i64::try_from(running.gateway.tasks.len()).unwrap_or(i64::MAX));
+        metrics.tasks().set(i64::try_from(running.gateway.tasks.in_memory()).unwrap_or(i64::MAX));
         let streams = running.gateway.streams.load(std::sync::atomic::Ordering::Relaxed);
         metrics.streams().set(i64::try_from(streams).unwrap_or(i64::MAX));
         for held in &running.listening {

@@ -21,7 +21,7 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 47] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 56] {
     [
         compare!(old, new, domain),
         compare!(old, new, public_url),
@@ -33,6 +33,7 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 47] {
         compare!(old, new, tls.key),
         compare!(old, new, tls.ca_dir),
         compare!(old, new, store.url),
+        compare!(old, new, store.durability),
         compare!(old, new, egress.allow),
         compare!(old, new, egress.dns),
         compare!(old, new, limits.body_bytes),
@@ -46,6 +47,23 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 47] {
         compare!(old, new, limits.agents),
         compare!(old, new, limits.tasks),
         compare!(old, new, limits.drain_seconds),
+        (
+            "tasks.schedule_to_start_seconds",
+            old.tasks.timeouts.schedule_to_start_seconds != new.tasks.timeouts.schedule_to_start_seconds,
+        ),
+        (
+            "tasks.start_to_close_seconds",
+            old.tasks.timeouts.start_to_close_seconds != new.tasks.timeouts.start_to_close_seconds,
+        ),
+        (
+            "tasks.schedule_to_close_seconds",
+            old.tasks.timeouts.schedule_to_close_seconds != new.tasks.timeouts.schedule_to_close_seconds,
+        ),
+        ("tasks.heartbeat_seconds", old.tasks.timeouts.heartbeat_seconds != new.tasks.timeouts.heartbeat_seconds),
+        compare!(old, new, tasks.attempts),
+        compare!(old, new, tasks.pause_deadline),
+        compare!(old, new, tasks.retain_seconds),
+        compare!(old, new, tasks.push_seconds),
         compare!(old, new, log.level),
         compare!(old, new, log.format),
         compare!(old, new, log.access),

@@ -31,6 +31,8 @@ pub struct Config {
     pub egress: Egress,
     /// How much of anything is too much.
     pub limits: Limits,
+    /// How tasks are kept.
+    pub tasks: Tasks,
     /// What is logged, and how.
     pub log: Log,
     /// Metrics and traces.
@@ -74,6 +76,63 @@ pub struct Tls {
 pub struct StoreConfig {
     /// `sqlite:PATH`, relative to `data_dir`, or `memory:`.
     pub url: String,
+    /// What a caller may hear of before it is on the disk.
+    pub durability: Durability,
+}
+
+/// What a caller may hear of before it is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Nothing.
+    Full,
+    /// Tasks that an agent has made.
+    Relaxed,
+}
+
+/// How tasks are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tasks {
+    /// What ends them.
+    pub timeouts: TaskTimeouts,
+    /// After so many tries a queued task is set aside; 0 is never.
+    pub attempts: u32,
+    /// Whether deadlines stand still while a task is paused.
+    pub pause_deadline: PauseDeadline,
+    /// How long finished ones are kept.
+    pub retain_seconds: Duration,
+    /// How long a push notification is tried.
+    pub push_seconds: Duration,
+}
+
+/// The four timeouts of tasks; `None` waits for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskTimeouts {
+    /// Until an agent has it.
+    pub schedule_to_start_seconds: Option<Duration>,
+    /// How long the agent may work.
+    pub start_to_close_seconds: Option<Duration>,
+    /// Altogether.
+    pub schedule_to_close_seconds: Option<Duration>,
+    /// Between two signs of life.
+    pub heartbeat_seconds: Option<Duration>,
+}
+
+/// Whether deadlines stand still while a task is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PauseDeadline {
+    /// They do.
+    Freeze,
+    /// They run on.
+    Run,
+}
+
+/// What is the same request, beside the header `Idempotency-Key`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dedup {
+    /// Nothing.
+    Off,
+    /// A message with the same id.
+    MessageId,
 }
 
 /// What addresses from strangers may be called.
@@ -255,6 +314,14 @@ pub struct Agent {
     pub balance: Option<Balance>,
     /// The most requests open at it at once, for each instance; `None`: no limit.
     pub max_in_flight: Option<u32>,
+    /// Whether messages wait for it while it is away.
+    pub queue: bool,
+    /// The most queued tasks that it works on at once.
+    pub concurrency: Option<u32>,
+    /// What is the same request.
+    pub dedup: Dedup,
+    /// Timeouts of its tasks that differ from the usual ones.
+    pub timeouts: TaskTimeouts,
 }
 
 /// Where an agent is known from.

@@ -11,8 +11,8 @@ use crate::prefix::Prefix;
 use crate::problems::Mistake;
 use crate::read::Table;
 use crate::schema::{
-    Balance, BalancePolicy, Config, Dns, Egress, HashKey, Limits, Listen, Log, LogFormat, Policy, Route, RouteTarget,
-    Routing, StoreConfig, Telemetry, Tls, Verdict,
+    Balance, BalancePolicy, Config, Dns, Durability, Egress, HashKey, Limits, Listen, Log, LogFormat, PauseDeadline,
+    Policy, Route, RouteTarget, Routing, StoreConfig, TaskTimeouts, Tasks, Telemetry, Tls, Verdict,
 };
 use crate::url::Url;
 
@@ -20,6 +20,8 @@ use crate::url::Url;
 pub(crate) type Words<T> = &'static [(&'static str, T)];
 
 const DNS: Words<Dns> = &[("system", Dns::System)];
+const DURABILITIES: Words<Durability> = &[("full", Durability::Full), ("relaxed", Durability::Relaxed)];
+const PAUSES: Words<PauseDeadline> = &[("freeze", PauseDeadline::Freeze), ("run", PauseDeadline::Run)];
 const FORMATS: Words<LogFormat> = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
 const POLICIES: Words<BalancePolicy> = &[
     ("p2c_ewma", BalancePolicy::P2cEwma),
@@ -48,6 +50,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         store: store(&inner(root, "store")),
         egress: egress(&inner(root, "egress")),
         limits: limits(&inner(root, "limits")),
+        tasks: tasks(&inner(root, "tasks")),
         log: log(&inner(root, "log")),
         telemetry: telemetry(&inner(root, "telemetry")),
         routing: routing(&inner(root, "routing")),
@@ -160,7 +163,7 @@ fn store(table: &Table<'_>) -> StoreConfig {
         };
         table.wrong("url", format!("`store.url` cannot be {url:?}"), hint);
     }
-    StoreConfig { url }
+    StoreConfig { url, durability: table.word("durability", DURABILITIES).unwrap_or(Durability::Full) }
 }
 
 fn egress(table: &Table<'_>) -> Egress {
@@ -194,6 +197,25 @@ fn limits(table: &Table<'_>) -> Limits {
         agents: table.integer("agents").unwrap_or_default(),
         tasks: table.integer("tasks").unwrap_or_default(),
         drain_seconds: table.seconds("drain_seconds").unwrap_or_default(),
+    }
+}
+
+fn tasks(table: &Table<'_>) -> Tasks {
+    Tasks {
+        timeouts: timeouts(table),
+        attempts: table.integer("attempts").unwrap_or_default(),
+        pause_deadline: table.word("pause_deadline", PAUSES).unwrap_or(PauseDeadline::Freeze),
+        retain_seconds: table.seconds("retain_seconds").unwrap_or_default(),
+        push_seconds: table.seconds("push_seconds").unwrap_or_default(),
+    }
+}
+
+fn timeouts(table: &Table<'_>) -> TaskTimeouts {
+    TaskTimeouts {
+        schedule_to_start_seconds: table.seconds("schedule_to_start_seconds"),
+        start_to_close_seconds: table.seconds("start_to_close_seconds"),
+        schedule_to_close_seconds: table.seconds("schedule_to_close_seconds"),
+        heartbeat_seconds: table.seconds("heartbeat_seconds"),
     }
 }
 

@@ -95,6 +95,18 @@ pub trait Store: Send + Sync {
     fn health(&self) -> Result<(), Problem>;
 }
 
+/// Keeps secrets from whoever reads the store's files, and signs in the gateway's name. Its key never leaves it.
+pub trait Vault: Send + Sync {
+    /// Encrypts; the same text never looks the same twice.
+    fn seal(&self, plain: &[u8]) -> Vec<u8>;
+    /// Decrypts what [`Vault::seal`] made with the same key; `None` for anything else.
+    fn open(&self, sealed: &[u8]) -> Option<Vec<u8>>;
+    /// A secret for one purpose, the same at each call.
+    fn derive(&self, purpose: &str) -> [u8; 32];
+    /// HMAC-SHA256 under the secret of that purpose.
+    fn mac(&self, purpose: &str, message: &[u8]) -> [u8; 32];
+}
+
 /// Judges addresses that strangers chose, before anything connects to them.
 pub trait Egress: Send + Sync {
     /// Judges the URL's literal parts: scheme, port and, if the host is an address, the address.

@@ -17,6 +17,17 @@ pub trait Gateway: Send + Sync {
     /// What *pick* chose, with whatever guard the gateway needs to count it.
     type Picked: Send;
 
+    /// Brings within reach what *resolve* will look at, such as a task that only the store has. Decides nothing.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn recall(
+        &self,
+        who: &Principal,
+        envelope: &Envelope,
+        call: &Self::Call,
+    ) -> impl Future<Output = Result<(), Problem>> + Send;
+
     /// Which skill, and who could serve it. Pure: asks nobody.
     ///
     /// # Errors
@@ -140,6 +151,7 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
 ) -> Result<D::Answer, Problem> {
     let principal = flow.verifier.verify(&envelope.arrival, credential)?;
     trail.principal = Some(principal.clone());
+    gateway.recall(&principal, &envelope, &call).await?;
     let resolved = gateway.resolve(&principal, &envelope, &call)?;
     trail.resolved = Some(resolved.clone());
     let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);

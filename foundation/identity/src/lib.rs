@@ -4,6 +4,7 @@
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
+//! - [`vault`]: the gateway's own key, under which secrets lie in the store.
 //!
 //! It opens no socket: `moongate-transport` takes what is made here.
 
@@ -12,8 +13,10 @@ pub mod egress;
 mod file;
 pub mod secret;
 pub mod tls;
+pub mod vault;
 
 pub use ca::Ca;
 pub use egress::EgressGuard;
 pub use secret::Secret;
 pub use tls::{ServerIdentity, client_config, read_roots, server_config};
+pub use vault::Vault;

@@ -3,6 +3,8 @@
 //! The request is kept twice: as received (so that an agent of the same dialect gets the very bytes) and as canonical
 //! A2A 1.0 JSON (so that everybody else can be served). For the common dialects the second is a slice of the first.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::Bytes;
 use http::HeaderMap;
 use moongate_core::{AgentName, Code, Operation, Problem};
@@ -10,6 +12,8 @@ use moongate_wire::a2a::legacy::Style;
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use moongate_wire::peek;
 use serde_json::Value;
+
+use crate::tasks::Row;
 
 /// Our extension by which a client names a skill (`docs/reference/extensions/skill-routing.md`).
 pub const SKILL_ROUTING: &str = "https://w3id.org/moongate/extensions/skill-routing/v1";
@@ -52,6 +56,56 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The agent whose own address was used; the draft's task creation names it in `Location`.
     pub base: Option<AgentName>,
+    /// What the caller wants of the task beyond A2A.
+    pub wishes: Wishes,
+    /// The task that the request is about, held in memory while the request lasts.
+    pub recalled: OnceLock<Arc<Row>>,
+}
+
+/// What a caller wants of a task beyond A2A, by header.
+#[derive(Clone, Debug, Default)]
+pub struct Wishes {
+    /// `Idempotency-Key`: a request that comes again with the same key is answered with the same task.
+    pub idempotency: Option<String>,
+    /// `Moongate-Priority`: the urgency in the queue, 0 to 9, 0 first.
+    pub priority: Option<u8>,
+    /// `Last-Event-ID`: the number of the last event that the caller has of the task.
+    pub from: Option<u64>,
+}
+
+/// The longest idempotency key.
+const LONGEST_KEY: usize = 255;
+
+impl Wishes {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// `InvalidParams` for what cannot be meant.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+        let wrong = |name: &'static str, why: &'static str| {
+            Problem::new(Code::InvalidParams, format!("the header {name} {why}")).field(name, why)
+        };
+        let idempotency = match text("idempotency-key") {
+            None => None,
+            Some(key) if key.is_empty() || key.len() > LONGEST_KEY => {
+                return Err(wrong("Idempotency-Key", "has no text, or more than 255 characters"));
+            }
+            Some(key) => Some(key.to_owned()),
+        };
+        let priority = match text("moongate-priority") {
+            None => None,
+            Some(text) => match text.parse::<u8>() {
+                Ok(priority) if priority <= 9 => Some(priority),
+                _ => return Err(wrong("Moongate-Priority", "is no number from 0 (first) to 9")),
+            },
+        };
+        let from = match text("last-event-id") {
+            None | Some("") => None,
+            Some(text) => Some(text.parse().map_err(|_| wrong("Last-Event-ID", "is no event number of a task"))?),
+        };
+        Ok(Self { idempotency, priority, from })
+    }
 }
 
 impl Call {
@@ -67,6 +121,11 @@ impl Call {
     /// Whether the caller wants a task at once rather than its result.
     pub fn return_immediately(&self) -> bool {
         self.peek.return_immediately.unwrap_or(self.draft)
+    }
+
+    /// The urgency of the task that the request makes.
+    pub fn priority(&self) -> u8 {
+        self.wishes.priority.unwrap_or(moongate_core::task::PRIORITY)
     }
 
     /// The headers as rules see them.

@@ -5,6 +5,7 @@
 
 mod card;
 mod push;
+mod queued;
 mod send;
 mod stream;
 mod survivor;
@@ -60,15 +61,15 @@ impl Dispatch<A2aGateway> for Live<'_> {
         // Boxed each by itself: the request's own future stays small, and it is moved several times before it runs.
         match order.call.operation {
             Operation::Send => Survivor::of(send::send(gateway.clone(), order)).await.map(Reply::Whole),
-            Operation::Stream => Box::pin(stream::stream(gateway, order)).await.map(Reply::Stream),
+            Operation::Stream => Survivor::of(stream::stream(gateway.clone(), order)).await.map(Reply::Stream),
             Operation::Get => Box::pin(task::get(gateway, order)).await.map(Reply::Whole),
-            Operation::List => task::list(gateway, &order).map(Reply::Whole),
+            Operation::List => task::list(gateway, &order).await.map(Reply::Whole),
             Operation::Cancel => Box::pin(task::cancel(gateway, order)).await.map(Reply::Whole),
             Operation::Subscribe => Box::pin(task::subscribe(gateway, order)).await.map(Reply::Stream),
-            Operation::PushCreate => push::create(gateway, &order).map(Reply::Whole),
+            Operation::PushCreate => push::create(gateway, &order).await.map(Reply::Whole),
             Operation::PushGet => push::read(gateway, &order).map(Reply::Whole),
             Operation::PushList => push::list(gateway, &order).map(Reply::Whole),
-            Operation::PushDelete => push::delete(gateway, &order).map(Reply::Whole),
+            Operation::PushDelete => push::delete(gateway, &order).await.map(Reply::Whole),
             Operation::ExtendedCard => Box::pin(card::extended(gateway, order)).await.map(Reply::Whole),
         }
     }
@@ -121,7 +122,7 @@ impl Attempt {
     pub(crate) fn new(mut order: Order<A2aGateway>) -> Result<Self, Problem> {
         match std::mem::replace(&mut order.picked, Pick::Here) {
             Pick::Agent(chosen) => Ok(Self { order, chosen }),
-            Pick::Here => Err(Problem::new(Code::Internal, "an operation of an agent has no agent")),
+            Pick::Here | Pick::Queue(_) => Err(Problem::new(Code::Internal, "an operation of an agent has no agent")),
         }
     }
 
@@ -225,9 +226,10 @@ impl Attempt {
         named && matches!(problem.code, Code::AgentClosed | Code::AgentUnreachable)
     }
 
-    /// Ends the instance's turn.
-    pub(crate) fn finish(self, gateway: &A2aGateway, result: Result<(), &Problem>) {
+    /// Ends the instance's turn; the order is left.
+    pub(crate) fn finish(self, gateway: &A2aGateway, result: Result<(), &Problem>) -> Order<A2aGateway> {
         self.chosen.finish(gateway.clock.mono(), verdict(result));
+        self.order
     }
 }
 

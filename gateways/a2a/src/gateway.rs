@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use moongate_core::seam::{Clock, Dialer};
+use moongate_core::task::Timeouts;
 use moongate_core::{
     AgentName, Code, Envelope, InstanceId, Listener, Mono, Operation, Principal, Problem, RequestId, Resolved, Route,
     Target,
@@ -21,7 +22,8 @@ use crate::routing::directory::{Agent, Directory, Endpoint};
 use crate::routing::discovery::Address;
 use crate::routing::resolve::{self, View};
 use crate::tasks::Tasks;
-use crate::tasks::push::Courier;
+use crate::tasks::courier::Courier;
+use crate::tasks::queue::Lanes;
 
 /// How each listener is reached from outside.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +66,25 @@ pub struct Settings {
     pub sample_per_million: u32,
     /// Whether spans are exported at all.
     pub traces: bool,
+    /// How tasks are kept.
+    pub tasks: TaskSettings,
+}
+
+/// How tasks are kept.
+#[derive(Clone, Debug)]
+pub struct TaskSettings {
+    /// Whether callers may hear of a task that an agent owns before it is durable.
+    pub relaxed: bool,
+    /// Timeouts of tasks whose agent has none of its own.
+    pub timeouts: Timeouts,
+    /// After so many tries a queued task is given up until it is redriven; 0 is never.
+    pub attempts: u32,
+    /// Whether deadlines stand still while a task is paused.
+    pub pause_freezes: bool,
+    /// How long finished tasks are kept.
+    pub retain: Duration,
+    /// The most finished tasks that are kept.
+    pub keep: u64,
 }
 
 /// The A2A Gateway.
@@ -71,7 +92,9 @@ pub struct A2aGateway {
     /// All agents.
     pub directory: ArcSwap<Directory>,
     /// All tasks.
-    pub tasks: Tasks,
+    pub tasks: Arc<Tasks>,
+    /// Ways out to agents, for tasks that wait.
+    pub lanes: Lanes,
     /// Settings.
     pub settings: ArcSwap<Settings>,
     /// Delivers push notifications.
@@ -106,8 +129,8 @@ pub struct Parts {
     pub courier: Courier,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The most tasks remembered.
-    pub tasks: usize,
+    /// All tasks.
+    pub tasks: Arc<Tasks>,
     /// Retries allowed, in percent of requests.
     pub retry_budget_percent: u32,
 }
@@ -118,7 +141,8 @@ impl A2aGateway {
         let seed = uuid::Uuid::new_v4().as_u128();
         Self {
             directory: ArcSwap::from_pointee(parts.directory),
-            tasks: Tasks::new(parts.clock.clone(), parts.tasks),
+            tasks: parts.tasks,
+            lanes: Lanes::default(),
             settings: ArcSwap::from_pointee(parts.settings),
             dialer: parts.courier.dialer.clone(),
             courier: parts.courier,
@@ -204,6 +228,18 @@ impl A2aGateway {
         self.by_weight(&directory, (who, envelope), resolved, tried)
     }
 
+    /// An instance of one agent, whoever asks.
+    ///
+    /// # Errors
+    /// `NoInstance`, `AgentOverloaded`.
+    pub fn instance_of(&self, agent: &Arc<Agent>) -> Result<Box<Chosen>, Problem> {
+        let picked = agent.balancer.pick(self.clock.mono(), None, &[]);
+        match self.admit(Operation::Send, agent, picked, &agent.name)? {
+            Pick::Agent(chosen) => Ok(chosen),
+            Pick::Here | Pick::Queue(_) => Err(Problem::new(Code::Internal, "an agent is no instance")),
+        }
+    }
+
     fn by_weight(
         &self,
         directory: &Directory,
@@ -281,6 +317,22 @@ impl A2aGateway {
     }
 }
 
+impl A2aGateway {
+    /// The agent whose queue a message joins, as none of its instances can take it.
+    fn queue_for(&self, envelope: &Envelope, resolved: &Resolved, problem: &Problem) -> Option<Arc<Agent>> {
+        if problem.code != Code::NoInstance
+            || !envelope.head.operation.carries_message()
+            || envelope.head.task.is_some()
+        {
+            return None;
+        }
+        let directory = self.directory.load();
+        let named = resolved.candidates.iter().filter(|candidate| candidate.weight > 0);
+        let mut agents = named.filter_map(|candidate| directory.agents.get(&candidate.agent));
+        agents.find(|agent| agent.settings.tasks.queue).cloned()
+    }
+}
+
 /// Operations on a task that our own record can answer.
 fn known_here(operation: Operation) -> bool {
     !operation.carries_message() && operation != Operation::Cancel && operation != Operation::ExtendedCard
@@ -294,6 +346,8 @@ fn known<'a>(directory: &'a Directory, name: &AgentName) -> Result<&'a Arc<Agent
 pub enum Pick {
     /// The gateway answers.
     Here,
+    /// No instance can take it now: the message waits for the agent.
+    Queue(Arc<Agent>),
     /// An instance.
     Agent(Box<Chosen>),
 }
@@ -337,6 +391,21 @@ impl Gateway for A2aGateway {
     type Call = Call;
     type Picked = Pick;
 
+    async fn recall(&self, who: &Principal, envelope: &Envelope, call: &Call) -> Result<(), Problem> {
+        let head = &envelope.head;
+        if let Some(id) = &head.task {
+            if let Some(row) = self.tasks.recall(who, id).await? {
+                let _ = call.recalled.set(row);
+            }
+        } else if let Some(context) = head.context.as_ref().filter(|_| head.operation.carries_message())
+            && head.skill.is_none()
+            && self.directory.load().instances.len() > 1
+        {
+            self.tasks.recall_context(who, context).await?;
+        }
+        Ok(())
+    }
+
     fn resolve(&self, who: &Principal, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {
         let directory = self.directory.load();
         resolve::resolve(&View { directory: &directory, tasks: &self.tasks, who }, envelope, call)
@@ -361,10 +430,19 @@ impl Gateway for A2aGateway {
             Ok(pick) => pick,
             // What the record can answer does not need the agent.
             Err(_) if &*resolved.rule == "task" && known_here(envelope.head.operation) => return here(),
-            Err(problem) => return Err(problem),
+            Err(problem) => match self.queue_for(envelope, resolved, &problem) {
+                Some(agent) => Pick::Queue(agent),
+                None => return Err(problem),
+            },
         };
-        let Pick::Agent(chosen) = &pick else {
-            return Err(Problem::new(Code::Internal, "a candidate led nowhere"));
+        let chosen = match &pick {
+            Pick::Agent(chosen) => chosen,
+            Pick::Queue(agent) => {
+                let target = Target::Agent { agent: agent.name.clone(), instance: agent.name.as_str().into() };
+                let rule = resolved.rule.clone();
+                return Ok((Route { target, adapter: "queue", policy: "none", attempts: 1, rule }, pick));
+            }
+            Pick::Here => return Err(Problem::new(Code::Internal, "a candidate led nowhere")),
         };
         let route = Route {
             target: Target::Agent { agent: chosen.agent.name.clone(), instance: chosen.endpoint.id.clone() },

@@ -1,8 +1,9 @@
 //! What agents lack and the gateway supplies: streams over agents that cannot stream, subscriptions, and a watch on
 //! every live task, so that lists, subscribers and push notifications are current whoever is connected.
 
-mod watch;
+pub(crate) mod watch;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::tasks::push::wrap_task;
 use crate::tasks::{Recorded, Row};
 
 pub(crate) use watch::SILENCE;
-pub use watch::watch;
+pub use watch::{cancel_upstream, watch};
 
 /// How many events may wait for a client that reads slowly.
 const AHEAD: usize = 64;
@@ -35,6 +36,8 @@ pub struct Piece {
     pub raw: Option<Bytes>,
     /// Whether the stream ends with it.
     pub last: bool,
+    /// Its number among the task's events, from which a client may go on later.
+    pub seq: Option<u64>,
 }
 
 /// Until when a stream over a task runs.
@@ -78,15 +81,21 @@ impl Drop for StreamPermit {
 
 enum Source {
     Once(Option<Piece>),
-    /// `None` in the queue is the orderly end.
-    Fed(mpsc::Receiver<Option<Result<Piece, Problem>>>, Arc<Row>),
-    Follow {
-        row: Arc<Row>,
-        first: Option<Piece>,
-        events: broadcast::Receiver<Arc<Recorded>>,
-        until: Until,
-    },
+    /// `None` in the queue is the orderly end. Then: the row, and the number of the last event that was handed over.
+    Fed(mpsc::Receiver<Option<Result<Piece, Problem>>>, Arc<Row>, Option<u64>),
+    Follow(Follow),
     Ended,
+}
+
+/// A task's events, from the store and as they come.
+struct Follow {
+    row: Arc<Row>,
+    first: Option<Piece>,
+    /// The number of the last event that was handed over.
+    at: u64,
+    backlog: VecDeque<Arc<Recorded>>,
+    events: broadcast::Receiver<Arc<Recorded>>,
+    until: Until,
 }
 
 /// The events that one client reads.
@@ -100,8 +109,8 @@ pub struct Sender(mpsc::Sender<Option<Result<Piece, Problem>>>);
 
 impl Sender {
     /// Puts one event into an empty queue.
-    pub fn queue(&self, piece: Piece) {
-        let _ = self.0.try_send(Some(Ok(piece)));
+    pub fn queue(&self, piece: Result<Piece, Problem>) {
+        let _ = self.0.try_send(Some(piece));
     }
 
     /// Says that no more events come and none were left out.
@@ -131,20 +140,30 @@ impl Stream {
     /// A stream that somebody feeds.
     pub fn fed(row: &Arc<Row>, permit: &Arc<StreamPermit>) -> (Sender, Self) {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        (Sender(sender), Self { source: Source::Fed(receiver, row.clone()), _permit: permit.clone() })
+        (Sender(sender), Self { source: Source::Fed(receiver, row.clone(), None), _permit: permit.clone() })
     }
 
-    /// The task as it stands, then what happens to it.
-    pub fn follow(row: &Arc<Row>, until: Until, permit: Arc<StreamPermit>) -> Self {
-        let (document, state, events) = row.follow();
-        let first = Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) };
-        let source = Source::Follow { row: row.clone(), first: Some(first), events, until };
-        Self { source, _permit: permit }
+    /// The task as it stands, then what happens to it; with a number, what has happened since that event.
+    pub fn follow(row: &Arc<Row>, until: Until, from: Option<u64>, permit: Arc<StreamPermit>) -> Self {
+        let following = row.follow();
+        let at = from.map_or(following.seq, |from| from.min(following.seq));
+        let all = at == following.seq;
+        let last = all && until.reached(following.state);
+        let first = Piece { canonical: wrap_task(&following.document), raw: None, last, seq: Some(at) };
+        let follow = Follow {
+            row: row.clone(),
+            first: Some(first),
+            at,
+            backlog: VecDeque::new(),
+            events: following.events,
+            until,
+        };
+        Self { source: Source::Follow(follow), _permit: permit }
     }
 
     /// The same stream for a message that its agent has not looked at yet: a task that still waits is no answer to it.
     pub fn unanswered(mut self) -> Self {
-        if let Source::Follow { first: Some(first), .. } = &mut self.source {
+        if let Source::Follow(Follow { first: Some(first), .. }) = &mut self.source {
             first.last = false;
         }
         self
@@ -154,18 +173,22 @@ impl Stream {
     pub async fn next(&mut self) -> Option<Result<Piece, Problem>> {
         let next = match &mut self.source {
             Source::Once(piece) => piece.take().map(Ok),
-            Source::Fed(receiver, row) => match receiver.recv().await {
-                Some(piece) => piece,
-                // The feeder has left us behind: the task as it stands, and what comes, stand for what was missed.
+            Source::Fed(receiver, row, at) => match receiver.recv().await {
+                Some(piece) => {
+                    if let Some(Ok(piece)) = &piece {
+                        *at = piece.seq.or(*at);
+                    }
+                    piece
+                }
+                // The feeder has left us behind: what was missed is read from the record.
                 None => {
-                    let (document, state, events) = row.follow();
-                    let row = row.clone();
-                    let last = Until::Interrupted.reached(state);
-                    self.source = Source::Follow { row, first: None, events, until: Until::Interrupted };
-                    Some(Ok(Piece { canonical: wrap_task(&document), raw: None, last }))
+                    let mut follow = Follow::after(row, *at);
+                    let next = follow.next().await;
+                    self.source = Source::Follow(follow);
+                    next
                 }
             },
-            Source::Follow { row, first, events, until } => follow(row, first, events, *until).await.map(Ok),
+            Source::Follow(follow) => follow.next().await,
             Source::Ended => None,
         };
         if !matches!(&next, Some(Ok(Piece { last: false, .. }))) {
@@ -175,43 +198,73 @@ impl Stream {
     }
 }
 
-async fn follow(
-    row: &Row,
-    first: &mut Option<Piece>,
-    events: &mut broadcast::Receiver<Arc<Recorded>>,
-    until: Until,
-) -> Option<Piece> {
-    if let Some(first) = first.take() {
-        return Some(first);
+impl Follow {
+    /// What comes behind this event; where its number is not known, the whole task first.
+    fn after(row: &Arc<Row>, at: Option<u64>) -> Self {
+        let until = Until::Interrupted;
+        let following = row.follow();
+        let whole = || Piece {
+            canonical: wrap_task(&following.document),
+            raw: None,
+            last: until.reached(following.state),
+            seq: Some(following.seq),
+        };
+        let (first, at) = if let Some(at) = at { (None, at) } else { (Some(whole()), following.seq) };
+        Self { row: row.clone(), first, at, backlog: VecDeque::new(), events: following.events, until }
     }
-    match events.recv().await {
-        Ok(event) => Some(Piece { canonical: event.canonical.clone(), raw: None, last: until.reached(event.state) }),
-        // Too far behind: the whole task stands for the events that were missed.
-        Err(RecvError::Lagged(_)) => {
-            let (document, state, fresh) = row.follow();
-            *events = fresh;
-            Some(Piece { canonical: wrap_task(&document), raw: None, last: until.reached(state) })
+
+    async fn next(&mut self) -> Option<Result<Piece, Problem>> {
+        if let Some(first) = self.first.take() {
+            return Some(Ok(first));
         }
-        Err(RecvError::Closed) => None,
+        loop {
+            if let Some(event) = self.backlog.pop_front() {
+                return Some(Ok(self.hand(&event)));
+            }
+            // What was told before we listened, or while we lagged behind, is in the record.
+            if self.row.told() > self.at {
+                match self.row.events_after(self.at).await {
+                    Ok(events) => self.backlog = events,
+                    Err(problem) => return Some(Err(problem)),
+                }
+                if !self.backlog.is_empty() {
+                    continue;
+                }
+            }
+            match self.events.recv().await {
+                Ok(event) if event.seq == self.at + 1 => return Some(Ok(self.hand(&event))),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+
+    fn hand(&mut self, event: &Recorded) -> Piece {
+        self.at = event.seq;
+        let last = self.until.reached(event.state);
+        Piece { canonical: event.canonical.clone(), raw: None, last, seq: Some(event.seq) }
     }
 }
 
 /// Waits until the task is over, at most for `patience`.
 pub async fn ended(row: &Arc<Row>, patience: Duration) {
-    let (_, state, mut events) = row.follow();
-    if state.is_terminal() {
-        return;
-    }
-    let wait = async {
-        loop {
-            match events.recv().await {
-                Ok(event) if event.state.is_terminal() => return,
+    let _ = tokio::time::timeout(patience, reached(row, Until::Terminal)).await;
+}
+
+/// Waits until the task is over, or waits for somebody.
+pub async fn reached(row: &Arc<Row>, until: Until) {
+    loop {
+        let mut following = row.follow();
+        while !until.reached(row.state()) {
+            match following.events.recv().await {
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => return,
+                Err(RecvError::Closed) => break,
             }
         }
-    };
-    let _ = tokio::time::timeout(patience, wait).await;
+        if until.reached(row.state()) {
+            return;
+        }
+    }
 }
 
 /// Replaces an agent's task id by the client's, in every place where A2A puts one.

@@ -1,34 +1,66 @@
 //! Asynchronous task management: which tasks passed here, whose they are, where they live and what became of them.
 //!
-//! The index is in memory in this version: it is lost when the gateway stops, and agents keep their own tasks. What it
-//! decides: a task belongs to the principal that started it and nobody else learns that it exists; terminal states are
-//! final; events of one task have gap-free numbers and reach every subscriber in one order. Following a task at its
-//! agent is left to [`crate::supply`], changing the document to [`fold`].
+//! The store has every task; rows in memory ([`shelf`]) are those that somebody needs at present. What is decided here: a task
+//! belongs to the principal that started it and nobody else learns that it exists; terminal states are final; events of one
+//! task have gap-free numbers and reach every subscriber in one order; nobody hears of a task before it is durable.
+//! Following a task at its agent is left to [`crate::supply`], changing the document to [`fold`].
+//!
+//! - [`row`], [`doc`], [`saving`]: one task, its document, its way to the store
+//! - [`queue`]: tasks that wait for their agent; [`clockwork`]: timeouts, retention, what a restart finds
+//! - [`push`], [`courier`]: push configs, and their delivery
+//! - [`control`]: pause, resume, and ends of the gateway's own
 
+pub mod clockwork;
+pub mod control;
+pub mod courier;
+pub mod doc;
 pub mod fold;
 pub mod list;
 pub mod push;
+pub mod queue;
+pub mod replay;
+pub mod request;
 pub mod row;
+mod saving;
+mod shelf;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use moongate_core::seam::Clock;
-use moongate_core::{AgentName, ContextId, InstanceId, Phase, Principal, SkillId, Task, TaskId, TaskState};
+use futures_util::FutureExt;
+use moongate_core::seam::tasks::{Created, Event, Idempotency, NewTask, Stored};
+use moongate_core::seam::{Clock, Store, Vault};
+use moongate_core::task::{Deadlines, Timeouts};
+use moongate_core::{
+    AgentName, Code, ContextId, InstanceId, Phase, Principal, Problem, SkillId, Task, TaskId, TaskState, Time,
+};
 use parking_lot::Mutex;
+use serde_json::Value;
 
-pub use row::{Doc, Recorded, Row};
+use push::{PushConfig, wrap_task};
+pub use row::{Following, Recorded, Row, Told};
+use shelf::{Found, Home};
 
 /// What a look-up by task id found.
 pub enum Owned {
     /// The caller's own task.
     Yes(Arc<Row>),
-    /// Somebody else's.
+    /// Somebody else's, or nobody's.
     No,
-    /// No record.
-    Unknown,
+}
+
+/// What every new task gets.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Its timeouts.
+    pub timeouts: Timeouts,
+    /// Its urgency.
+    pub priority: u8,
+    /// What the caller asked for, as the store keeps it ([`request`]).
+    pub request: Bytes,
+    /// A push config that came with the request.
+    pub config: Option<Arc<PushConfig>>,
 }
 
 /// A task as an agent reported it for the first time.
@@ -47,19 +79,45 @@ pub struct Sighting<'a> {
     pub instance: InstanceId,
     /// The skill that was asked for.
     pub skill: Option<SkillId>,
+    /// What it gets.
+    pub terms: Terms,
+    /// Whether the caller may hear of it before it is durable.
+    pub relaxed: bool,
 }
 
-/// How many conversations are remembered for each task that may be.
-const CONTEXTS_PER_TASK: usize = 2;
+/// A task that the gateway makes, for an agent that has not heard of it.
+pub struct Order {
+    /// The agent.
+    pub agent: AgentName,
+    /// The skill that was asked for.
+    pub skill: Option<SkillId>,
+    /// The conversation.
+    pub context: ContextId,
+    /// The task object without its ids and status: history and metadata.
+    pub document: Value,
+    /// When it may go out first.
+    pub first_run: Time,
+    /// Its idempotency key.
+    pub idempotency: Option<Idempotency>,
+    /// What it gets.
+    pub terms: Terms,
+}
+
+/// What came of an order.
+pub enum Placed {
+    /// A new task.
+    New(Arc<Row>),
+    /// The same order came before under the same key.
+    Repeated(TaskId),
+}
+
+/// How many conversations are remembered.
+const CONVERSATIONS: usize = 16_384;
 
 #[derive(Default)]
-struct Index {
-    rows: HashMap<TaskId, Arc<Row>>,
-    contexts: HashMap<ContextId, Conversation>,
-    context_order: VecDeque<ContextId>,
-    order: VecDeque<TaskId>,
-    /// Tasks whose agent's id could not be used: by agent and that id.
-    mapped: HashMap<(AgentName, String), TaskId>,
+struct Conversations {
+    held: HashMap<ContextId, Conversation>,
+    order: VecDeque<ContextId>,
 }
 
 struct Conversation {
@@ -70,230 +128,308 @@ struct Conversation {
 
 /// All tasks that passed.
 pub struct Tasks {
-    index: Mutex<Index>,
-    clock: Arc<dyn Clock>,
-    limit: AtomicUsize,
+    home: Arc<Home>,
+    conversations: Mutex<Conversations>,
+    /// Something may be ready to go out.
+    pub(crate) ready: tokio::sync::Notify,
 }
 
 impl Tasks {
-    /// An empty index that holds at most `limit` tasks; beyond it the oldest finished ones are forgotten.
-    pub fn new(clock: Arc<dyn Clock>, limit: usize) -> Self {
-        Self { index: Mutex::new(Index::default()), clock, limit: AtomicUsize::new(limit) }
+    /// The tasks of a store; `vault` keeps push configs' credentials from whoever reads its files.
+    pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {
+        let home = Arc::new(Home::new(store, clock, vault));
+        Self { home, conversations: Mutex::default(), ready: tokio::sync::Notify::new() }
     }
 
-    /// Changes the limit.
-    pub fn set_limit(&self, limit: usize) {
-        self.limit.store(limit, Ordering::Relaxed);
+    /// The store beneath.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.home.store
     }
 
-    /// How many tasks are remembered.
-    pub fn len(&self) -> usize {
-        self.index.lock().rows.len()
+    /// How many tasks are in memory.
+    pub fn in_memory(&self) -> usize {
+        self.home.count()
     }
 
-    /// Whether none is.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Looks a task up for a caller.
+    /// The caller's task, if it is in memory; [`Tasks::recall`] brings it there.
     pub fn owned(&self, who: &Principal, id: &str) -> Owned {
-        match self.index.lock().rows.get(id) {
-            Some(row) if row.owner == who.id => Owned::Yes(row.clone()),
-            Some(_) => Owned::No,
-            None => Owned::Unknown,
+        match self.home.held(id) {
+            Some(row) if row.owner == who.id => Owned::Yes(row),
+            _ => Owned::No,
         }
     }
 
-    /// All tasks of a caller, in no order.
-    pub fn all_of(&self, who: &Principal) -> Vec<Arc<Row>> {
-        self.index.lock().rows.values().filter(|row| row.owner == who.id).cloned().collect()
+    /// The caller's task, from wherever it is.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn recall(&self, who: &Principal, id: &TaskId) -> Result<Option<Arc<Row>>, Problem> {
+        Ok(self.fetch(Some(who.id.clone()), id).await?.filter(|row| row.owner == who.id))
     }
 
-    /// Who answered in this conversation of the caller's.
+    /// Any task, for the gateway itself and its operator.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn any(&self, id: &TaskId) -> Result<Option<Arc<Row>>, Problem> {
+        self.fetch(None, id).await
+    }
+
+    /// The row of a task that a worker has claimed; `None` if it was ended, held or taken meanwhile.
+    pub(crate) async fn take_up(&self, stored: Stored) -> Option<Arc<Row>> {
+        match self.home.find(&stored.task.id).await {
+            Found::Here(row) => row.claimed(&stored.task).then_some(row),
+            Found::Place(place) => Some(place.put(Row::stored(stored, self.home.clone()))),
+        }
+    }
+
+    /// Keeps a push config of a task; events behind number `delivered` are delivered by it.
+    ///
+    /// # Errors
+    /// What keeps the store from taking it; `TaskNotFound` if the task is gone.
+    pub(crate) async fn keep_config(&self, row: &Row, config: &PushConfig, delivered: u64) -> Result<(), Problem> {
+        let kept = config.row(&*self.home.vault, delivered, self.home.clock.now());
+        if !self.home.store.tasks().put_config(row.id.clone(), kept).await? {
+            return Err(Problem::new(Code::TaskNotFound, format!("the task {} is gone", row.id)));
+        }
+        self.home.deliver.notify_one();
+        Ok(())
+    }
+
+    async fn fetch(&self, owner: Option<Arc<str>>, id: &TaskId) -> Result<Option<Arc<Row>>, Problem> {
+        match self.home.find(id).await {
+            Found::Here(row) => Ok(Some(row)),
+            Found::Place(place) => match self.home.store.tasks().get(owner, id.clone()).await? {
+                Some(stored) => Ok(Some(place.put(Row::stored(stored, self.home.clone())))),
+                None => Ok(None),
+            },
+        }
+    }
+
+    /// Who answered in this conversation of the caller's, as far as memory goes.
     pub fn context_owner(&self, who: &Principal, context: &ContextId) -> Option<(AgentName, InstanceId)> {
-        let index = self.index.lock();
-        let conversation = index.contexts.get(context)?;
+        let conversations = self.conversations.lock();
+        let conversation = conversations.held.get(context)?;
         (conversation.owner == who.id).then(|| (conversation.agent.clone(), conversation.instance.clone()))
+    }
+
+    /// Looks for a conversation among the caller's tasks, so that [`Tasks::context_owner`] knows it.
+    ///
+    /// # Errors
+    /// What keeps the store from being read.
+    pub async fn recall_context(&self, who: &Principal, context: &ContextId) -> Result<(), Problem> {
+        if self.context_owner(who, context).is_some() {
+            return Ok(());
+        }
+        let found = self.home.store.tasks().conversation(who.id.clone(), context.clone()).await?;
+        if let Some((task, instance)) = found.and_then(|stored| Some((stored.task.clone(), stored.task.instance?))) {
+            self.note_context(who, context.as_str(), &task.agent, &instance);
+        }
+        Ok(())
     }
 
     /// Remembers who answers in a conversation.
     pub fn note_context(&self, who: &Principal, context: &str, agent: &AgentName, instance: &InstanceId) {
-        let limit = self.limit.load(Ordering::Relaxed).saturating_mul(CONTEXTS_PER_TASK);
-        note_context(&mut self.index.lock(), limit, &who.id, context, agent, instance);
+        let mut conversations = self.conversations.lock();
+        if let Some(known) = conversations.held.get_mut(context) {
+            // A conversation never changes hands: an id is no secret, and whoever repeats it gains nothing.
+            if known.owner == who.id {
+                known.agent = agent.clone();
+                known.instance = instance.clone();
+            }
+            return;
+        }
+        let id = ContextId::from(context);
+        let conversation = Conversation { owner: who.id.clone(), agent: agent.clone(), instance: instance.clone() };
+        conversations.held.insert(id.clone(), conversation);
+        conversations.order.push_back(id);
+        while conversations.held.len() > CONVERSATIONS {
+            let Some(oldest) = conversations.order.pop_front() else { break };
+            conversations.held.remove(&oldest);
+        }
     }
 
-    /// The caller's row for a task that an agent reported; makes one at the first sight.
+    /// The caller's row for a task that an agent reported; makes one at the first sight. It is durable when this returns,
+    /// unless `relaxed` is set.
     ///
     /// The client's id is the agent's own where it fits into our paths and is free; otherwise a new one.
-    pub fn sight(&self, who: &Principal, sighting: Sighting<'_>) -> (Arc<Row>, bool) {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let mut index = self.index.lock();
-        if let Some(row) = index.rows.get(sighting.upstream_id)
-            && row.owner == who.id
-            && row.agent == sighting.agent
-            && row.upstream_id() == sighting.upstream_id
-        {
-            return (row.clone(), false);
+    ///
+    /// # Errors
+    /// What keeps the store from taking it.
+    pub async fn sight(&self, who: &Principal, sighting: Sighting<'_>) -> Result<(Arc<Row>, bool), Problem> {
+        let upstream = TaskId::from(sighting.upstream_id);
+        if let Some(context) = sighting.context {
+            self.note_context(who, context, &sighting.agent, &sighting.instance);
         }
-        let taken = index.rows.contains_key(sighting.upstream_id) || !TaskId::is_path_safe(sighting.upstream_id);
-        if taken {
-            let key = (sighting.agent.clone(), sighting.upstream_id.to_owned());
-            let known = index.mapped.get(&key).and_then(|id| index.rows.get(id)).filter(|row| row.owner == who.id);
-            if let Some(row) = known {
-                return (row.clone(), false);
+        let is_it = |task: &Task| {
+            task.owner == who.id
+                && task.agent == sighting.agent
+                && task.upstream_id.as_ref().unwrap_or(&task.id) == &upstream
+        };
+        if TaskId::is_path_safe(sighting.upstream_id) {
+            match self.home.find(&upstream).await {
+                Found::Here(row) if is_it(&row.task()) => return Ok((row, false)),
+                Found::Here(_) => {}
+                Found::Place(place) => {
+                    let task = self.seen(who, upstream.clone(), None, &sighting);
+                    let row = self.made(task, &sighting.document, &sighting.terms);
+                    if self.create(&row, &sighting).await? == Created::New {
+                        self.owes(&sighting.terms);
+                        return Ok((place.put(row), true));
+                    }
+                    let stored = self.home.store.tasks().get(Some(who.id.clone()), upstream.clone()).await?;
+                    if let Some(stored) = stored.filter(|stored| is_it(&stored.task)) {
+                        return Ok((place.put(Row::stored(stored, self.home.clone())), false));
+                    }
+                }
             }
         }
-        let id = if taken { TaskId::new(uuid::Uuid::new_v4().to_string()) } else { TaskId::from(sighting.upstream_id) };
-        if let Some(context) = sighting.context {
-            let contexts = limit.saturating_mul(CONTEXTS_PER_TASK);
-            note_context(&mut index, contexts, &who.id, context, &sighting.agent, &sighting.instance);
+        let known = self.home.store.tasks().upstream(sighting.agent.clone(), upstream.clone()).await?;
+        if let Some(stored) = known.filter(|stored| stored.task.owner == who.id && is_it(&stored.task))
+            && let Some(row) = self.recall(who, &stored.task.id).await?
+        {
+            return Ok((row, false));
         }
-        if taken {
-            index.mapped.insert((sighting.agent.clone(), sighting.upstream_id.to_owned()), id.clone());
-        }
-        let row = Arc::new(self.row(who, id.clone(), taken, sighting));
-        index.rows.insert(id.clone(), row.clone());
-        index.order.push_back(id);
-        evict(&mut index, limit);
-        (row, true)
+        self.sight_under_another_id(who, &upstream, sighting).await
     }
 
-    fn row(&self, who: &Principal, id: TaskId, mapped: bool, sighting: Sighting<'_>) -> Row {
-        let now = self.clock.now();
-        let task = Task {
-            id: id.clone(),
+    async fn sight_under_another_id(
+        &self,
+        who: &Principal,
+        upstream: &TaskId,
+        sighting: Sighting<'_>,
+    ) -> Result<(Arc<Row>, bool), Problem> {
+        let id = TaskId::new(uuid::Uuid::new_v4().to_string());
+        let Found::Place(place) = self.home.find(&id).await else {
+            return Err(Problem::new(Code::Internal, "a random id was taken"));
+        };
+        let mut document: Value = serde_json::from_slice(&sighting.document).unwrap_or_default();
+        crate::supply::rename(&mut document, upstream.as_str(), id.as_str());
+        let document: Bytes = serde_json::to_vec(&document).unwrap_or_default().into();
+        let row = self.made(self.seen(who, id, Some(upstream.clone()), &sighting), &document, &sighting.terms);
+        match self.create(&row, &sighting).await? {
+            Created::New => {
+                self.owes(&sighting.terms);
+                Ok((place.put(row), true))
+            }
+            _ => Err(Problem::new(Code::Internal, "a random id was taken")),
+        }
+    }
+
+    fn seen(&self, who: &Principal, id: TaskId, upstream_id: Option<TaskId>, sighting: &Sighting<'_>) -> Task {
+        let now = self.home.clock.now();
+        let mut task = Task {
+            id,
             owner: who.id.clone(),
             context: sighting.context.map(ContextId::from),
-            agent: sighting.agent,
-            instance: sighting.instance,
-            skill: sighting.skill,
-            upstream_id: mapped.then(|| TaskId::from(sighting.upstream_id)),
+            agent: sighting.agent.clone(),
+            instance: Some(sighting.instance.clone()),
+            skill: sighting.skill.clone(),
+            upstream_id,
             state: sighting.state,
             phase: if sighting.state.is_terminal() { Phase::Done } else { Phase::Running },
+            pause: None,
             seq: 1,
+            attempt: 0,
+            next_run_at: None,
+            priority: sighting.terms.priority,
+            timeouts: sighting.terms.timeouts,
+            deadlines: Deadlines::default(),
+            created_at: now,
+            status_at: fold::status_at_raw(&sighting.document).unwrap_or(now),
+        };
+        task.schedule(now);
+        task
+    }
+
+    fn made(&self, task: Task, document: &Bytes, terms: &Terms) -> Row {
+        let row = Row::fresh(task, document, self.home.clone());
+        if let Some(config) = &terms.config {
+            row.add_config(config.clone(), push::LIMIT);
+        }
+        row
+    }
+
+    /// Gives a new task to the store.
+    async fn create(&self, row: &Row, sighting: &Sighting<'_>) -> Result<Created, Problem> {
+        let mut created = self.home.store.tasks().create(self.new_task(row, &sighting.terms, None));
+        if let Some(created) = (&mut created).now_or_never() {
+            return created;
+        }
+        if !sighting.relaxed {
+            return created.await;
+        }
+        let id = row.id.clone();
+        tokio::spawn(async move {
+            match created.await {
+                Ok(Created::New) => {}
+                other => tracing::error!(task = %id, ?other, "a task that was relayed could not be recorded"),
+            }
+        });
+        Ok(Created::New)
+    }
+
+    /// A new task that came with a push config owes its first event.
+    fn owes(&self, terms: &Terms) {
+        if terms.config.is_some() {
+            self.home.deliver.notify_one();
+        }
+    }
+
+    fn new_task(&self, row: &Row, terms: &Terms, idempotency: Option<Idempotency>) -> NewTask {
+        let (task, document) = (row.task(), row.document());
+        let now = self.home.clock.now();
+        let configs = row.configs().iter().map(|config| config.row(&*self.home.vault, 0, now)).collect();
+        let first = Event { seq: 1, at: now, state: task.state, payload: wrap_task(&document) };
+        NewTask { task, document, first, request: Some(terms.request.clone()), idempotency, configs }
+    }
+
+    /// Makes a task of the gateway's own, durable when this returns.
+    ///
+    /// # Errors
+    /// `KeyReused` if another order came under the same key; what keeps the store from taking it.
+    pub async fn place(&self, who: &Principal, order: Order) -> Result<Placed, Problem> {
+        let now = self.home.clock.now();
+        let id = TaskId::new(uuid::Uuid::new_v4().to_string());
+        let Found::Place(place) = self.home.find(&id).await else {
+            return Err(Problem::new(Code::Internal, "a random id was taken"));
+        };
+        let mut task = Task {
+            id: id.clone(),
+            owner: who.id.clone(),
+            context: Some(order.context.clone()),
+            agent: order.agent,
+            instance: None,
+            skill: order.skill,
+            upstream_id: None,
+            state: TaskState::Submitted,
+            phase: Phase::Ready,
+            pause: None,
+            seq: 1,
+            attempt: 0,
+            next_run_at: Some(order.first_run),
+            priority: order.terms.priority,
+            timeouts: order.terms.timeouts,
+            deadlines: Deadlines::default(),
             created_at: now,
             status_at: now,
         };
-        Row::new(task, sighting.document, self.clock.clone())
-    }
-}
-
-fn note_context(
-    index: &mut Index,
-    limit: usize,
-    owner: &Arc<str>,
-    context: &str,
-    agent: &AgentName,
-    instance: &InstanceId,
-) {
-    if let Some(known) = index.contexts.get_mut(context) {
-        // A conversation never changes hands: an id is no secret, and whoever repeats it gains nothing.
-        if known.owner == *owner {
-            known.agent = agent.clone();
-            known.instance = instance.clone();
-        }
-        return;
-    }
-    let id = ContextId::from(context);
-    let conversation = Conversation { owner: owner.clone(), agent: agent.clone(), instance: instance.clone() };
-    index.contexts.insert(id.clone(), conversation);
-    index.context_order.push_back(id);
-    while index.contexts.len() > limit {
-        let Some(oldest) = index.context_order.pop_front() else { break };
-        index.contexts.remove(&oldest);
-    }
-}
-
-/// Forgets the oldest finished tasks until the limit holds; live ones only beyond twice the limit.
-fn evict(index: &mut Index, limit: usize) {
-    let mut looked = 0;
-    while index.rows.len() > limit && looked < 64 {
-        looked += 1;
-        let Some(oldest) = index.order.pop_front() else { return };
-        match index.rows.get(&oldest) {
-            Some(row) if !row.state().is_terminal() && index.rows.len() <= limit.saturating_mul(2) => {
-                index.order.push_back(oldest);
+        task.schedule(now);
+        let document = control::submitted(order.document, &task, now);
+        let row = self.made(task, &document, &order.terms);
+        match self.home.store.tasks().create(self.new_task(&row, &order.terms, order.idempotency)).await? {
+            Created::New => {
+                let row = place.put(row);
+                self.owes(&order.terms);
+                self.ready.notify_one();
+                Ok(Placed::New(row))
             }
-            Some(row) => {
-                if row.is_mapped() {
-                    let key = (row.agent.clone(), row.upstream_id().to_owned());
-                    index.mapped.remove(&key);
-                }
-                index.rows.remove(&oldest);
+            Created::Repeated(id) => Ok(Placed::Repeated(id)),
+            Created::KeyReused => {
+                Err(Problem::new(Code::KeyReused, "the idempotency key came before, with another request")
+                    .field("Idempotency-Key", "names another request"))
             }
-            None => {}
+            Created::Taken => Err(Problem::new(Code::Internal, "a random id was taken")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use moongate_core::{Mono, Time};
-
-    struct Still;
-
-    impl Clock for Still {
-        fn now(&self) -> Time {
-            Time(1_000)
-        }
-        fn mono(&self) -> Mono {
-            Mono(0)
-        }
-    }
-
-    fn sighting(id: &str, agent: &str, state: TaskState) -> Sighting<'static> {
-        let document = format!(r#"{{"id":"{id}","status":{{"state":"TASK_STATE_WORKING"}}}}"#);
-        Sighting {
-            upstream_id: Box::leak(id.to_owned().into_boxed_str()),
-            context: Some("c"),
-            state,
-            document: document.into(),
-            agent: agent.into(),
-            instance: agent.into(),
-            skill: None,
-        }
-    }
-
-    #[test]
-    fn an_agent_cannot_squat_anothers_task_id() {
-        let tasks = Tasks::new(Arc::new(Still), 10);
-        let me = Principal::local("home");
-        let (first, _) = tasks.sight(&me, sighting("t1", "lights", TaskState::Working));
-        let (second, new) = tasks.sight(&me, sighting("t1", "lock", TaskState::Working));
-        assert!(new);
-        assert_eq!(first.id.as_str(), "t1");
-        assert_ne!(second.id.as_str(), "t1");
-        assert_eq!(second.upstream_id(), "t1");
-        let (again, new) = tasks.sight(&me, sighting("t1", "lock", TaskState::Working));
-        assert!(!new);
-        assert_eq!(again.id, second.id);
-    }
-
-    #[test]
-    fn a_strangers_task_and_conversation_are_not_seen() {
-        let tasks = Tasks::new(Arc::new(Still), 10);
-        let me = Principal::local("home");
-        let mut other = Principal::local("home");
-        other.id = "other".into();
-        tasks.sight(&me, sighting("t1", "lights", TaskState::Working));
-        assert!(matches!(tasks.owned(&other, "t1"), Owned::No));
-        assert!(tasks.context_owner(&other, &"c".into()).is_none());
-        assert!(tasks.all_of(&other).is_empty());
-        assert!(matches!(tasks.owned(&me, "t1"), Owned::Yes(_)));
-    }
-
-    #[test]
-    fn only_finished_tasks_are_forgotten() {
-        let tasks = Tasks::new(Arc::new(Still), 2);
-        let me = Principal::local("home");
-        tasks.sight(&me, sighting("live", "a", TaskState::Working));
-        for n in 0..5 {
-            tasks.sight(&me, sighting(&format!("t{n}"), "a", TaskState::Completed));
-        }
-        assert_eq!(tasks.len(), 2);
-        assert!(matches!(tasks.owned(&me, "live"), Owned::Yes(_)));
-        assert!(matches!(tasks.owned(&me, "t4"), Owned::Yes(_)));
     }
 }

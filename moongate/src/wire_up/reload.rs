@@ -77,7 +77,6 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();
     running.gateway.settings.store(Arc::new(moongate_a2a::Settings { traces, domain, ..gateway }));
-    running.gateway.tasks.set_limit(config.limits.tasks);
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
     *running.drain_limit.lock() = config.limits.drain_seconds;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use moongate_a2a::Settings;
-use moongate_a2a::gateway::HashBy;
+use moongate_a2a::gateway::{HashBy, TaskSettings};
 use moongate_a2a::routing::balance::{self, Policy};
 use moongate_a2a::routing::registry::RegistrySettings;
 use moongate_a2a::routing::registry::health::Lease;
 use moongate_config::{Config, schema};
 use moongate_core::Problem;
+use moongate_core::task::Timeouts;
 use moongate_wire::json::Limits;
 
 use super::rules;
@@ -27,6 +28,24 @@ pub(crate) fn gateway(config: &Config) -> Settings {
         wants_text: rules::wants_text(config),
         sample_per_million: (config.telemetry.sample.clamp(0.0, 1.0) * 1_000_000.0) as u32,
         traces: config.telemetry.otlp.is_some(),
+        tasks: TaskSettings {
+            relaxed: config.store.durability == schema::Durability::Relaxed,
+            timeouts: timeouts(&config.tasks.timeouts),
+            attempts: config.tasks.attempts,
+            pause_freezes: config.tasks.pause_deadline == schema::PauseDeadline::Freeze,
+            retain: config.tasks.retain_seconds,
+            keep: config.limits.tasks as u64,
+        },
+    }
+}
+
+/// The timeouts of tasks.
+pub(crate) fn timeouts(timeouts: &schema::TaskTimeouts) -> Timeouts {
+    Timeouts {
+        schedule_to_start: timeouts.schedule_to_start_seconds,
+        start_to_close: timeouts.start_to_close_seconds,
+        schedule_to_close: timeouts.schedule_to_close_seconds,
+        heartbeat: timeouts.heartbeat_seconds,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The configuration's agents as entries of the registry.
 
-use moongate_a2a::routing::directory::{Capabilities, Visibility};
+use moongate_a2a::routing::directory::{Capabilities, TaskPolicy, Visibility};
 use moongate_a2a::routing::registry::spec::{At, Spec};
 use moongate_config::{Config, schema};
 use moongate_core::{Code, Problem};
@@ -37,6 +37,12 @@ fn fill(mut spec: Spec, agent: &schema::Agent, instance: Option<&schema::Instanc
     spec.timeout_seconds = agent.timeout_seconds.map_or(0, |span| span.as_secs().max(1));
     spec.max_in_flight = agent.max_in_flight.unwrap_or(0);
     spec.idempotent = agent.idempotent.clone();
+    spec.tasks = TaskPolicy {
+        queue: agent.queue,
+        dedup: agent.dedup == schema::Dedup::MessageId,
+        concurrency: agent.concurrency.unwrap_or(0),
+        timeouts: settings::timeouts(&agent.timeouts),
+    };
     spec.labels = agent.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     spec.capabilities = match agent.capabilities {
         schema::Capabilities::Offer => Capabilities::Offer,

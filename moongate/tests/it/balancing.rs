@@ -10,7 +10,7 @@ use crate::support::*;
 fn pair(one: &Agent, two: &Agent, more: &str) -> String {
     format!(
         "[balance]\npolicy = \"round_robin\"\nslow_start_seconds = 0\nretry_budget_percent = 100\n{more}\n\
-         [[agents]]\nname = \"x\"\ncard_url = \"{}\"\ninstances = [{{ label = \"b\", card_url = \"{}\" }}]\n",
+         [[agents]]\nname = \"x\"\nqueue = false\ncard_url = \"{}\"\ninstances = [{{ label = \"b\", card_url = \"{}\" }}]\n",
         one.card_url(),
         two.card_url()
     )

@@ -235,7 +235,7 @@ async fn faulty_agents_are_blamed_in_every_binding_and_their_place_is_not_told()
     let rest = Agent::start(Plan::new("rest").speaking(Binding::Http, Version::V1)).await;
     let old = Agent::start(Plan::new("old").speaking(Binding::JsonRpc, Version::V03)).await;
     let entries = [&rpc, &rest, &old].map(|agent| {
-        agent.entry("timeout_seconds = 1\n[agents.balance]\nconsecutive_failures = 1000\nsuccess_rate_percent = 0")
+        agent.entry("timeout_seconds = 1\nqueue = false\n[agents.balance]\nconsecutive_failures = 1000\nsuccess_rate_percent = 0")
     });
     let gateway = with_entries(&entries, LIMITS).await;
     let cases = [
@@ -287,7 +287,7 @@ async fn faulty_agents_are_blamed_in_every_binding_and_their_place_is_not_told()
 #[tokio::test]
 async fn streams_that_break_say_so_and_the_task_can_still_be_followed() {
     let agent = Agent::start(Plan::new("able")).await;
-    let gateway = with_entries(&[agent.entry("timeout_seconds = 1")], LIMITS).await;
+    let gateway = with_entries(&[agent.entry("timeout_seconds = 1\nqueue = false")], LIMITS).await;
     let faults = [
         ("break", "UNAVAILABLE", "MG-0503"),
         ("leave", "UNAVAILABLE", "MG-0503"),
@@ -334,7 +334,7 @@ async fn streams_that_break_say_so_and_the_task_can_still_be_followed() {
 async fn an_agent_that_is_gone_is_unavailable_and_its_tasks_are_still_told() {
     let agent = Agent::start(Plan::new("able")).await;
     let place = agent.address().to_string();
-    let gateway = gateway(&[&agent], "").await;
+    let gateway = with_entries(&[agent.entry("queue = false")], "").await;
     let caller = Caller::rpc(&gateway.plain());
     let done = id(&task(&caller, &saying("echo before")).await);
     drop(agent);

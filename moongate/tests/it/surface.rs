@@ -304,7 +304,6 @@ async fn the_drafts_creation_of_a_task_answers_at_once_and_always_with_a_task() 
         let location = answer.header("location").unwrap().to_owned();
         assert_eq!(location, format!("{base}/tasks/{}", id(&task)));
         agent.release(1);
-        agent.reached(&id(&task), "TASK_STATE_COMPLETED").await;
         let caller = Caller::rpc(&gateway.plain());
         until_state(&caller, &id(&task), "COMPLETED").await;
         let plain = get(&gateway, &location, &[]).await;
@@ -318,6 +317,7 @@ async fn the_drafts_creation_of_a_task_answers_at_once_and_always_with_a_task() 
     let said = post(&gateway, "/a2a/tasks", &[JSON], saying("message just words").to_string()).await;
     assert_eq!(said.status, 201);
     let task = said.json()["task"].clone();
+    let task = until_state(&Caller::rpc(&gateway.plain()), &id(&task), "COMPLETED").await;
     assert_eq!(state(&task), "COMPLETED", "a message becomes a finished task: {task}");
     assert_eq!(task["artifacts"][0]["parts"][0]["text"], "just words");
     let kept = get(&gateway, said.header("location").unwrap(), &[]).await;

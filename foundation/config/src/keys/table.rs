@@ -13,6 +13,7 @@ const fn open(name: &'static str, kind: Kind, example: &'static str, effect: Eff
 }
 
 const DAY: f64 = 86_400.0;
+const YEAR: f64 = 366.0 * DAY;
 
 /// The top of the file.
 pub(crate) static ROOT: Section = Section {
@@ -45,6 +46,7 @@ pub(crate) static ROOT: Section = Section {
         open("store", Kind::Table(&STORE), "", NeedsRestart, "What survives a restart."),
         open("egress", Kind::Table(&EGRESS), "", Applied, "Which addresses from strangers may be called."),
         open("limits", Kind::Table(&LIMITS), "", Applied, "How much of anything is too much."),
+        open("tasks", Kind::Table(&TASKS), "", Applied, "How tasks are kept."),
         open("log", Kind::Table(&LOG), "", Applied, "What is logged."),
         open("telemetry", Kind::Table(&TELEMETRY), "", Applied, "Metrics and traces."),
         open("routing", Kind::Table(&ROUTING), "", Applied, "How requests find their agent."),
@@ -96,13 +98,22 @@ static TLS: Section = Section {
 static STORE: Section = Section {
     name: "store",
     doc: "What survives a restart.",
-    keys: &[key(
-        "url",
-        Kind::Text,
-        "\"sqlite:moongate.db\"",
-        NeedsRestart,
-        "`sqlite:PATH`, relative to `data_dir`, or `memory:`, which forgets everything.",
-    )],
+    keys: &[
+        key(
+            "url",
+            Kind::Text,
+            "\"sqlite:moongate.db\"",
+            NeedsRestart,
+            "`sqlite:PATH`, relative to `data_dir`, or `memory:`, which forgets everything.",
+        ),
+        key(
+            "durability",
+            Kind::Word(&["full", "relaxed"]),
+            "\"full\"",
+            Applied,
+            "Whether a caller hears of a task only once it is on the disk, or also, for tasks that an agent has made, a few milliseconds before.",
+        ),
+    ],
 };
 
 static EGRESS: Section = Section {
@@ -157,13 +168,76 @@ static LIMITS: Section = Section {
             "The most connections open at once, for each listener.",
         ),
         key("agents", Kind::Integer(1, 1_000_000), "10000", Applied, "The most agents registered at once."),
-        key("tasks", Kind::Integer(1, 100_000_000), "100000", Applied, "The most tasks remembered at once."),
+        key("tasks", Kind::Integer(1, 100_000_000), "100000", Applied, "The most finished tasks that are kept."),
         key(
             "drain_seconds",
             Kind::Seconds(0.0, 3600.0),
             "20",
             Applied,
             "How long requests may go on when the gateway shuts down.",
+        ),
+    ],
+};
+
+static TASKS: Section = Section {
+    name: "tasks",
+    doc: "How tasks are kept: what ends them, what happens while their agent is away, and how long they are remembered.",
+    keys: &[
+        key(
+            "schedule_to_start_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "86400",
+            Applied,
+            "How long it may wait until an agent has it; then it ends as failed.",
+        ),
+        open(
+            "start_to_close_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "3600",
+            Applied,
+            "How long an agent may work on it; then it ends as failed. Unset, there is no limit.",
+        ),
+        key(
+            "schedule_to_close_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "604800",
+            Applied,
+            "How long it may take altogether; then it ends as failed.",
+        ),
+        open(
+            "heartbeat_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "300",
+            Applied,
+            "How long an agent that works on it may give no sign of life; then it ends as failed. Unset, there is no limit.",
+        ),
+        key(
+            "attempts",
+            Kind::Integer(0, 1_000_000),
+            "0",
+            Applied,
+            "After so many tries a queued task is set aside until `moongate tasks redrive`; 0 tries until its time is over.",
+        ),
+        key(
+            "pause_deadline",
+            Kind::Word(&["freeze", "run"]),
+            "\"freeze\"",
+            Applied,
+            "Whether a task's deadlines stand still while it is paused.",
+        ),
+        key(
+            "retain_seconds",
+            Kind::Seconds(1.0, 100.0 * YEAR),
+            "604800",
+            Applied,
+            "How long finished tasks are kept; limits.tasks says how many.",
+        ),
+        key(
+            "push_seconds",
+            Kind::Seconds(1.0, YEAR),
+            "86400",
+            NeedsRestart,
+            "How long a push notification is tried before it is set aside until `moongate tasks redrive`.",
         ),
     ],
 };
@@ -472,6 +546,55 @@ pub(crate) static AGENT: Section = Section {
             "100",
             Applied,
             "The most requests open at each of its instances; unset, there is no limit.",
+        ),
+        key(
+            "queue",
+            Kind::Flag,
+            "true",
+            Applied,
+            "Whether messages wait for it while it is away; else they are refused.",
+        ),
+        open(
+            "concurrency",
+            Kind::Integer(1, 1_000_000),
+            "1",
+            Applied,
+            "The most queued tasks that it works on at once; unset, 32 are handed over at once.",
+        ),
+        key(
+            "dedup",
+            Kind::Word(&["off", "message-id"]),
+            "\"off\"",
+            Applied,
+            "Whether a message whose id came within the last ten minutes is the same request, beside the header Idempotency-Key.",
+        ),
+        open(
+            "schedule_to_start_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "86400",
+            Applied,
+            "Of its tasks: how long it may wait until an agent has it, where that differs from [tasks].",
+        ),
+        open(
+            "start_to_close_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "3600",
+            Applied,
+            "Of its tasks: how long an agent may work on it, where that differs from [tasks].",
+        ),
+        open(
+            "schedule_to_close_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "604800",
+            Applied,
+            "Of its tasks: how long it may take altogether, where that differs from [tasks].",
+        ),
+        open(
+            "heartbeat_seconds",
+            Kind::Seconds(0.1, YEAR),
+            "300",
+            Applied,
+            "Of its tasks: how long an agent that works on it may give no sign of life, where that differs from [tasks].",
         ),
     ],
 };

@@ -10,7 +10,9 @@ use super::{Words, balance, url};
 use crate::keys::SKILL;
 use crate::problems::Mistake;
 use crate::read::{Table, Wrong, described, expand};
-use crate::schema::{Adapter, Agent, Balance, Capabilities, Instance, InstanceAt, Protocol, Skill, Source, Visibility};
+use crate::schema::{
+    Adapter, Agent, Balance, Capabilities, Dedup, Instance, InstanceAt, Protocol, Skill, Source, Visibility,
+};
 use crate::secret::Secret;
 use crate::url::{Reach, Url};
 
@@ -22,6 +24,7 @@ const PROTOCOLS: Words<Protocol> = &[
     ("JSONRPC-0.3", Protocol::JsonRpcV03),
 ];
 const CAPABILITIES: Words<Capabilities> = &[("offer", Capabilities::Offer), ("agent", Capabilities::Agent)];
+const DEDUPS: Words<Dedup> = &[("off", Dedup::Off), ("message-id", Dedup::MessageId)];
 const VISIBILITIES: Words<Visibility> =
     &[("public", Visibility::Public), ("extended", Visibility::Extended), ("hidden", Visibility::Hidden)];
 
@@ -49,6 +52,10 @@ pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
         authorization: secret(table, "authorization"),
         balance: table.table("balance").map(|own| balance(&own.without_defaults(), general)),
         max_in_flight: table.integer("max_in_flight"),
+        queue: table.flag("queue").unwrap_or(true),
+        concurrency: table.integer("concurrency"),
+        dedup: table.word("dedup", DEDUPS).unwrap_or(Dedup::Off),
+        timeouts: super::timeouts(table),
     }
 }
 

@@ -170,6 +170,7 @@ codes! {
     ExtendedCardNotOffered = 606, ExtendedAgentCardNotConfigured, Caller, NEVER, "there is no extended card", "use the public card";
     PushConfigNotFound = 607, TaskNotFound, Caller, NEVER, "there is no such push notification config", "list the task's configs";
     TooManyStreams = 608, Overloaded, Caller, LATER, "too many streams are open", "close some; the limit is `limits.streams`";
+    KeyReused = 609, Conflict, Caller, NEVER, "the idempotency key came before, with another request", "use a new key for a new request";
 
     // 07xx: registry
     CardUnreachable = 701, Unavailable, Target, LATER, "the agent's card cannot be fetched", "check the address and that the agent runs";

@@ -16,7 +16,7 @@ use crate::translation::Outgoing;
 pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
     let address = gateway.address(order.envelope.arrival.listener);
     match &order.picked {
-        Pick::Here => {
+        Pick::Here | Pick::Queue(_) => {
             let directory = gateway.directory.load();
             let any = directory.agents.values().any(|agent| agent.settings.visibility == Visibility::Extended);
             if !any {

@@ -18,7 +18,7 @@ fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Arc<Row>, P
         id.ok_or_else(|| Problem::new(Code::InvalidParams, "the request names no task").field("taskId", "is missing"))?;
     match gateway.tasks.owned(&order.principal, id.as_str()) {
         Owned::Yes(row) => Ok(row),
-        Owned::No | Owned::Unknown => Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}"))),
+        Owned::No => Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}"))),
     }
 }
 
@@ -29,15 +29,24 @@ fn config_id(params: &Value) -> Result<&str, Problem> {
 }
 
 /// Makes a config and begins to deliver.
-pub(super) fn create(gateway: &Arc<A2aGateway>, order: &Order<A2aGateway>) -> Result<Whole, Problem> {
+pub(super) async fn create(gateway: &Arc<A2aGateway>, order: &Order<A2aGateway>) -> Result<Whole, Problem> {
     let row = row_of(gateway, order)?;
     let version = order.call.dialect.version;
     let config = PushConfig::read(order.call.value()?, row.id.as_str(), version, &*gateway.courier.egress)?;
     let config = Arc::new(config);
     let answer = Whole::own(&render(&config));
-    if let Some(old) = row.configs().iter().find(|held| held.id == config.id) {
-        old.stop();
-    }
+    keep(gateway, &row, config, row.seq()).await?;
+    supply::watch(gateway, &row);
+    Ok(answer)
+}
+
+/// Keeps a config, durably; events behind number `delivered` are delivered by it.
+pub(super) async fn keep(
+    gateway: &A2aGateway,
+    row: &Arc<Row>,
+    config: Arc<PushConfig>,
+    delivered: u64,
+) -> Result<(), Problem> {
     if !row.add_config(config.clone(), LIMIT) {
         return Err(Problem::new(
             Code::InvalidParams,
@@ -45,9 +54,8 @@ pub(super) fn create(gateway: &Arc<A2aGateway>, order: &Order<A2aGateway>) -> Re
         )
         .field("taskId", "has too many configs already"));
     }
-    gateway.courier.start(&row, config, false);
-    supply::watch(gateway, &row);
-    Ok(answer)
+    row.saved().await?;
+    gateway.tasks.keep_config(row, &config, delivered).await
 }
 
 /// One config.
@@ -76,9 +84,11 @@ pub(super) fn list(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Wh
 }
 
 /// Ends a config; idempotent.
-pub(super) fn delete(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Whole, Problem> {
+pub(super) async fn delete(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Whole, Problem> {
     let row = row_of(gateway, order)?;
     let params = order.call.value()?;
-    row.remove_config(config_id(&params)?);
+    let id = config_id(&params)?;
+    gateway.tasks.store().tasks().remove_config(row.id.clone(), id.to_owned()).await?;
+    row.remove_config(id);
     Ok(Whole::own(&json!({})))
 }

@@ -1,4 +1,7 @@
-//! SendMessage (A2A 1.0 §3.1.1), and the draft's task creation, which is the same with other manners.
+//! SendMessage (A2A 1.0 §3.1.1).
+//!
+//! A task is durable before its caller hears of it. Where the agent is away and nothing was acknowledged, the message waits
+//! in the queue ([`super::queued`]).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,72 +12,69 @@ use moongate_flow::pipeline::Order;
 use moongate_wire::a2a::Dialect;
 use serde_json::{Value, json};
 
-use super::{Attempt, Whole};
+use super::{Attempt, Whole, queued};
 use crate::call::Call;
 use crate::gateway::A2aGateway;
 use crate::supply;
 use crate::tasks::push::PushConfig;
-use crate::tasks::{Owned, Row, Sighting, fold};
+use crate::tasks::{Owned, Row, Sighting, Terms, fold, request};
 use crate::translation::{Answer, Learned, Outgoing};
 
 /// Sends the message and answers with the task or message that came of it.
 pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
     let gateway = &gateway;
     let config = inline_config(gateway, &order.call)?;
+    if queued::waits(gateway, &order) {
+        let row = queued::place(gateway, &order, config).await?;
+        return queued::answer(gateway, &row, &order).await;
+    }
     let follow_up = follow_up(gateway, &order)?;
-    let outgoing = adapt(&order.call, follow_up.as_deref(), Operation::Send, order.call.draft)?;
+    let outgoing = adapt(&order.call, follow_up.as_deref(), Operation::Send)?;
     let mut attempt = Attempt::new(order)?;
     let result = attempt.whole(gateway, &outgoing).await;
     let answer = match result {
         Ok(answer) => answer,
         Err(problem) => {
-            attempt.finish(gateway, Err(&problem));
-            return Err(problem);
+            let order = queued::instead(gateway, attempt, problem)?;
+            let row = queued::place(gateway, &order, config).await?;
+            return queued::answer(gateway, &row, &order).await;
         }
     };
     let passes = attempt.passes(&outgoing);
-    let taken = take(gateway, &attempt.order, &attempt.chosen, &answer);
-    let order = finish(attempt, gateway);
+    let taken = take(gateway, &attempt.order, &attempt.chosen, &answer, config).await;
+    let order = attempt.finish(gateway, Ok(()));
     let row = match taken? {
         Some(row) => row,
-        None => return Ok(message(gateway, &order, &answer, passes)),
+        None => return Ok(Whole { canonical: answer.canonical.clone(), raw: raw_for(&order.call, &answer, passes) }),
     };
-    if let Some(config) = config {
-        attach(gateway, &row, config, &order.call)?;
-    }
     if !row.state().is_terminal() {
         supply::watch(gateway, &row);
         if !order.call.return_immediately() {
             let limit = order.envelope.deadline.since(gateway.clock.mono());
-            return Ok(settled(&row, &order.call, &answer, passes, limit).await);
+            return settled(&row, &order.call, &answer, passes, limit).await;
         }
     }
+    row.saved().await?;
     Ok(task_reply(&row, &order.call, &answer, passes))
 }
 
-fn finish(attempt: Attempt, gateway: &A2aGateway) -> Order<A2aGateway> {
-    let Attempt { order, chosen } = attempt;
-    chosen.finish(gateway.clock.mono(), crate::routing::balance::Verdict::Ok);
-    order
-}
-
-/// Waits until the task is over or waits for somebody, as a blocking send promises (A2A 1.0 §3.2.2).
-async fn settled(row: &Arc<Row>, call: &Call, answer: &Answer, passes: bool, limit: Duration) -> Whole {
-    let (_, state, mut events) = row.follow();
+/// Waits until the task is over or waits for somebody, as a blocking send promises (A2A 1.0 §3.2.2); when the caller's
+/// time is up, the task is told as it stands.
+async fn settled(
+    row: &Arc<Row>,
+    call: &Call,
+    answer: &Answer,
+    passes: bool,
+    limit: Duration,
+) -> Result<Whole, Problem> {
+    let state = row.state();
     if state.is_terminal() || state.is_interrupted() {
-        return task_reply(row, call, answer, passes && !events_changed(row, answer));
+        row.saved().await?;
+        return Ok(task_reply(row, call, answer, passes && !events_changed(row, answer)));
     }
-    let wait = async {
-        loop {
-            match events.recv().await {
-                Ok(event) if event.state.is_terminal() || event.state.is_interrupted() => return,
-                Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(limit, wait).await;
-    from_row(row, call)
+    let _ = tokio::time::timeout(limit, supply::reached(row, supply::Until::Interrupted)).await;
+    row.saved().await?;
+    Ok(from_row(row, call))
 }
 
 /// Whether the row has moved on since the answer was made.
@@ -90,7 +90,7 @@ fn task_reply(row: &Row, call: &Call, answer: &Answer, passes: bool) -> Whole {
     Whole { canonical: answer.canonical.clone(), raw: raw_for(call, answer, passes) }
 }
 
-fn from_row(row: &Row, call: &Call) -> Whole {
+pub(super) fn from_row(row: &Row, call: &Call) -> Whole {
     let mut task = row.value();
     fold::trim_history(&mut task, call.peek.history_length);
     Whole::own(&json!({ "task": task }))
@@ -101,40 +101,6 @@ pub(super) fn raw_for(call: &Call, answer: &Answer, passes: bool) -> Option<(Dia
     answer.raw.clone().filter(|_| passes).map(|raw| (call.dialect, raw))
 }
 
-/// A bare message; the draft's task creation makes a finished task of it.
-fn message(gateway: &A2aGateway, order: &Order<A2aGateway>, answer: &Answer, passes: bool) -> Whole {
-    let call = &order.call;
-    if !call.draft {
-        return Whole { canonical: answer.canonical.clone(), raw: raw_for(call, answer, passes) };
-    }
-    let value: Value = serde_json::from_slice(&answer.canonical).unwrap_or_default();
-    let said = value.get("message").cloned().unwrap_or_default();
-    let context = said.get("contextId").and_then(Value::as_str).map(str::to_owned);
-    let context = context.unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    let parts = said.get("parts").cloned().unwrap_or_else(|| json!([]));
-    let id = uuid::Uuid::new_v4().to_string();
-    let now = crate::moment::write(gateway.clock.now());
-    let task = json!({
-        "id": id,
-        "contextId": context,
-        "status": {"state": fold::state_name(TaskState::Completed), "message": said, "timestamp": now},
-        "artifacts": [{"artifactId": "message", "parts": parts}],
-    });
-    if let moongate_core::Target::Agent { agent, instance } = &order.route.target {
-        let sighting = Sighting {
-            upstream_id: &id,
-            context: Some(&context),
-            state: TaskState::Completed,
-            document: serde_json::to_vec(&task).unwrap_or_default().into(),
-            agent: agent.clone(),
-            instance: instance.clone(),
-            skill: order.resolved.skill.clone(),
-        };
-        gateway.tasks.sight(&order.principal, sighting).0.expect_message(&call.canonical);
-    }
-    Whole::own(&json!({ "task": task }))
-}
-
 /// The task that a message continues, if it names one that may still be continued.
 pub(super) fn follow_up(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Option<Arc<Row>>, Problem> {
     let Some(id) = &order.envelope.head.task else { return Ok(None) };
@@ -143,39 +109,27 @@ pub(super) fn follow_up(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Resu
             Err(Problem::new(Code::TaskOver, format!("the task {id} is over and takes no more messages")))
         }
         Owned::Yes(row) => Ok(Some(row)),
-        Owned::No | Owned::Unknown => Ok(None),
+        Owned::No => Ok(None),
     }
 }
 
-/// What the agent gets instead of the client's request, where that differs: its own task id, no push config of the
-/// client's (the gateway delivers itself), and for the draft's creation the wish for an answer at once.
-pub(super) fn adapt(
-    call: &Call,
-    follow_up: Option<&Row>,
-    operation: Operation,
-    at_once: bool,
-) -> Result<Outgoing, Problem> {
+/// What the agent gets instead of the client's request, where that differs: its own task id, and no push config of the
+/// client's (the gateway delivers itself).
+pub(super) fn adapt(call: &Call, follow_up: Option<&Row>, operation: Operation) -> Result<Outgoing, Problem> {
     let mapped = follow_up.filter(|row| row.is_mapped());
-    let at_once = at_once && call.peek.return_immediately.is_none();
-    if mapped.is_none() && call.peek.push_config.is_none() && !at_once && operation == call.operation {
+    if mapped.is_none() && call.peek.push_config.is_none() && operation == call.operation {
         return Ok(Outgoing::same(operation));
     }
     let mut params = call.value()?;
     if let Some(row) = mapped
         && let Some(message) = params.get_mut("message").and_then(Value::as_object_mut)
     {
-        message.insert("taskId".into(), json!(row.upstream_id()));
+        message.insert("taskId".into(), json!(row.upstream_id().as_str()));
     }
     if let Some(members) = params.as_object_mut() {
         if let Some(configuration) = members.get_mut("configuration").and_then(Value::as_object_mut) {
             configuration.remove("taskPushNotificationConfig");
             configuration.remove("task_push_notification_config");
-        }
-        if at_once {
-            let configuration = members.entry("configuration").or_insert_with(|| json!({}));
-            if let Some(configuration) = configuration.as_object_mut() {
-                configuration.insert("returnImmediately".into(), json!(true));
-            }
         }
     }
     Ok(Outgoing::with(operation, params))
@@ -199,22 +153,13 @@ pub(super) fn inline_config(gateway: &A2aGateway, call: &Call) -> Result<Option<
     }
 }
 
-/// Binds an inline config to its task and begins to deliver, the task as it stands first.
-pub(super) fn attach(gateway: &A2aGateway, row: &Arc<Row>, config: PushConfig, call: &Call) -> Result<(), Problem> {
-    let config = PushConfig::read(config.document, row.id.as_str(), call.dialect.version, &*gateway.courier.egress)?;
-    let config = Arc::new(config);
-    if row.add_config(config.clone(), crate::tasks::push::LIMIT) {
-        gateway.courier.start(row, config, true);
-    }
-    Ok(())
-}
-
-/// Takes an answer's task into the index; `None` for a bare message.
-pub(super) fn take(
+/// Takes an answer's task into the record; `None` for a bare message.
+pub(super) async fn take(
     gateway: &A2aGateway,
     order: &Order<A2aGateway>,
     chosen: &crate::gateway::Chosen,
     answer: &Answer,
+    config: Option<PushConfig>,
 ) -> Result<Option<Arc<Row>>, Problem> {
     let (id, context, state, document) = match &answer.learned {
         Learned::Task { id, context, state, document } => (id, context, *state, document.clone()),
@@ -231,7 +176,8 @@ pub(super) fn take(
             ));
         }
     };
-    Ok(Some(sight(gateway, order, chosen, Seen { id, context: context.as_deref(), state, document })))
+    let seen = Seen { id, context: context.as_deref(), state, document };
+    Ok(Some(sight(gateway, order, chosen, seen, config).await?))
 }
 
 /// A task as an answer or event shows it.
@@ -247,33 +193,55 @@ pub(super) struct Seen<'a> {
 }
 
 /// The row of a task that was seen, made or brought up to date; the user's message is in its history.
-pub(super) fn sight(
+pub(super) async fn sight(
     gateway: &A2aGateway,
     order: &Order<A2aGateway>,
     chosen: &crate::gateway::Chosen,
     seen: Seen<'_>,
-) -> Arc<Row> {
-    let (row, new) = gateway.tasks.sight(
-        &order.principal,
-        Sighting {
-            upstream_id: seen.id,
-            context: seen.context,
-            state: seen.state,
-            document: seen.document.clone(),
-            agent: chosen.agent.name.clone(),
-            instance: chosen.endpoint.id.clone(),
-            skill: order.resolved.skill.clone(),
-        },
-    );
-    if row.is_mapped() {
-        if let Ok(mut value) = serde_json::from_slice::<Value>(&seen.document) {
-            supply::rename(&mut value, row.upstream_id(), row.id.as_str());
-            let document = serde_json::to_vec(&value).unwrap_or_default().into();
-            if new { row.snapshot(document, seen.state) } else { row.reported(document, seen.state) }
+    config: Option<PushConfig>,
+) -> Result<Arc<Row>, Problem> {
+    let settings = gateway.settings.load();
+    let (timeouts, relaxed) = (chosen.agent.settings.tasks.timeouts(&settings.tasks.timeouts), settings.tasks.relaxed);
+    drop(settings);
+    let inline = config.map(|config| Arc::new(config.of_task(seen.id)));
+    let (row, new) = gateway
+        .tasks
+        .sight(
+            &order.principal,
+            Sighting {
+                upstream_id: seen.id,
+                context: seen.context,
+                state: seen.state,
+                document: seen.document.clone(),
+                agent: chosen.agent.name.clone(),
+                instance: chosen.endpoint.id.clone(),
+                skill: order.resolved.skill.clone(),
+                terms: Terms {
+                    timeouts,
+                    priority: order.call.priority(),
+                    request: request::write(&[], &order.call.canonical),
+                    config: inline.clone(),
+                },
+                relaxed,
+            },
+        )
+        .await?;
+    if !new {
+        if let Some(config) = inline {
+            super::push::keep(gateway, &row, config, row.seq().saturating_sub(1)).await?;
         }
-    } else if !new {
-        row.reported(seen.document, seen.state);
+        row.reported(renamed(&row, &seen.document), seen.state);
     }
     row.expect_message(&order.call.canonical);
-    row
+    Ok(row)
+}
+
+/// A document of the agent's with the ids that clients see.
+pub(super) fn renamed(row: &Row, document: &Bytes) -> Bytes {
+    if !row.is_mapped() {
+        return document.clone();
+    }
+    let Ok(mut value) = serde_json::from_slice::<Value>(document) else { return document.clone() };
+    supply::rename(&mut value, row.upstream_id().as_str(), row.id.as_str());
+    serde_json::to_vec(&value).unwrap_or_default().into()
 }

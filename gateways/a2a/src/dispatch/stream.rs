@@ -13,7 +13,7 @@ use moongate_flow::pipeline::Order;
 use serde_json::{Value, json};
 
 use super::send::{self, Seen, sight};
-use super::{Attempt, no_interface};
+use super::{Attempt, no_interface, queued};
 use crate::gateway::A2aGateway;
 use crate::supply::{self, Piece, Stream};
 use crate::tasks::Row;
@@ -22,25 +22,34 @@ use crate::translation::exchange::{Events, Exchange};
 use crate::translation::{Answer, Learned, Outgoing};
 
 /// Sends the message and returns the stream of what becomes of it.
-pub(super) async fn stream(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Stream, Problem> {
+pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Stream, Problem> {
+    let gateway = &gateway;
     let permit = supply::StreamPermit::take(gateway)?;
     let config = send::inline_config(gateway, &order.call)?;
+    if queued::waits(gateway, &order) {
+        let row = queued::place(gateway, &order, config).await?;
+        return Ok(queued::stream(&row, permit));
+    }
     let follow_up = send::follow_up(gateway, &order)?;
     let attempt = Attempt::new(order)?;
     if !attempt.chosen.endpoint.card.streaming {
         return emulated(gateway, attempt, follow_up.as_deref(), config, permit).await;
     }
-    let outgoing = send::adapt(&attempt.order.call, follow_up.as_deref(), Operation::Stream, false)?;
-    let mut opened = open(gateway, attempt, &outgoing).await?;
+    let outgoing = send::adapt(&attempt.order.call, follow_up.as_deref(), Operation::Stream)?;
+    let mut opened = match open(gateway, attempt, &outgoing).await {
+        Ok(opened) => opened,
+        Err((attempt, problem)) => {
+            let order = queued::instead(gateway, attempt, problem)?;
+            let row = queued::place(gateway, &order, config).await?;
+            return Ok(queued::stream(&row, permit));
+        }
+    };
     let first = opened.first.take().ok_or_else(|| Problem::new(Code::Internal, "a stream began without an event"))?;
-    let Some((row, new)) = begin(gateway, &opened.attempt, &first, follow_up)? else {
-        let only = Piece { raw: opened.raw(&first), canonical: first.canonical, last: true };
+    let Some((row, new)) = begin(gateway, &opened.attempt, &first, follow_up, config).await? else {
+        let only = Piece { raw: opened.raw(&first), canonical: first.canonical, last: true, seq: None };
         opened.attempt.finish(gateway, Ok(()));
         return Ok(Stream::once(only, permit));
     };
-    if let Some(config) = config {
-        send::attach(gateway, &row, config, &opened.attempt.order.call)?;
-    }
     Ok(feed(gateway, opened, row, first, new, permit))
 }
 
@@ -60,7 +69,11 @@ impl Opened {
 }
 
 /// Opens the stream, trying other instances while nothing was acknowledged.
-async fn open(gateway: &Arc<A2aGateway>, mut attempt: Attempt, outgoing: &Outgoing) -> Result<Opened, Problem> {
+async fn open(
+    gateway: &Arc<A2aGateway>,
+    mut attempt: Attempt,
+    outgoing: &Outgoing,
+) -> Result<Opened, (Attempt, Problem)> {
     let mut tried = Vec::new();
     let trace = attempt.order.envelope.trace.as_ref().map(moongate_telemetry::trace::header);
     loop {
@@ -74,8 +87,7 @@ async fn open(gateway: &Arc<A2aGateway>, mut attempt: Attempt, outgoing: &Outgoi
             }
             Err(problem) => {
                 if let Err(problem) = attempt.elsewhere(gateway, problem, Operation::Stream, &mut tried) {
-                    attempt.finish(gateway, Err(&problem));
-                    return Err(problem);
+                    return Err((attempt, problem));
                 }
             }
         }
@@ -103,21 +115,26 @@ async fn open_once(
 }
 
 /// The row that the stream's first event belongs to; `None` if it is a message.
-fn begin(
+async fn begin(
     gateway: &A2aGateway,
     attempt: &Attempt,
     first: &Answer,
     follow_up: Option<Arc<Row>>,
+    config: Option<PushConfig>,
 ) -> Result<Option<(Arc<Row>, bool)>, Problem> {
     let (order, chosen) = (&attempt.order, &attempt.chosen);
     match &first.learned {
-        Learned::Message { .. } => send::take(gateway, order, chosen, first).map(|_| None),
+        Learned::Message { .. } => send::take(gateway, order, chosen, first, config).await.map(|_| None),
         Learned::Task { id, context, state, document } => {
             let seen = Seen { id, context: context.as_deref(), state: *state, document: document.clone() };
-            Ok(Some((sight(gateway, order, chosen, seen), true)))
+            Ok(Some((sight(gateway, order, chosen, seen, config).await?, true)))
         }
         Learned::Update { task, .. } => match follow_up {
             Some(row) => {
+                if let Some(config) = config {
+                    let config = Arc::new(config.of_task(row.id.as_str()));
+                    super::push::keep(gateway, &row, config, row.seq().saturating_sub(1)).await?;
+                }
                 row.expect_message(&order.call.canonical);
                 Ok(Some((row, false)))
             }
@@ -125,7 +142,7 @@ fn begin(
                 let document = outline(task, first);
                 let context = order.envelope.head.context.as_ref().map(|id| id.as_str());
                 let seen = Seen { id: task, context, state: TaskState::Submitted, document };
-                Ok(Some((sight(gateway, order, chosen, seen), false)))
+                Ok(Some((sight(gateway, order, chosen, seen, config).await?, false)))
             }
         },
         Learned::Other => {
@@ -158,13 +175,13 @@ fn feed(
     // A stream begins with its task (A2A 1.0 §3.1.2), also where an agent of the older version leaves it out.
     if matches!(first.learned, Learned::Update { .. }) && !opened.passes {
         let canonical = crate::tasks::push::wrap_task(&row.document());
-        feeder.queue(Piece { canonical, raw: None, last: false });
+        feeder.queue(Piece { canonical, raw: None, last: false, seq: Some(row.seq()) });
     }
     // The first event is there already: the client need not wait for the feeder to run.
     let state = state_in(&first);
     let piece = feeder.piece(first, whole);
-    let ended = piece.last;
-    feeder.queue(piece);
+    let ended = piece.as_ref().map_or(true, |piece| piece.last);
+    feeder.queue_result(piece);
     let gateway = gateway.clone();
     tokio::spawn(async move {
         let Opened { attempt, mut events, .. } = opened;
@@ -219,9 +236,17 @@ impl Feeder {
                 }
             };
             state = state_in(&answer).or(state);
-            let piece = self.piece(answer, false);
+            let piece = match self.piece(answer, false) {
+                Ok(piece) => piece,
+                Err(problem) => {
+                    self.hand(Err(problem.clone())).await;
+                    return Err(problem);
+                }
+            };
             let last = piece.last;
-            self.hand(Ok(piece)).await;
+            // Nobody hears of an end that a crash could take back.
+            let durable = if last { self.row.saved().await } else { Ok(()) };
+            self.hand(durable.map(|()| piece)).await;
             if last {
                 return Ok(());
             }
@@ -238,17 +263,18 @@ impl Feeder {
     }
 
     /// Records one event and makes the client's copy of it.
-    fn piece(&self, answer: Answer, known: bool) -> Piece {
+    fn piece(&self, answer: Answer, known: bool) -> Result<Piece, Problem> {
         let mut canonical = answer.canonical;
         let mut raw = answer.raw.filter(|_| self.passes);
         if self.row.is_mapped()
             && let Ok(mut value) = serde_json::from_slice::<Value>(&canonical)
         {
-            supply::rename(&mut value, self.row.upstream_id(), self.row.id.as_str());
+            supply::rename(&mut value, self.row.upstream_id().as_str(), self.row.id.as_str());
             canonical = serde_json::to_vec(&value).unwrap_or_default().into();
             raw = None;
         }
         let mut last = answer.last;
+        let mut seq = None;
         match &answer.learned {
             Learned::Task { state, document: seen, .. } => {
                 if self.records && !known {
@@ -256,26 +282,31 @@ impl Feeder {
                         self.row.is_mapped().then(|| serde_json::from_slice::<Value>(&canonical).ok()).flatten();
                     let renamed = renamed.as_ref().and_then(|value| value.get("task"));
                     let document = renamed.map(|task| serde_json::to_vec(task).unwrap_or_default().into());
-                    self.row.snapshot(document.unwrap_or_else(|| seen.clone()), *state);
+                    self.row.snapshot(document.unwrap_or_else(|| seen.clone()));
                 }
+                seq = Some(self.row.seq());
                 last |= state.is_terminal();
             }
             Learned::Update { state, .. } => {
                 if self.records {
-                    self.row.event(&canonical);
+                    seq = self.row.event(&canonical)?;
                 }
                 last |= state.is_some_and(TaskState::is_terminal);
             }
             Learned::Message { .. } | Learned::Other => {}
         }
-        Piece { canonical, raw, last }
+        Ok(Piece { canonical, raw, last, seq })
+    }
+
+    fn queue_result(&mut self, piece: Result<Piece, Problem>) {
+        if let Some(sender) = &self.sender {
+            sender.queue(piece);
+        }
     }
 
     /// Hands over an event while the queue is surely empty.
     fn queue(&mut self, piece: Piece) {
-        if let Some(sender) = &self.sender {
-            sender.queue(piece);
-        }
+        self.queue_result(Ok(piece));
     }
 
     async fn hand(&mut self, piece: Result<Piece, Problem>) {
@@ -296,7 +327,7 @@ async fn emulated(
     config: Option<PushConfig>,
     permit: Arc<supply::StreamPermit>,
 ) -> Result<Stream, Problem> {
-    let mut outgoing = send::adapt(&attempt.order.call, follow_up, Operation::Send, true)?;
+    let mut outgoing = send::adapt(&attempt.order.call, follow_up, Operation::Send)?;
     if let Some(params) = outgoing.params.as_mut().and_then(Value::as_object_mut) {
         let configuration = params.entry("configuration").or_insert_with(|| json!({}));
         if let Some(configuration) = configuration.as_object_mut() {
@@ -307,20 +338,18 @@ async fn emulated(
     let answer = match attempt.whole(gateway, &outgoing).await {
         Ok(answer) => answer,
         Err(problem) => {
-            attempt.finish(gateway, Err(&problem));
-            return Err(problem);
+            let order = queued::instead(gateway, attempt, problem)?;
+            let row = queued::place(gateway, &order, config).await?;
+            return Ok(queued::stream(&row, permit));
         }
     };
-    let row = send::take(gateway, &attempt.order, &attempt.chosen, &answer);
-    let call = attempt.order.call.clone();
+    let row = send::take(gateway, &attempt.order, &attempt.chosen, &answer, config).await;
     attempt.finish(gateway, Ok(()));
     let Some(row) = row? else {
-        return Ok(Stream::once(Piece { canonical: answer.canonical, raw: None, last: true }, permit));
+        return Ok(Stream::once(Piece { canonical: answer.canonical, raw: None, last: true, seq: None }, permit));
     };
-    if let Some(config) = config {
-        send::attach(gateway, &row, config, &call)?;
-    }
-    let stream = Stream::follow(&row, supply::Until::Interrupted, permit);
+    row.saved().await?;
+    let stream = Stream::follow(&row, supply::Until::Interrupted, None, permit);
     let stream = if before == Some(row.seq()) { stream.unanswered() } else { stream };
     supply::watch(gateway, &row);
     Ok(stream)

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_core::{Code, Operation, Problem};
+use moongate_core::{Code, Operation, Phase, Problem, TaskState};
 use moongate_flow::pipeline::Order;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::send::{Seen, raw_for, sight};
+use super::send::{Seen, raw_for, renamed, sight};
 use super::{Attempt, Whole};
 use crate::gateway::{A2aGateway, Pick};
 use crate::supply::{self, Stream};
-use crate::tasks::{Owned, Row, fold, list as listing};
+use crate::tasks::{Owned, Row, control, fold, list as listing};
 use crate::translation::{Answer, Learned, Outgoing};
 
 /// How long a cancelled task may take to end before the caller is told that it has not.
@@ -21,7 +21,7 @@ fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
     let id = order.envelope.head.task.as_ref()?;
     match gateway.tasks.owned(&order.principal, id.as_str()) {
         Owned::Yes(row) => Some(row),
-        Owned::No | Owned::Unknown => None,
+        Owned::No => None,
     }
 }
 
@@ -33,7 +33,7 @@ fn addressed(order: &Order<A2aGateway>, row: Option<&Row>) -> Result<Outgoing, P
         Some(row) => {
             let mut params = order.call.value()?;
             if let Some(members) = params.as_object_mut() {
-                members.insert("id".into(), json!(row.upstream_id()));
+                members.insert("id".into(), json!(row.upstream_id().as_str()));
             }
             Ok(Outgoing::with(operation, params))
         }
@@ -43,31 +43,39 @@ fn addressed(order: &Order<A2aGateway>, row: Option<&Row>) -> Result<Outgoing, P
 /// The task as its agent sees it now; as we last saw it where the agent cannot tell.
 pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
     let row = row_of(gateway, &order);
+    // What no agent has, and what is over, only the record can tell.
+    if let Some(row) = row.as_ref().filter(|row| row.phase() != Phase::Running || matches!(order.picked, Pick::Here)) {
+        return told(row, &order.call).await;
+    }
     if matches!(order.picked, Pick::Here) {
-        return Ok(from_row(row.as_deref(), &order.call));
+        return Err(Problem::new(Code::TaskNotFound, "there is no such task"));
     }
     let outgoing = addressed(&order, row.as_deref())?;
+    if row.is_none() {
+        unknown_to_all(gateway, &order).await?;
+    }
     let mut attempt = Attempt::new(order)?;
     match attempt.whole(gateway, &outgoing).await {
         Ok(answer) => {
             let passes = attempt.passes(&outgoing);
-            let row = seen(gateway, &attempt, row, &answer);
-            let order_call = attempt.order.call.clone();
-            attempt.finish(gateway, Ok(()));
+            let row = seen(gateway, &attempt, row, &answer).await?;
+            let call = attempt.finish(gateway, Ok(())).call;
             // After follow-ups our record is what surely holds every message of the user's.
-            if row.as_ref().is_some_and(|row| row.is_mapped() || row.messages() > 1) {
-                return Ok(from_row(row.as_deref(), &order_call));
+            if let Some(row) = row {
+                if row.is_mapped() || row.messages() > 1 {
+                    return told(&row, &call).await;
+                }
+                row.saved().await?;
             }
-            Ok(Whole { raw: raw_for(&order_call, &answer, passes), canonical: answer.canonical })
+            Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical })
         }
         Err(problem) => {
-            let call = attempt.order.call.clone();
-            attempt.finish(gateway, Err(&problem));
+            let call = attempt.finish(gateway, Err(&problem)).call;
             match row {
                 // What the agent has forgotten, or cannot say while it is away, we still know.
                 Some(row) => {
                     tracing::debug!(task = %row.id, %problem, "the task is told from the record");
-                    Ok(from_row(Some(&row), &call))
+                    told(&row, &call).await
                 }
                 None => Err(problem),
             }
@@ -75,47 +83,53 @@ pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> 
     }
 }
 
-/// Brings the row up to date with what the agent says.
-fn seen(gateway: &Arc<A2aGateway>, attempt: &Attempt, row: Option<Arc<Row>>, answer: &Answer) -> Option<Arc<Row>> {
-    let Learned::Task { id, context, state, document } = &answer.learned else { return row };
-    match row {
-        Some(row) if row.is_mapped() => {
-            if let Ok(mut value) = serde_json::from_slice::<Value>(document) {
-                supply::rename(&mut value, row.upstream_id(), row.id.as_str());
-                row.reported(serde_json::to_vec(&value).unwrap_or_default().into(), *state);
-            }
-            Some(row)
-        }
-        Some(row) => {
-            let changed = row.state() != *state;
-            if changed || row.messages() > 1 {
-                row.reported(document.clone(), *state);
-            }
-            if changed {
-                supply::watch(gateway, &row);
-            }
-            Some(row)
-        }
-        // A task without a record, of an agent whose tasks are adopted.
-        None => {
-            let seen = Seen { id, context: context.as_deref(), state: *state, document: document.clone() };
-            Some(sight(gateway, &attempt.order, &attempt.chosen, seen))
-        }
+/// The task from the record, once what it tells is durable.
+async fn told(row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole, Problem> {
+    row.saved().await?;
+    let mut task = row.value();
+    fold::trim_history(&mut task, call.peek.history_length);
+    Ok(Whole::own(&task))
+}
+
+/// A task that the caller has no record of must be nobody else's either, before its agent is asked.
+async fn unknown_to_all(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<(), Problem> {
+    let Some(id) = &order.envelope.head.task else { return Ok(()) };
+    match gateway.tasks.any(id).await? {
+        Some(_) => Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}"))),
+        None => Ok(()),
     }
 }
 
-fn from_row(row: Option<&Row>, call: &crate::call::Call) -> Whole {
-    let mut task = row.map(Row::value).unwrap_or_default();
-    fold::trim_history(&mut task, call.peek.history_length);
-    Whole::own(&task)
+/// Brings the row up to date with what the agent says.
+async fn seen(
+    gateway: &Arc<A2aGateway>,
+    attempt: &Attempt,
+    row: Option<Arc<Row>>,
+    answer: &Answer,
+) -> Result<Option<Arc<Row>>, Problem> {
+    let Learned::Task { id, context, state, document } = &answer.learned else { return Ok(row) };
+    let Some(row) = row else {
+        // A task without a record, of an agent whose tasks are adopted.
+        let seen = Seen { id, context: context.as_deref(), state: *state, document: document.clone() };
+        return sight(gateway, &attempt.order, &attempt.chosen, seen, None).await.map(Some);
+    };
+    let changed = row.state() != *state;
+    if changed || row.is_mapped() || row.messages() > 1 {
+        row.reported(renamed(&row, document), *state);
+    }
+    if changed {
+        supply::watch(gateway, &row);
+    }
+    Ok(Some(row))
 }
 
-/// The caller's tasks, from the index.
-pub(super) fn list(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Whole, Problem> {
+/// The caller's tasks, from the record.
+pub(super) async fn list(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Whole, Problem> {
     let head = &order.envelope.head;
     let agent = head.base.as_ref().or(head.tenant.as_ref());
     let params = order.call.value()?;
-    listing::list(&gateway.tasks, &order.principal, agent, &params).map(|value| Whole::own(&value))
+    let owner = Some(order.principal.id.clone());
+    listing::list(&gateway.tasks, owner, agent, &params).await.map(|value| Whole::own(&value))
 }
 
 /// Passes the wish on to the agent.
@@ -123,6 +137,10 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
     let row = row_of(gateway, &order);
     if let Some(row) = row.as_ref().filter(|row| row.state().is_terminal()) {
         return Err(Problem::new(Code::TaskNotCancelable, format!("the task {} is already over", row.id)));
+    }
+    // One that no agent has yet is over at once.
+    if let Some(row) = row.as_ref().filter(|row| row.instance().is_none()) {
+        return cancel_queued(row, &order.call).await;
     }
     let outgoing = addressed(&order, row.as_deref())?;
     let mut attempt = Attempt::new(order)?;
@@ -135,40 +153,53 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
         }
     };
     let passes = attempt.passes(&outgoing);
-    let row = seen(gateway, &attempt, row, &answer);
-    let call = attempt.order.call.clone();
-    attempt.finish(gateway, Ok(()));
+    let row = seen(gateway, &attempt, row, &answer).await?;
+    let call = attempt.finish(gateway, Ok(())).call;
     // Some agents say yes before they have stopped: what they say next is what the caller wants to hear.
     if let Some(row) = row.as_ref().filter(|row| !row.state().is_terminal()) {
         supply::watch(gateway, row);
         supply::ended(row, CANCEL_PATIENCE).await;
         if row.state().is_terminal() {
-            return Ok(from_row(Some(row), &call));
+            return told(row, &call).await;
         }
     }
-    if row.as_ref().is_some_and(|row| row.is_mapped()) {
-        return Ok(from_row(row.as_deref(), &call));
+    if let Some(row) = row {
+        if row.is_mapped() {
+            return told(&row, &call).await;
+        }
+        row.saved().await?;
     }
     Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical })
 }
 
-/// The task as it stands and then every event, until it is over.
+/// Ends a task that waits in the queue. One that is on its way to its agent this very moment is ended too; the agent is told
+/// when it answers.
+async fn cancel_queued(row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole, Problem> {
+    let over = |_| Problem::new(Code::TaskNotCancelable, format!("the task {} is already over", row.id));
+    control::end(row, TaskState::Canceled, "The task was canceled before an agent had it.").map_err(over)?;
+    told(row, call).await
+}
+
+/// The task as it stands and then every event, until it is over; with `Last-Event-ID`, those that the caller has not.
 pub(super) async fn subscribe(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Stream, Problem> {
     let permit = supply::StreamPermit::take(gateway)?;
     let legacy = order.call.is_legacy_grpc();
+    let from = order.call.wishes.from;
     let row = match row_of(gateway, &order) {
         Some(row) => row,
         None => adopt(gateway, order).await?,
     };
-    if row.state().is_terminal() {
+    let from = from.filter(|from| *from < row.seq());
+    if row.state().is_terminal() && from.is_none() {
         // Over gRPC the older dialect answers with the task and closes (`a2a.v1` TaskSubscription).
         if legacy {
             let canonical = crate::tasks::push::wrap_task(&row.document());
-            return Ok(Stream::once(supply::Piece { canonical, raw: None, last: true }, permit));
+            return Ok(Stream::once(supply::Piece { canonical, raw: None, last: true, seq: None }, permit));
         }
         return Err(Problem::new(Code::TaskOver, format!("the task {} is over and has no more events", row.id)));
     }
-    let stream = Stream::follow(&row, supply::Until::Terminal, permit);
+    row.saved().await?;
+    let stream = Stream::follow(&row, supply::Until::Terminal, from, permit);
     supply::watch(gateway, &row);
     Ok(stream)
 }
@@ -176,11 +207,12 @@ pub(super) async fn subscribe(gateway: &Arc<A2aGateway>, order: Order<A2aGateway
 /// Asks the agent for a task that we have no record of; only where the operator allows it.
 async fn adopt(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Arc<Row>, Problem> {
     let id = order.envelope.head.task.as_ref().map(ToString::to_string).unwrap_or_default();
+    unknown_to_all(gateway, &order).await?;
     let outgoing = Outgoing::with(Operation::Get, json!({ "id": id }));
     let mut attempt = Attempt::new(order)?;
     let result = attempt.whole(gateway, &outgoing).await;
     let row = match &result {
-        Ok(answer) => seen(gateway, &attempt, None, answer),
+        Ok(answer) => seen(gateway, &attempt, None, answer).await?,
         Err(_) => None,
     };
     attempt.finish(gateway, result.as_ref().map(|_| ()));

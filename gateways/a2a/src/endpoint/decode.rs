@@ -4,7 +4,7 @@
 //! method, members. The request's JSON is looked at once (`wire::peek`); only a client of the older dialect, or of gRPC,
 //! costs a full parse.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::path::Place;
-use crate::call::{Call, Service};
+use crate::call::{Call, Service, Wishes};
 use crate::gateway::Settings;
 use crate::translation::outgoing::{HOPS_HEADER, style};
 
@@ -376,8 +376,10 @@ fn finish(
         service,
         draft: draft.draft,
         hops: hops(&headers)?,
+        wishes: Wishes::of(&headers)?,
         headers,
         base: head.base.clone(),
+        recalled: OnceLock::new(),
     };
     Ok(Decoded { call, head })
 }

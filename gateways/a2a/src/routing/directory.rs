@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moongate_core::task::Timeouts;
 use moongate_core::{AgentName, InstanceId, Principal, SkillId};
 use moongate_rules::RuleSet;
 use moongate_telemetry::metrics::AgentSeries;
@@ -97,9 +98,43 @@ impl Endpoint {
     }
 }
 
+/// How an agent's tasks are kept.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct TaskPolicy {
+    /// Whether messages wait for the agent while it is away.
+    pub queue: bool,
+    /// Whether a message id that comes twice is the same request.
+    pub dedup: bool,
+    /// Queued tasks that it works on at once; 0 is no limit.
+    pub concurrency: u32,
+    /// Timeouts that differ from the usual ones.
+    pub timeouts: Timeouts,
+}
+
+impl Default for TaskPolicy {
+    fn default() -> Self {
+        Self { queue: true, dedup: false, concurrency: 0, timeouts: Timeouts::default() }
+    }
+}
+
+impl TaskPolicy {
+    /// Its timeouts, the usual ones where it has none of its own.
+    pub fn timeouts(&self, usual: &Timeouts) -> Timeouts {
+        let own = &self.timeouts;
+        Timeouts {
+            schedule_to_start: own.schedule_to_start.or(usual.schedule_to_start),
+            start_to_close: own.start_to_close.or(usual.start_to_close),
+            schedule_to_close: own.schedule_to_close.or(usual.schedule_to_close),
+            heartbeat: own.heartbeat.or(usual.heartbeat),
+        }
+    }
+}
+
 /// Settings of an agent that requests need.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
+    /// How its tasks are kept.
+    pub tasks: TaskPolicy,
     /// Who may see it.
     pub visibility: Visibility,
     /// What its card promises.

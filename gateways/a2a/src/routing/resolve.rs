@@ -96,11 +96,10 @@ fn by_task(view: &View<'_>, head: &Head, id: &str, base: Option<&Arc<Agent>>) ->
                 .as_ref()
                 .map(|skill| (Some(skill.clone()), tags_of(view.directory, &row.agent, skill.as_str())))
                 .unwrap_or_default();
-            let candidate = Candidate { agent: row.agent.clone(), weight: 1, pinned: Some(row.instance.clone()) };
+            let candidate = Candidate { agent: row.agent.clone(), weight: 1, pinned: row.instance() };
             Ok(Resolved { skill, tags, candidates: vec![candidate], rule: "task".into(), score: None })
         }
-        Owned::No => Err(not_found()),
-        Owned::Unknown => match base.filter(|agent| agent.settings.adopt) {
+        Owned::No => match base.filter(|agent| agent.settings.adopt) {
             Some(agent) => Ok(agent_alone(agent, "adopt")),
             None => Err(not_found()),
         },

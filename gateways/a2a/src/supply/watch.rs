@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_core::{Operation, Problem};
+use moongate_core::{Operation, Phase, Problem, TaskId};
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
 
 fn wanted(row: &Row) -> bool {
     let state = row.state();
-    !state.is_terminal() && (!state.is_interrupted() || row.has_listeners())
+    row.phase() == Phase::Running && !state.is_terminal() && (!state.is_interrupted() || row.has_listeners())
 }
 
 struct Watch {
@@ -58,11 +58,13 @@ impl Watch {
         let mut failures = 0;
         while wanted(&self.row) {
             let Some((agent, endpoint)) = self.target() else {
-                if !self.row.has_listeners() {
+                failures += 1;
+                if failures > GIVE_UP && !self.row.has_listeners() {
                     tracing::debug!(task = %self.row.id, agent = %self.row.agent, "the task's agent is gone; nobody listens");
                     return;
                 }
-                tokio::time::sleep(SLOWEST_POLL).await;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(SLOWEST_POLL);
                 continue;
             };
             let before = self.row.seq();
@@ -93,7 +95,7 @@ impl Watch {
     fn target(&self) -> Option<(Arc<Agent>, Arc<Endpoint>)> {
         let directory = self.gateway.directory.load();
         let agent = directory.agents.get(&self.row.agent)?;
-        let endpoint = agent.endpoint(&self.row.instance)?;
+        let endpoint = agent.endpoint(&self.row.instance()?)?;
         Some((agent.clone(), endpoint.clone()))
     }
 
@@ -104,14 +106,14 @@ impl Watch {
 
     /// Follows the agent's own stream to its end.
     async fn subscribed(&self, agent: &Agent, endpoint: &Endpoint) -> Result<(), Problem> {
-        let call = internal(Operation::Subscribe, json!({"id": self.row.upstream_id()}));
+        let call = internal(Operation::Subscribe, json!({"id": self.row.upstream_id().as_str()}));
         let outgoing = Outgoing::same(Operation::Subscribe);
         let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
         let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
         let mut events: Events = exchange.events().await?;
         // A silent stream is given up now and then: the next look begins with the task as it stands.
         while let Ok(Some(event)) = tokio::time::timeout(SILENCE, events.next()).await {
-            self.record(event?);
+            self.record(event?)?;
             if !wanted(&self.row) {
                 break;
             }
@@ -121,30 +123,53 @@ impl Watch {
 
     /// Asks once.
     async fn asked(&self, agent: &Agent, endpoint: &Endpoint) -> Result<(), Problem> {
-        let call = internal(Operation::Get, json!({"id": self.row.upstream_id()}));
+        let call = internal(Operation::Get, json!({"id": self.row.upstream_id().as_str()}));
         let outgoing = Outgoing::same(Operation::Get);
         let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
         let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
-        self.record(exchange.whole().await?);
-        Ok(())
+        self.record(exchange.whole().await?)
     }
 
-    fn record(&self, answer: Answer) {
-        let Ok(mut value) = serde_json::from_slice::<Value>(&answer.canonical) else { return };
-        if self.row.is_mapped() {
-            rename(&mut value, self.row.upstream_id(), self.row.id.as_str());
+    fn record(&self, answer: Answer) -> Result<(), Problem> {
+        if !self.row.is_mapped() {
+            return match answer.learned {
+                Learned::Task { document, .. } => {
+                    self.row.snapshot(document);
+                    Ok(())
+                }
+                Learned::Update { .. } => self.row.event(&answer.canonical).map(drop),
+                Learned::Message { .. } | Learned::Other => Ok(()),
+            };
         }
+        let Ok(mut value) = serde_json::from_slice::<Value>(&answer.canonical) else { return Ok(()) };
+        rename(&mut value, self.row.upstream_id().as_str(), self.row.id.as_str());
         match &answer.learned {
-            Learned::Task { state, .. } => {
+            Learned::Task { .. } => {
                 let task = value.get_mut("task").map(Value::take).unwrap_or(value);
-                self.row.snapshot(serde_json::to_vec(&task).unwrap_or_default().into(), *state);
+                self.row.snapshot(serde_json::to_vec(&task).unwrap_or_default().into());
+                Ok(())
             }
-            Learned::Update { .. } => {
-                self.row.event(&serde_json::to_vec(&value).unwrap_or_default().into());
-            }
-            Learned::Message { .. } | Learned::Other => {}
+            Learned::Update { .. } => self.row.event(&serde_json::to_vec(&value).unwrap_or_default().into()).map(drop),
+            Learned::Message { .. } | Learned::Other => Ok(()),
         }
     }
+}
+
+/// Tells the agent once that a task of its is wanted no more; whatever it answers.
+pub fn cancel_upstream(gateway: &Arc<A2aGateway>, row: &Arc<Row>, id: TaskId) {
+    let (gateway, row) = (gateway.clone(), row.clone());
+    tokio::spawn(async move {
+        let watch = Watch { gateway, row };
+        let Some((agent, endpoint)) = watch.target() else { return };
+        let call = internal(Operation::Cancel, json!({"id": id.as_str()}));
+        let outgoing = Outgoing::same(Operation::Cancel);
+        let Some(upstream) = endpoint.upstream_for(call.dialect) else { return };
+        let exchange =
+            Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: watch.bounds(&agent) };
+        if let Err(problem) = exchange.whole().await {
+            tracing::debug!(task = %watch.row.id, %problem, "the agent did not cancel a task");
+        }
+    });
 }
 
 /// A request of the gateway's own.
@@ -164,5 +189,7 @@ pub(crate) fn internal(operation: Operation, params: Value) -> Call {
         hops: 0,
         headers: http::HeaderMap::new(),
         base: None,
+        wishes: crate::call::Wishes::default(),
+        recalled: std::sync::OnceLock::new(),
     }
 }

@@ -1,7 +1,7 @@
 //! Folding events into a task's document, and telling two documents apart. All on canonical A2A 1.0 JSON; pure.
 
-use moongate_core::TaskState;
 use moongate_core::task::Command;
+use moongate_core::{TaskState, Time};
 use serde_json::{Map, Value, json};
 
 /// The state by its full proto name or its number.
@@ -38,12 +38,50 @@ pub fn task_state(task: &Value) -> TaskState {
     task.pointer("/status/state").map(state_of).unwrap_or(TaskState::Unspecified)
 }
 
-/// What an event means to the task's machine; `None` if it is neither a status nor an artifact update.
-pub fn command(event: &Value) -> Option<Command> {
-    if let Some(update) = event.get("statusUpdate") {
-        return Some(Command::Status(update.pointer("/status/state").map(state_of)?));
+/// The part of an event that the task's machine needs; the rest is not looked at.
+#[derive(serde::Deserialize)]
+struct Outline<'a> {
+    #[serde(rename = "statusUpdate", borrow)]
+    status: Option<StatusOutline<'a>>,
+    #[serde(rename = "artifactUpdate")]
+    artifact: Option<serde::de::IgnoredAny>,
+}
+
+#[derive(serde::Deserialize)]
+struct StatusOutline<'a> {
+    #[serde(borrow)]
+    status: Told<'a>,
+}
+
+#[derive(serde::Deserialize)]
+struct Told<'a> {
+    state: Value,
+    timestamp: Option<std::borrow::Cow<'a, str>>,
+}
+
+/// What an event means to the task's machine, and when its agent says that it happened; `None` if it is neither a status
+/// nor an artifact update.
+pub fn command(event: &[u8]) -> Option<(Command, Option<Time>)> {
+    let outline: Outline<'_> = serde_json::from_slice(event).ok()?;
+    match (outline.status, outline.artifact) {
+        (Some(update), _) => {
+            let at = update.status.timestamp.as_deref().and_then(crate::moment::read);
+            Some((Command::Status(state_of(&update.status.state)), at))
+        }
+        (None, Some(_)) => Some((Command::Artifact, None)),
+        (None, None) => None,
     }
-    event.get("artifactUpdate").map(|_| Command::Artifact)
+}
+
+/// When a task's status changed, as its agent says.
+pub fn status_at(task: &Value) -> Option<Time> {
+    task.pointer("/status/timestamp").and_then(Value::as_str).and_then(crate::moment::read)
+}
+
+/// The same of a document that nobody has parsed.
+pub fn status_at_raw(document: &[u8]) -> Option<Time> {
+    let outline: StatusOutline<'_> = serde_json::from_slice(document).ok()?;
+    outline.status.timestamp.as_deref().and_then(crate::moment::read)
 }
 
 /// Folds a status or artifact update into the task.
@@ -119,16 +157,20 @@ pub fn ensure_message(task: &mut Value, message: &Value) {
     }
 }
 
-/// Keeps what the old document knows and a shortened new one does not tell: earlier messages.
+/// Keeps what the old document knows and a shortened new one does not tell: earlier messages, and what the agent said with
+/// a status that is past.
 pub fn keep_messages(old: &Value, new: &mut Value) {
-    let Some(held) = old.get("history").and_then(Value::as_array) else { return };
+    let said = |task: &Value| task.pointer("/status/message").cloned();
+    let past = said(old).filter(|past| said(new).as_ref() != Some(past));
+    let mut held = old.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
+    held.extend(past);
     let fresh = new.get("history").and_then(Value::as_array).cloned().unwrap_or_default();
     let id = |message: &Value| message.get("messageId").and_then(Value::as_str).map(str::to_owned);
     let known: Vec<Option<String>> = held.iter().map(id).collect();
     if held.is_empty() || known.iter().all(|known| known.is_some() && fresh.iter().any(|new| id(new) == *known)) {
         return;
     }
-    let mut merged: Vec<Value> = held.to_vec();
+    let mut merged: Vec<Value> = held;
     merged.extend(fresh.into_iter().filter(|new| id(new).is_none_or(|id| !known.contains(&Some(id)))));
     if let Some(members) = new.as_object_mut() {
         members.insert("history".into(), Value::Array(merged));

@@ -1,51 +1,54 @@
-//! ListTasks (A2A 1.0 §3.1.4), answered from the index: newest status first, opaque cursors, artifacts only on request.
+//! ListTasks (A2A 1.0 §3.1.4), answered from the record: newest status first, opaque cursors, artifacts only on request.
 
-use std::cmp::Reverse;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use moongate_core::{AgentName, Code, Principal, Problem, TaskState, Time};
+use moongate_core::seam::tasks::{self as record, Stored};
+use moongate_core::{AgentName, Code, Problem, TaskId, TaskState, Time};
 use serde_json::{Value, json};
 
-use super::{Row, Tasks, fold};
+use super::doc::Doc;
+use super::{Tasks, fold};
 
-const DEFAULT_PAGE: usize = 50;
+const DEFAULT_PAGE: u32 = 50;
 
-/// Answers a canonical ListTasksRequest; `agent` restricts it to one agent's tasks.
+/// Answers a canonical ListTasksRequest; `owner` and `agent` restrict it.
 ///
 /// # Errors
-/// `InvalidParams` for a cursor or a timestamp that is none.
-pub fn list(tasks: &Tasks, who: &Principal, agent: Option<&AgentName>, params: &Value) -> Result<Value, Problem> {
+/// `InvalidParams` for a cursor or a timestamp that is none; what keeps the store from being read.
+pub async fn list(
+    tasks: &Tasks,
+    owner: Option<Arc<str>>,
+    agent: Option<&AgentName>,
+    params: &Value,
+) -> Result<Value, Problem> {
     let filter = Filter::read(params)?;
-    let mut rows: Vec<(Time, Arc<Row>)> = tasks
-        .all_of(who)
-        .into_iter()
-        .filter(|row| agent.is_none_or(|agent| row.agent == *agent))
-        .filter(|row| filter.keeps(row))
-        .map(|row| (row.status_at(), row))
-        .collect();
-    rows.sort_by(|a, b| (Reverse(a.0), &a.1.id).cmp(&(Reverse(b.0), &b.1.id)));
-    let total = rows.len();
-    let start = match &filter.after {
-        None => 0,
-        Some((at, id)) => {
-            rows.partition_point(|(time, row)| (Reverse(*time), row.id.as_str()) <= (Reverse(*at), id.as_str()))
-        }
-    };
-    let page: Vec<_> = rows.into_iter().skip(start).take(filter.size).collect();
-    let more = start + page.len() < total;
-    let next = page.last().filter(|_| more).map(|(at, row)| cursor(*at, row.id.as_str())).unwrap_or_default();
-    let documents: Vec<Value> = page.iter().map(|(_, row)| filter.render(row)).collect();
-    Ok(json!({"tasks": documents, "nextPageToken": next, "pageSize": filter.size, "totalSize": total}))
+    let page = tasks
+        .store()
+        .tasks()
+        .list(record::Filter {
+            owner,
+            agent: agent.cloned(),
+            context: filter.context.as_deref().map(Into::into),
+            state: filter.state,
+            since: filter.since,
+            after: filter.after.clone(),
+            limit: filter.size,
+        })
+        .await?;
+    let next = page.tasks.last().filter(|_| page.more);
+    let next = next.map(|last| cursor(last.task.status_at, last.task.id.as_str())).unwrap_or_default();
+    let documents: Vec<Value> = page.tasks.iter().map(|stored| filter.render(stored)).collect();
+    Ok(json!({"tasks": documents, "nextPageToken": next, "pageSize": filter.size, "totalSize": page.total}))
 }
 
 struct Filter {
     context: Option<String>,
     state: Option<TaskState>,
     since: Option<Time>,
-    size: usize,
-    after: Option<(Time, String)>,
+    size: u32,
+    after: Option<(Time, TaskId)>,
     history: Option<i64>,
     artifacts: bool,
 }
@@ -76,7 +79,7 @@ impl Filter {
             size: params
                 .get("pageSize")
                 .and_then(Value::as_u64)
-                .and_then(|size| usize::try_from(size).ok())
+                .and_then(|size| u32::try_from(size).ok())
                 .filter(|size| *size > 0)
                 .unwrap_or(DEFAULT_PAGE),
             after,
@@ -85,14 +88,8 @@ impl Filter {
         })
     }
 
-    fn keeps(&self, row: &Row) -> bool {
-        self.state.is_none_or(|state| row.state() == state)
-            && self.since.is_none_or(|since| row.status_at() >= since)
-            && self.context.as_deref().is_none_or(|context| row.context().is_some_and(|id| id.as_str() == context))
-    }
-
-    fn render(&self, row: &Row) -> Value {
-        let mut task = row.value();
+    fn render(&self, stored: &Stored) -> Value {
+        let mut task = std::mem::take(Doc::stored(stored).value());
         fold::trim_history(&mut task, self.history);
         if let (false, Some(members)) = (self.artifacts, task.as_object_mut()) {
             members.remove("artifacts");
@@ -105,8 +102,8 @@ fn cursor(at: Time, id: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}/{id}", at.0))
 }
 
-fn read_cursor(token: &str) -> Option<(Time, String)> {
+fn read_cursor(token: &str) -> Option<(Time, TaskId)> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
     let (at, id) = text.split_once('/')?;
-    Some((Time(at.parse().ok()?), id.to_owned()))
+    Some((Time(at.parse().ok()?), id.into()))
 }

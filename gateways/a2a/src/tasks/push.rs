@@ -1,28 +1,19 @@
-//! Push notifications (A2A 1.0 §4.3, §13.2): the gateway itself delivers them, whether or not the agent could.
+//! Push configs (A2A 1.0 §4.3, §13.2): the gateway itself delivers, whether or not the agent could ([`super::courier`]).
 //!
-//! A config lives as long as its task's row. Deliveries of one config leave in order, one at a time, each tried until a
-//! 2xx or until a quarter of an hour has passed; 410 ends the config. Addresses are strangers' choice, so every one goes
-//! through the egress guard, when the config is made (the literal) and at each delivery (every resolved address).
+//! A config lives as long as its task. In the store it is sealed, since it holds credentials. Addresses are strangers'
+//! choice, so the literal is judged when a config is made, and every resolved address at each delivery.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
-use moongate_core::seam::{Dialer, Egress, Fetch};
-use moongate_core::{Code, Problem};
+use moongate_core::seam::tasks::PushRow;
+use moongate_core::seam::{Egress, Vault};
+use moongate_core::{Code, Problem, Time};
 use moongate_wire::a2a::Version;
-use moongate_wire::a2a::legacy::{self, Style};
 use serde_json::{Map, Value, json};
-use tokio::sync::broadcast::error::RecvError;
-
-use super::Row;
 
 /// The most push configs of one task.
 pub const LIMIT: usize = 16;
-const TRY_MS: u64 = 10_000;
-const GIVE_UP: Duration = Duration::from_secs(900);
-const BACK_OFF_CAP: Duration = Duration::from_secs(60);
 
 /// One push config.
 #[derive(Debug)]
@@ -35,8 +26,6 @@ pub struct PushConfig {
     pub document: Value,
     /// In which dialect its maker speaks; decides the payload.
     pub version: Version,
-    stopped: AtomicBool,
-    wake: tokio::sync::Notify,
 }
 
 impl PushConfig {
@@ -62,20 +51,43 @@ impl PushConfig {
             members.insert("taskId".into(), json!(task_id));
             members.remove("tenant");
         }
-        Ok(Self { id, url, document, version, stopped: AtomicBool::new(false), wake: tokio::sync::Notify::new() })
+        Ok(Self { id, url, document, version })
     }
 
-    /// Ends deliveries.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
-        self.wake.notify_waiters();
+    /// The same config for a task whose id was not known when it was read.
+    #[must_use]
+    pub fn of_task(mut self, task_id: &str) -> Self {
+        if self.id.is_empty() {
+            task_id.clone_into(&mut self.id);
+        }
+        if let Some(members) = self.document.as_object_mut() {
+            members.insert("id".into(), json!(self.id));
+            members.insert("taskId".into(), json!(task_id));
+        }
+        self
     }
 
-    fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+    /// A config as the store has it; `None` if its seal does not open.
+    pub fn stored(row: &PushRow, vault: &dyn Vault) -> Option<Self> {
+        let opened = vault.open(&row.sealed)?;
+        let mut kept: Value = serde_json::from_slice(&opened).ok()?;
+        let version =
+            if kept.get("version").and_then(Value::as_str) == Some("0.3") { Version::V03 } else { Version::V1 };
+        let document = kept.get_mut("config").map(Value::take)?;
+        let url = document.get("url").and_then(Value::as_str)?.to_owned();
+        Some(Self { id: row.id.clone(), url, document, version })
     }
 
-    fn headers(&self) -> Vec<(String, String)> {
+    /// The config as the store keeps it; deliveries begin behind event `delivered`.
+    pub fn row(&self, vault: &dyn Vault, delivered: u64, now: Time) -> PushRow {
+        let kept = json!({"version": self.version.as_str(), "config": self.document});
+        let sealed = vault.seal(&serde_json::to_vec(&kept).unwrap_or_default());
+        let (id, sealed) = (self.id.clone(), sealed.into());
+        PushRow { id, sealed, delivered, attempt: 0, due_at: now, since: None, dead: None }
+    }
+
+    /// The headers that each delivery has.
+    pub(super) fn headers(&self) -> Vec<(String, String)> {
         let mut headers = vec![("content-type".to_owned(), self.content_type().to_owned())];
         if let Some(token) = self.document.get("token").and_then(Value::as_str).filter(|token| !token.is_empty()) {
             headers.push(("x-a2a-notification-token".to_owned(), token.to_owned()));
@@ -95,17 +107,6 @@ impl PushConfig {
             Version::V03 => "application/json",
         }
     }
-
-    /// The body of one delivery: the event itself, or for older receivers the whole task.
-    fn payload(&self, row: &Row, event: &Bytes) -> Option<Bytes> {
-        match self.version {
-            Version::V1 => Some(event.clone()),
-            Version::V03 => {
-                let task = legacy::result_from_v1(moongate_core::Operation::Get, Style::Kind, row.value()).ok()?;
-                serde_json::to_vec(&task).ok().map(Bytes::from)
-            }
-        }
-    }
 }
 
 /// Whether token and credentials can stand in headers at all; better told now than found at each delivery.
@@ -120,99 +121,6 @@ fn presentable(document: &Value) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// What deliveries need.
-#[derive(Clone)]
-pub struct Courier {
-    /// Sends.
-    pub dialer: Arc<dyn Dialer>,
-    /// Judges addresses.
-    pub egress: Arc<dyn Egress>,
-}
-
-impl Courier {
-    /// Delivers every event of the row from now on, beginning with the task as it stands if `snapshot` is set.
-    pub fn start(&self, row: &Arc<Row>, config: Arc<PushConfig>, snapshot: bool) {
-        let (document, state, mut events) = row.follow();
-        let (courier, row) = (self.clone(), row.clone());
-        let first = snapshot.then(|| wrap_task(&document));
-        if state.is_terminal() && first.is_none() {
-            return;
-        }
-        tokio::spawn(async move {
-            if let Some(first) = first
-                && (!courier.deliver(&row, &config, &first).await || state.is_terminal())
-            {
-                return;
-            }
-            loop {
-                let stopped = config.wake.notified();
-                if config.is_stopped() {
-                    return;
-                }
-                let received = tokio::select! {
-                    received = events.recv() => received,
-                    () = stopped => return,
-                };
-                let (event, last) = match received {
-                    Ok(event) => (event.canonical.clone(), event.state.is_terminal() && events.is_empty()),
-                    Err(RecvError::Lagged(_)) => (wrap_task(&row.document()), false),
-                    Err(RecvError::Closed) => return,
-                };
-                if !courier.deliver(&row, &config, &event).await || last {
-                    return;
-                }
-            }
-        });
-    }
-
-    /// Delivers one event; false if the config has ended.
-    async fn deliver(&self, row: &Row, config: &PushConfig, event: &Bytes) -> bool {
-        let Some(body) = config.payload(row, event) else { return true };
-        let mut waited = Duration::ZERO;
-        let mut pause = Duration::from_millis(500);
-        loop {
-            if config.is_stopped() {
-                return false;
-            }
-            let fetch = Fetch {
-                method: "POST",
-                url: config.url.clone(),
-                headers: config.headers(),
-                body: body.clone(),
-                timeout_ms: TRY_MS,
-                limit: 64 * 1024,
-                egress: Some(self.egress.clone()),
-            };
-            match self.dialer.fetch(fetch).await {
-                Ok(answer) if (200..300).contains(&answer.status) => return true,
-                Ok(answer) if answer.status == 410 => {
-                    row.remove_config(&config.id);
-                    return false;
-                }
-                Ok(answer) => tracing::info!(task = %row.id, status = answer.status, "a push notification was refused"),
-                Err(problem) if problem.code == Code::EgressRefused => {
-                    tracing::warn!(task = %row.id, %problem, "a push notification may not be delivered");
-                    return false;
-                }
-                Err(problem) => tracing::info!(task = %row.id, %problem, "a push notification could not be delivered"),
-            }
-            if waited > GIVE_UP {
-                tracing::warn!(task = %row.id, "a push notification was given up; the receiver did not take it in time");
-                return true;
-            }
-            let jittered = pause.mul_f64(0.5 + jitter() / 2.0);
-            tokio::time::sleep(jittered).await;
-            waited += jittered;
-            pause = (pause * 2).min(BACK_OFF_CAP);
-        }
-    }
-}
-
-/// A number in 0..1 that differs between callers.
-fn jitter() -> f64 {
-    f64::from(u16::from_le_bytes([uuid::Uuid::new_v4().as_bytes()[0], uuid::Uuid::new_v4().as_bytes()[1]])) / 65_536.0
 }
 
 /// A task as a `StreamResponse`.

@@ -1,60 +1,28 @@
-//! One task: its document, its event numbers, those who listen, and who feeds it.
+//! One task in memory: its document, its event numbers, those who listen, and who feeds it.
+//!
+//! A row is here while somebody needs it; the store has every task. What changes is handed to the store at once
+//! ([`super::saving`]) and told to those who follow; the end of a task only once it is durable, so that nobody hears an end
+//! that a crash could take back.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moongate_core::seam::Clock;
-use moongate_core::task::{self, Command, Rejected};
-use moongate_core::{AgentName, ContextId, InstanceId, SkillId, Task, TaskId, TaskState, Time};
+use moongate_core::seam::tasks::{Event, Stored};
+use moongate_core::task::{self, Command, Fence, Rejected, Timeout};
+use moongate_core::{AgentName, Code, ContextId, InstanceId, Phase, Problem, SkillId, Task, TaskId, TaskState, Time};
 use parking_lot::Mutex;
-use serde_json::Value;
-use tokio::sync::broadcast;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, broadcast};
 
+use super::doc::Doc;
 use super::fold;
 use super::push::PushConfig;
+use super::shelf::Home;
 
-/// How many events a subscriber may lag behind before it is given the whole task again.
+/// How many events a subscriber may lag behind before it reads what it missed from the store.
 const BACKLOG: usize = 256;
-
-/// The task object: as it came, until somebody has to change it.
-pub enum Doc {
-    /// Canonical JSON.
-    Raw(Bytes),
-    /// Parsed.
-    Parsed(Box<Value>),
-}
-
-impl Doc {
-    fn value(&mut self) -> &mut Value {
-        if let Self::Raw(bytes) = self {
-            let value = serde_json::from_slice(bytes).unwrap_or_else(|_| Value::Object(serde_json::Map::new()));
-            *self = Self::Parsed(Box::new(value));
-        }
-        match self {
-            Self::Parsed(value) => value,
-            Self::Raw(_) => unreachable!("it was parsed above"),
-        }
-    }
-
-    fn bytes(&self) -> Bytes {
-        match self {
-            Self::Raw(bytes) => bytes.clone(),
-            Self::Parsed(value) => serde_json::to_vec(value).unwrap_or_default().into(),
-        }
-    }
-}
-
-/// The part of a task object that lists are ordered by.
-#[derive(serde::Deserialize)]
-struct Outline<'a> {
-    #[serde(borrow)]
-    status: OutlineStatus<'a>,
-}
-
-#[derive(serde::Deserialize)]
-struct OutlineStatus<'a> {
-    timestamp: Option<&'a str>,
-}
+/// Events that may wait for a store that does not take them.
+const STUCK: usize = 4096;
 
 /// One event of a task, as every subscriber gets it.
 #[derive(Clone, Debug)]
@@ -67,45 +35,50 @@ pub struct Recorded {
     pub state: TaskState,
 }
 
-struct State {
-    task: Task,
-    doc: Doc,
+pub(super) struct State {
+    pub(super) task: Task,
+    pub(super) doc: Doc,
     feeders: u32,
     configs: Vec<Arc<PushConfig>>,
-    /// Requests whose message may be missing from the document; looked at when somebody reads it.
-    requests: Vec<Bytes>,
     messages: u32,
     /// Made when somebody first listens: most tasks end before anybody does.
     events: Option<broadcast::Sender<Arc<Recorded>>>,
+    /// Events that the store has not been given.
+    pub(super) unsaved: Vec<Event>,
+    /// Events on their way to the store.
+    pub(super) on_the_way: Vec<Event>,
+    /// Whether a hand-over is under way.
+    pub(super) saving: bool,
+    /// Where the store's row stands, as far as we were told.
+    pub(super) saved: Fence,
+    /// Whether the store's document, or its columns, lack something that is no event.
+    pub(super) owes: bool,
+    /// Events since the store was last given the document.
+    pub(super) since_document: usize,
+    /// A request that the store shall keep in place of the one that it has.
+    pub(super) request: Option<Bytes>,
+    /// What is told once it is durable.
+    pub(super) held_back: Vec<Arc<Recorded>>,
+    /// Why the store does not take it.
+    pub(super) trouble: Option<Problem>,
+    pub(super) landed: Option<Arc<Notify>>,
 }
 
 impl State {
-    /// The document with every user message in its history.
-    fn told(&mut self) -> &mut Value {
-        for request in std::mem::take(&mut self.requests) {
-            if let Some(message) =
-                serde_json::from_slice::<Value>(&request).ok().as_ref().and_then(|r| r.get("message"))
-            {
-                fold::ensure_message(self.doc.value(), message);
-            }
-        }
-        self.doc.value()
-    }
-
     fn listeners(&self) -> usize {
         self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
-    fn told_bytes(&mut self) -> Bytes {
-        if !self.requests.is_empty() {
-            self.told();
+    pub(super) fn configs_empty(&self) -> bool {
+        self.configs.is_empty()
+    }
+
+    pub(super) fn tell(&self, event: Arc<Recorded>) {
+        if let Some(events) = self.events.as_ref().filter(|events| events.receiver_count() > 0) {
+            let _ = events.send(event);
         }
-        self.doc.bytes()
     }
 }
-
-/// A request larger than this is not kept until the document is read.
-const KEPT_REQUEST: usize = 16 * 1024;
 
 /// One task.
 pub struct Row {
@@ -115,13 +88,10 @@ pub struct Row {
     pub owner: Arc<str>,
     /// The agent.
     pub agent: AgentName,
-    /// The instance.
-    pub instance: InstanceId,
     /// The skill that was asked for.
     pub skill: Option<SkillId>,
-    mapped: Option<TaskId>,
-    clock: Arc<dyn Clock>,
-    state: Mutex<State>,
+    pub(super) home: Arc<Home>,
+    pub(super) state: Mutex<State>,
 }
 
 /// Says that somebody feeds the row from its agent; ends when dropped.
@@ -133,37 +103,75 @@ impl Drop for Feeding {
     }
 }
 
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Row").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Row {
+    fn drop(&mut self) {
+        self.home.left(&self.id);
+    }
+}
+
 impl Row {
-    pub(super) fn new(task: Task, document: Bytes, clock: Arc<dyn Clock>) -> Self {
+    /// A task that the store is being given as it stands here.
+    pub(super) fn fresh(task: Task, document: &Bytes, home: Arc<Home>) -> Self {
+        Self::with(task, Doc::new(document), home)
+    }
+
+    /// A task that the store has.
+    pub(super) fn stored(stored: Stored, home: Arc<Home>) -> Self {
+        let doc = Doc::stored(&stored);
+        let configs = stored.configs.iter().filter_map(|row| PushConfig::stored(row, &*home.vault)).map(Arc::new);
+        let configs = configs.collect();
+        let row = Self::with(stored.task, doc, home);
+        row.state.lock().configs = configs;
+        row
+    }
+
+    fn with(task: Task, doc: Doc, home: Arc<Home>) -> Self {
         Self {
             id: task.id.clone(),
             owner: task.owner.clone(),
             agent: task.agent.clone(),
-            instance: task.instance.clone(),
             skill: task.skill.clone(),
-            mapped: task.upstream_id.clone(),
-            clock,
+            home,
             state: Mutex::new(State {
+                saved: task.fence(),
                 task,
-                // A copy of its own: a slice would keep the whole buffer alive that the answer was read into.
-                doc: Doc::Raw(Bytes::copy_from_slice(&document)),
+                doc,
                 feeders: 0,
                 configs: Vec::new(),
-                requests: Vec::new(),
                 messages: 0,
                 events: None,
+                unsaved: Vec::new(),
+                on_the_way: Vec::new(),
+                saving: false,
+                owes: false,
+                since_document: 0,
+                request: None,
+                held_back: Vec::new(),
+                trouble: None,
+                landed: None,
             }),
         }
     }
 
     /// The agent's id for the task.
-    pub fn upstream_id(&self) -> &str {
-        self.mapped.as_ref().unwrap_or(&self.id).as_str()
+    pub fn upstream_id(&self) -> TaskId {
+        self.state.lock().task.upstream_id.clone().unwrap_or_else(|| self.id.clone())
     }
 
     /// Whether clients see another id than the agent's.
     pub fn is_mapped(&self) -> bool {
-        self.mapped.is_some()
+        self.state.lock().task.upstream_id.is_some()
+    }
+
+    /// The instance that owns it; `None` until one has it.
+    pub fn instance(&self) -> Option<InstanceId> {
+        self.state.lock().task.instance.clone()
     }
 
     /// The conversation.
@@ -181,31 +189,32 @@ impl Row {
         self.state.lock().task.state
     }
 
+    /// Its place in the queue.
+    pub fn phase(&self) -> Phase {
+        self.state.lock().task.phase
+    }
+
     /// When the status last changed: as the agent says, else when we heard of it.
     pub fn status_at(&self) -> Time {
-        let state = self.state.lock();
-        let said = match &state.doc {
-            Doc::Raw(bytes) => serde_json::from_slice::<Outline<'_>>(bytes)
-                .ok()
-                .and_then(|task| crate::moment::read(task.status.timestamp?)),
-            Doc::Parsed(value) => {
-                value.pointer("/status/timestamp").and_then(Value::as_str).and_then(crate::moment::read)
-            }
-        };
-        said.unwrap_or(state.task.status_at)
+        self.state.lock().task.status_at
+    }
+
+    /// A copy of what the gateway knows of it.
+    pub fn task(&self) -> Task {
+        self.state.lock().task.clone()
     }
 
     /// The task object, canonical JSON.
     pub fn document(&self) -> Bytes {
-        self.state.lock().told_bytes()
+        self.state.lock().doc.bytes()
     }
 
     /// The task object as a value.
     pub fn value(&self) -> Value {
-        self.state.lock().told().clone()
+        self.state.lock().doc.value().clone()
     }
 
-    /// Whether anybody waits for events: subscribers or push configs.
+    /// Whether anybody waits for events.
     pub fn has_listeners(&self) -> bool {
         self.state.lock().listeners() > 0
     }
@@ -220,10 +229,10 @@ impl Row {
         Some(Feeding(self.clone()))
     }
 
-    /// Follows the row from now on: the present document, and every later event, without gap or repetition.
-    pub fn follow(&self) -> (Bytes, TaskState, broadcast::Receiver<Arc<Recorded>>) {
+    /// Follows the row from now on: the present document and its number, and every later event, without gap or repetition.
+    pub fn follow(&self) -> Following {
         let mut state = self.state.lock();
-        let document = state.told_bytes();
+        let document = state.doc.bytes();
         let events = match &state.events {
             Some(events) => events.subscribe(),
             None => {
@@ -232,91 +241,147 @@ impl Row {
                 receiver
             }
         };
-        (document, state.task.state, events)
+        // What is held back is in the document, and will be told all the same: whoever follows counts from before it.
+        let seq = state.held_back.first().map_or(state.task.seq, |held| held.seq - 1);
+        Following { document, seq, state: state.task.state, events }
     }
 
-    /// How many of the user's messages passed here.
+    /// How many of the user's messages passed here since the row is in memory.
     pub fn messages(&self) -> u32 {
         self.state.lock().messages
     }
 
     /// Remembers a request whose message belongs into the history, even if the agent forgets it.
-    pub fn expect_message(&self, request: &Bytes) {
+    pub fn expect_message(self: &Arc<Self>, request: &Bytes) {
         let mut state = self.state.lock();
         state.messages += 1;
-        if request.len() <= KEPT_REQUEST {
-            state.requests.push(Bytes::copy_from_slice(request));
-        } else {
-            state.requests.push(request.clone());
-            state.told();
+        state.doc.expect(request);
+        // The first message is kept with the task's request.
+        if state.messages > 1 {
+            state.owes = true;
+            self.hand_over(&mut state);
         }
     }
 
     /// Takes over the task as an answer shows it, unless somebody feeds the row: then the same news come in order by the
     /// feed, and only the end is taken from here.
-    pub fn reported(&self, document: Bytes, state: TaskState) {
+    pub fn reported(self: &Arc<Self>, document: Bytes, state: TaskState) {
         let fed = self.state.lock().feeders > 0;
         if !fed || state.is_terminal() {
-            self.snapshot(document, state);
+            self.snapshot(document);
         }
     }
 
     /// Takes over the task as the agent reports it now. Differences become events for those who follow.
-    pub fn snapshot(&self, document: Bytes, state: TaskState) {
+    pub fn snapshot(self: &Arc<Self>, document: Bytes) {
         let mut held = self.state.lock();
-        if let Doc::Raw(old) = &held.doc
-            && *old == document
-        {
+        if held.doc.is(&document) {
             return;
         }
         let Ok(mut new) = serde_json::from_slice::<Value>(&document) else { return };
-        fold::keep_messages(held.told(), &mut new);
+        fold::keep_messages(held.doc.value(), &mut new);
         let events = fold::difference(held.doc.value(), &new);
         if held.task.state.is_terminal() {
-            if held.task.state == state {
-                held.doc = Doc::Parsed(Box::new(new));
-            }
             return;
         }
-        held.doc = Doc::Parsed(Box::new(new));
-        if let Some(context) = held.doc.value().get("contextId").and_then(Value::as_str).map(ContextId::from) {
+        let said = fold::status_at(&new);
+        if let Some(context) = new.get("contextId").and_then(Value::as_str).map(ContextId::from) {
             held.task.context = Some(context);
         }
+        held.doc.replace(new);
+        held.owes = true;
         for (event, command) in events {
-            self.commit(&mut held, &event, command);
+            let event = serde_json::to_vec(&event).unwrap_or_default().into();
+            self.commit(&mut held, event, command, said);
         }
-        if !held.task.state.is_terminal() && held.task.state != state {
-            let expected = held.task.seq;
-            let _ = task::apply(&mut held.task, expected, Command::Status(state), self.clock.now());
-        }
+        self.hand_over(&mut held);
     }
 
-    /// Takes over one event of the agent's stream: a `StreamResponse` with `statusUpdate` or `artifactUpdate`.
-    pub fn event(&self, canonical: &Bytes) {
-        let Ok(value) = serde_json::from_slice::<Value>(canonical) else { return };
+    /// Takes over one event of the agent's stream: a `StreamResponse` with `statusUpdate` or `artifactUpdate`. Its number, if
+    /// it has one.
+    ///
+    /// # Errors
+    /// `StoreUnusable` when the store has not taken the task's events for so long that no more are kept.
+    pub fn event(self: &Arc<Self>, canonical: &Bytes) -> Result<Option<u64>, Problem> {
+        let Some((command, said)) = fold::command(canonical) else { return Ok(None) };
         let mut held = self.state.lock();
-        let Some(command) = fold::command(&value) else { return };
         if held.task.state.is_terminal() {
-            return;
+            return Ok(None);
         }
-        fold::apply(held.doc.value(), &value);
-        self.commit(&mut held, &value, command);
+        if held.unsaved.len() >= STUCK {
+            let detail = "the task's events cannot be recorded, so no more are taken";
+            return Err(Problem::new(Code::StoreUnusable, detail));
+        }
+        let event = Bytes::copy_from_slice(canonical);
+        held.doc.push(event.clone());
+        self.commit(&mut held, event, command, said);
+        let seq = held.task.seq;
+        self.hand_over(&mut held);
+        Ok(Some(seq))
     }
 
-    fn commit(&self, held: &mut State, event: &Value, command: Command) {
-        let expected = held.task.seq;
-        match task::apply(&mut held.task, expected, command, self.clock.now()) {
-            Ok(seq) => {
-                let state = held.task.state;
-                if let Some(events) = held.events.as_ref().filter(|events| events.receiver_count() > 0) {
-                    let canonical = serde_json::to_vec(event).unwrap_or_default().into();
-                    let _ = events.send(Arc::new(Recorded { seq, canonical, state }));
+    /// Numbers an event that is in the document already, and tells it.
+    fn commit(&self, held: &mut State, payload: Bytes, command: Command, said: Option<Time>) {
+        let (expected, now) = (held.task.fence(), self.home.clock.now());
+        match task::apply(&mut held.task, expected, command, now) {
+            Ok(_) => {
+                if let Some(said) = said {
+                    held.task.status_at = said;
                 }
+                self.record(held, payload, now);
             }
-            Err(Rejected::Terminal | Rejected::Conflict(_)) => {
+            Err(Rejected::Terminal | Rejected::Conflict(_) | Rejected::OutOfPlace(_)) => {
                 tracing::debug!(task = %self.id, "a late event on a finished task was dropped");
             }
         }
+    }
+
+    fn record(&self, held: &mut State, payload: Bytes, now: Time) {
+        let (seq, state) = (held.task.seq, held.task.state);
+        let event = Arc::new(Recorded { seq, canonical: payload.clone(), state });
+        held.unsaved.push(Event { seq, at: now, state, payload });
+        if state.is_terminal() {
+            held.held_back.push(event);
+        } else {
+            held.tell(event);
+        }
+    }
+
+    /// A change of the gateway's own, with what clients are told of it: the state, words, and metadata.
+    ///
+    /// # Errors
+    /// As [`task::apply`].
+    pub fn change(self: &Arc<Self>, command: Command, told: Told<'_>) -> Result<(), Rejected> {
+        let mut held = self.state.lock();
+        let (expected, now) = (held.task.fence(), self.home.clock.now());
+        let seen = task::apply(&mut held.task, expected, command, now)?;
+        held.owes = true;
+        if seen {
+            let event = told.event(&self.id, &held.task, now);
+            let payload: Bytes = serde_json::to_vec(&event).unwrap_or_default().into();
+            held.doc.push(payload.clone());
+            self.record(&mut held, payload, now);
+        }
+        self.hand_over(&mut held);
+        Ok(())
+    }
+
+    /// A worker has claimed the task in the store; whether it is still to be sent.
+    pub fn claimed(&self, claimed: &Task) -> bool {
+        let mut held = self.state.lock();
+        if held.task.phase != Phase::Ready {
+            return false;
+        }
+        held.task.phase = claimed.phase;
+        held.task.attempt = claimed.attempt;
+        held.task.next_run_at = claimed.next_run_at;
+        held.saved = claimed.fence();
+        true
+    }
+
+    /// The timeout that has struck by `now`.
+    pub fn overdue(&self, now: Time) -> Option<Timeout> {
+        self.state.lock().task.overdue(now)
     }
 
     /// The push configs, in the order of their making.
@@ -327,13 +392,7 @@ impl Row {
     /// Adds a push config, or replaces the one with its id. At most `limit` are kept.
     pub fn add_config(&self, config: Arc<PushConfig>, limit: usize) -> bool {
         let mut state = self.state.lock();
-        state.configs.retain(|held| {
-            let stays = held.id != config.id;
-            if !stays {
-                held.stop();
-            }
-            stays
-        });
+        state.configs.retain(|held| held.id != config.id);
         if state.configs.len() >= limit {
             return false;
         }
@@ -345,13 +404,63 @@ impl Row {
     pub fn remove_config(&self, id: &str) -> bool {
         let mut state = self.state.lock();
         let before = state.configs.len();
-        state.configs.retain(|config| {
-            if config.id == id {
-                config.stop();
-                return false;
-            }
-            true
-        });
+        state.configs.retain(|config| config.id != id);
         state.configs.len() != before
+    }
+}
+
+/// What somebody who begins to follow gets.
+pub struct Following {
+    /// The task object, canonical JSON.
+    pub document: Bytes,
+    /// The number of the newest event that has been told.
+    pub seq: u64,
+    /// The state.
+    pub state: TaskState,
+    /// What comes.
+    pub events: broadcast::Receiver<Arc<Recorded>>,
+}
+
+/// What clients are told of a change of the gateway's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told<'a> {
+    /// Words of the gateway's.
+    pub text: &'a str,
+    /// A whole message of the agent's instead.
+    pub message: Option<&'a Value>,
+    /// Metadata of status message and task: a URI and its value.
+    pub metadata: Option<(&'a str, &'a Value)>,
+}
+
+impl Told<'_> {
+    fn event(&self, id: &TaskId, task: &Task, now: Time) -> Value {
+        let context = task.context.as_ref().map_or("", |context| context.as_str());
+        let mut status = json!({"state": fold::state_name(task.state), "timestamp": crate::moment::write(now)});
+        let said = match (self.message, self.text) {
+            (Some(message), _) => Some(message.clone()),
+            (None, "") => None,
+            (None, text) => {
+                let mut message = json!({"messageId": uuid::Uuid::new_v4().to_string(), "role": "ROLE_AGENT",
+                    "taskId": id.as_str(), "contextId": context, "parts": [{"text": text}]});
+                if let Some((uri, value)) = self.metadata {
+                    set(&mut message, "metadata", json!({ uri: value }));
+                }
+                Some(message)
+            }
+        };
+        if let Some(said) = said {
+            set(&mut status, "message", said);
+        }
+        let mut update = json!({"taskId": id.as_str(), "contextId": context, "status": status});
+        if let Some((uri, value)) = self.metadata {
+            set(&mut update, "metadata", json!({ uri: value }));
+        }
+        json!({ "statusUpdate": update })
+    }
+}
+
+fn set(value: &mut Value, name: &str, member: Value) {
+    if let Some(members) = value.as_object_mut() {
+        members.insert(name.to_owned(), member);
     }
 }

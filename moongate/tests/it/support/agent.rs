@@ -104,7 +104,7 @@ impl Agent {
 
     /// Its entry in a configuration.
     pub(crate) fn entry(&self) -> String {
-        format!("\n[[agents]]\nname = \"{}\"\ncard_url = \"{}\"\n", self.name, self.card_url())
+        format!("\n[[agents]]\nname = \"{}\"\ncard_url = \"{}\"\nqueue = false\n", self.name, self.card_url())
     }
 
     pub(crate) fn card(&self) -> Value {

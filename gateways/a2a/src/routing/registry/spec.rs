@@ -9,7 +9,7 @@ use moongate_wire::a2a::{Binding, Dialect, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::routing::directory::{AgentSettings, Capabilities, Visibility};
+use crate::routing::directory::{AgentSettings, Capabilities, TaskPolicy, Visibility};
 
 /// Where an instance is known from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,9 @@ pub struct Spec {
     /// Skills that may be sent again.
     #[serde(default)]
     pub idempotent: Vec<String>,
+    /// How its tasks are kept.
+    #[serde(default)]
+    pub tasks: TaskPolicy,
     /// What the agent wants to see as `Authorization`; only from the configuration, marked as sensitive.
     #[serde(skip)]
     pub authorization: Option<http::HeaderValue>,
@@ -115,6 +118,7 @@ impl Spec {
             labels: Vec::new(),
             group: None,
             idempotent: Vec::new(),
+            tasks: TaskPolicy::default(),
             authorization: None,
             balance: None,
             hash_by: None,
@@ -133,6 +137,7 @@ impl Spec {
     /// The settings that requests need.
     pub fn settings(&self, request_timeout: Duration) -> AgentSettings {
         AgentSettings {
+            tasks: self.tasks.clone(),
             visibility: self.visibility,
             capabilities: self.capabilities,
             adopt: self.adopt,

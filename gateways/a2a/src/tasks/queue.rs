@@ -1,0 +1,304 @@
+//! Store and forward: tasks that wait for their agent, handed over when it is there.
+//!
+//! - A worker claims a task, which is durable before the first byte leaves, sends it and asks for an answer at once.
+//! - Nothing acknowledged (no connection, 502, 503, 504, overload): the task waits again, and so does its agent's whole lane,
+//!   longer each time. So an agent that is away is asked by one task, not by all of them.
+//! - It may have been acknowledged (a connection that broke, no answer in time): sent again only if the operator calls the skill
+//!   idempotent; else the task ends, and says that its outcome is unknown.
+//! - A lane takes at most so many tasks at a time, until each is over or waits for somebody.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_core::seam::tasks::{Claim, Stored};
+use moongate_core::task::Command;
+use moongate_core::{AgentName, Code, Operation, Problem, Retry, TaskId, TaskState, Time};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::request::Asked;
+use super::row::Told;
+use super::{Row, control};
+use crate::gateway::{A2aGateway, Chosen};
+use crate::routing::directory::Agent;
+use crate::supply::{self, watch};
+use crate::translation::exchange::{Bounds, Exchange, verdict};
+use crate::translation::{Answer, Learned, Outgoing};
+
+/// Tasks that one lane hands over at once, where nobody set a limit.
+const AT_ONCE: u32 = 32;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two tries; a moment that lies farther ahead is a clock that was set back.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// Without news, the queue is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
+/// How much longer than its agent may take a claim holds.
+const SPARE: Duration = Duration::from_secs(30);
+
+/// One agent's way out.
+struct Lane {
+    limit: u32,
+    places: Arc<Semaphore>,
+    failures: u32,
+    not_before: Time,
+}
+
+/// All lanes.
+#[derive(Default)]
+pub struct Lanes(Mutex<HashMap<AgentName, Lane>>);
+
+impl Lanes {
+    /// The places of a lane, if it may be used now.
+    fn open(&self, agent: &Agent, now: Time) -> Option<Arc<Semaphore>> {
+        let limit = if agent.settings.tasks.concurrency == 0 { AT_ONCE } else { agent.settings.tasks.concurrency };
+        let mut lanes = self.0.lock();
+        let fresh =
+            || Lane { limit, places: Arc::new(Semaphore::new(limit as usize)), failures: 0, not_before: Time(0) };
+        let lane = lanes.entry(agent.name.clone()).or_insert_with(fresh);
+        if lane.limit != limit {
+            *lane = Lane { failures: lane.failures, not_before: lane.not_before, ..fresh() };
+        }
+        let wait = lane.not_before.since(now);
+        (wait.is_zero() || wait > LONGEST_PAUSE).then(|| lane.places.clone())
+    }
+
+    fn failed(&self, agent: &AgentName, now: Time) {
+        if let Some(lane) = self.0.lock().get_mut(agent) {
+            let pause = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(lane.failures.min(20))).min(LONGEST_PAUSE);
+            lane.failures += 1;
+            lane.not_before = now.plus(pause.mul_f64(0.5 + chance() / 2.0));
+        }
+    }
+
+    fn succeeded(&self, agent: &AgentName) {
+        if let Some(lane) = self.0.lock().get_mut(agent) {
+            lane.failures = 0;
+            lane.not_before = Time(0);
+        }
+    }
+
+    /// The agent is back: whatever waits for it need not wait longer.
+    pub fn reopen(&self, agent: &AgentName) {
+        self.succeeded(agent);
+    }
+}
+
+/// A number in 0..1 that differs between callers.
+pub(super) fn chance() -> f64 {
+    let bytes = uuid::Uuid::new_v4().into_bytes();
+    f64::from(u16::from_le_bytes([bytes[0], bytes[1]])) / 65_536.0
+}
+
+/// Hands over whatever can be, for ever.
+pub async fn run(gateway: Arc<A2aGateway>) {
+    let worker: Arc<str> = uuid::Uuid::new_v4().to_string().into();
+    loop {
+        let ready = gateway.tasks.ready.notified();
+        match round(&gateway, &worker).await {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(problem) => tracing::warn!(%problem, "the queue cannot be read"),
+        }
+        let _ = tokio::time::timeout(LOOK, ready).await;
+    }
+}
+
+/// One look at all lanes; whether another should follow at once.
+async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>) -> Result<bool, Problem> {
+    let mut more = false;
+    for waiting in gateway.tasks.store().tasks().waiting().await? {
+        let now = gateway.clock.now();
+        let ahead = waiting.next.since(now);
+        // Farther ahead than any pause: the clock was set back.
+        let now = if ahead > LONGEST_PAUSE { waiting.next } else { now };
+        let directory = gateway.directory.load_full();
+        let Some(agent) = directory.agents.get(&waiting.agent).filter(|agent| agent.is_up()) else { continue };
+        if waiting.next > now {
+            continue;
+        }
+        let Some(places) = gateway.lanes.open(agent, now) else { continue };
+        let free = u32::try_from(places.available_permits()).unwrap_or(u32::MAX).min(64);
+        if free == 0 {
+            continue;
+        }
+        let until = now.plus(agent.settings.timeout + SPARE);
+        let claim = Claim { agent: agent.name.clone(), worker: worker.clone(), now, until, limit: free };
+        let claimed = gateway.tasks.store().tasks().claim(claim).await?;
+        more |= claimed.len() == free as usize && waiting.count > u64::from(free);
+        for stored in claimed {
+            let Ok(place) = places.clone().try_acquire_owned() else { break };
+            let (gateway, agent) = (gateway.clone(), agent.clone());
+            tokio::spawn(async move { hand_over(&gateway, &agent, stored, place).await });
+        }
+    }
+    Ok(more)
+}
+
+/// Hands one claimed task to its agent.
+async fn hand_over(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, stored: Stored, place: OwnedSemaphorePermit) {
+    let request = stored.request.clone().unwrap_or_default();
+    match gateway.tasks.take_up(stored).await {
+        Some(row) => {
+            send(gateway, agent, &row, &request).await;
+            keep_place(gateway.clone(), row, place);
+        }
+        None => drop(place),
+    }
+    gateway.tasks.ready.notify_one();
+}
+
+/// The place is taken until the task is over or waits for somebody.
+fn keep_place(gateway: Arc<A2aGateway>, row: Arc<Row>, place: OwnedSemaphorePermit) {
+    let busy = |row: &Row| row.phase() == moongate_core::Phase::Running && !row.state().is_interrupted();
+    if !busy(&row) {
+        return;
+    }
+    tokio::spawn(async move {
+        let mut following = row.follow();
+        while busy(&row) {
+            if following.events.recv().await.is_err() && busy(&row) {
+                following = row.follow();
+            }
+        }
+        drop(place);
+        gateway.tasks.ready.notify_one();
+    });
+}
+
+async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, request: &[u8]) {
+    let now = gateway.clock.now();
+    let Some(asked) = Asked::read(request) else {
+        let _ = control::end(row, TaskState::Failed, "The task's request cannot be read any more.");
+        return;
+    };
+    let (params, extensions) = (params(row, asked.params.get()), asked.extensions);
+    let result = match gateway.instance_of(agent) {
+        Ok(chosen) => exchange(gateway, *chosen, params, extensions).await,
+        Err(problem) => Err(problem),
+    };
+    match result {
+        Ok((instance, answer)) => {
+            gateway.lanes.succeeded(&agent.name);
+            take_over(gateway, row, instance, &answer);
+        }
+        Err(problem) => failed(gateway, agent, row, &problem, now),
+    }
+}
+
+/// The parameters as the agent gets them: an answer is wanted at once, and the gateway delivers by itself.
+fn params(row: &Row, asked: &str) -> Value {
+    let mut params: Value = serde_json::from_str(asked).unwrap_or_default();
+    if let Some(members) = params.as_object_mut() {
+        let configuration = members.entry("configuration").or_insert_with(|| json!({}));
+        if let Some(configuration) = configuration.as_object_mut() {
+            configuration.remove("taskPushNotificationConfig");
+            configuration.remove("task_push_notification_config");
+            configuration.insert("returnImmediately".into(), json!(true));
+        }
+        if let (Some(message), Some(context)) =
+            (members.get_mut("message").and_then(Value::as_object_mut), row.context())
+        {
+            message.insert("contextId".into(), json!(context.as_str()));
+        }
+    }
+    params
+}
+
+async fn exchange(
+    gateway: &Arc<A2aGateway>,
+    chosen: Chosen,
+    params: Value,
+    extensions: Vec<String>,
+) -> Result<(moongate_core::InstanceId, Answer), Problem> {
+    let mut call = watch::internal(Operation::Send, params);
+    call.service.extensions = extensions;
+    let outgoing = Outgoing::same(Operation::Send);
+    let settings = gateway.settings.load();
+    let bounds =
+        Bounds { timeout: chosen.agent.settings.timeout, answer_bytes: settings.answer_bytes, json: settings.json };
+    drop(settings);
+    let instance = chosen.endpoint.id.clone();
+    let upstream = chosen.endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
+    chosen.agent.series.attempts.inc();
+    let result = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds }.whole().await;
+    chosen.finish(gateway.clock.mono(), verdict(result.as_ref().map(|_| ())));
+    result.map(|answer| (instance, answer))
+}
+
+/// The agent has it: from now on the task is what the agent says.
+fn take_over(gateway: &Arc<A2aGateway>, row: &Arc<Row>, instance: moongate_core::InstanceId, answer: &Answer) {
+    let upstream = match &answer.learned {
+        Learned::Task { id, .. } if **id != *row.id.as_str() => Some(TaskId::from(&**id)),
+        _ => None,
+    };
+    let started = row.change(Command::Started(instance, upstream.clone()), Told::default());
+    match (&answer.learned, started) {
+        (Learned::Task { document, .. }, Ok(())) => {
+            let mut value: Value = serde_json::from_slice(document).unwrap_or_default();
+            if let Some(upstream) = &upstream {
+                supply::rename(&mut value, upstream.as_str(), row.id.as_str());
+            }
+            row.snapshot(serde_json::to_vec(&value).unwrap_or_default().into());
+            supply::watch(gateway, row);
+        }
+        (Learned::Message { .. }, Ok(())) => {
+            let value: Value = serde_json::from_slice(&answer.canonical).unwrap_or_default();
+            let mut said = value.get("message").cloned().unwrap_or_default();
+            if let Some(members) = said.as_object_mut() {
+                members.insert("taskId".into(), json!(row.id.as_str()));
+            }
+            let parts = said.get("parts").cloned().unwrap_or_else(|| json!([]));
+            let made = json!({"artifactUpdate": {"taskId": row.id.as_str(), "contextId": row.context(), "lastChunk": true,
+                "artifact": {"artifactId": "message", "parts": parts}}});
+            if let Err(problem) = row.event(&serde_json::to_vec(&made).unwrap_or_default().into()) {
+                tracing::warn!(task = %row.id, %problem, "what an agent said could not be kept as an artifact");
+            }
+            let told = Told { message: Some(&said), ..Told::default() };
+            let _ = row.change(Command::Status(TaskState::Completed), told);
+        }
+        (_, Ok(())) => {
+            let _ = control::end(row, TaskState::Failed, "The agent's answer was neither a task nor a message.");
+        }
+        // It was ended meanwhile; the agent shall know.
+        (Learned::Task { .. }, Err(_)) => {
+            supply::cancel_upstream(gateway, row, upstream.unwrap_or_else(|| row.id.clone()))
+        }
+        (_, Err(rejected)) => tracing::info!(task = %row.id, %rejected, "an answer came for a task that was ended"),
+    }
+}
+
+fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem: &Problem, now: Time) {
+    let away = matches!(problem.code, Code::AgentUnreachable | Code::NoInstance | Code::AgentOverloaded)
+        && problem.reported.is_none();
+    let unsure = matches!(problem.code, Code::AgentClosed | Code::AgentTimeout);
+    let idempotent =
+        row.skill.as_ref().is_some_and(|skill| agent.settings.idempotent.iter().any(|id| id == skill.as_str()));
+    if away || (unsure && idempotent) {
+        gateway.lanes.failed(&agent.name, now);
+        let attempts = gateway.settings.load().tasks.attempts;
+        let given_up = attempts > 0 && row.task().attempt >= attempts;
+        let result = if given_up {
+            tracing::warn!(task = %row.id, agent = %agent.name, %problem, "a task was given up; `moongate tasks redrive` tries again");
+            row.change(Command::GiveUp, Told { text: "The task could not be handed to its agent.", ..Told::default() })
+        } else {
+            let at = match problem.retry {
+                Retry::Later(Some(after)) => now.plus(after.min(LONGEST_PAUSE)),
+                _ => now,
+            };
+            row.change(Command::Again(at), Told::default())
+        };
+        if let Err(rejected) = result {
+            tracing::debug!(task = %row.id, %rejected, "a task that came back was ended meanwhile");
+        }
+        return;
+    }
+    let text = if unsure {
+        "The connection to the agent broke while the task was handed over: whether the agent works on it is not known."
+            .to_owned()
+    } else {
+        format!("The agent did not take the task: {}.", problem.detail)
+    };
+    let _ = control::end(row, TaskState::Failed, &text);
+}
