@@ -115,7 +115,9 @@ impl Caller {
             Binding::Grpc => {
                 assert_eq!(self.version, Version::V1, "0.3 over gRPC is tested with real clients");
                 let message = codec::encode_request(operation, self.version, params).unwrap();
-                let path = format!("/lf.a2a.v1.A2AService/{}", method(operation, self.version));
+                let own = matches!(operation, Operation::Pause | Operation::Resume);
+                let service = if own { "moongate.a2a.v1.TaskControl" } else { "lf.a2a.v1.A2AService" };
+                let path = format!("/{service}/{}", method(operation, self.version));
                 ("POST", path, Some(grpc::frame(&message)))
             }
         };

@@ -80,11 +80,15 @@ pub enum Operation {
     PushDelete,
     /// A2A 1.0 §3.1.11 GetExtendedAgentCard.
     ExtendedCard,
+    /// PauseTask of our pause-resume extension.
+    Pause,
+    /// ResumeTask of our pause-resume extension.
+    Resume,
 }
 
 impl Operation {
-    /// Every operation, in the order of the specification.
-    pub const ALL: [Self; 11] = [
+    /// Every operation: those of the specification in its order, then our own.
+    pub const ALL: [Self; 13] = [
         Self::Send,
         Self::Stream,
         Self::Get,
@@ -96,6 +100,8 @@ impl Operation {
         Self::PushList,
         Self::PushDelete,
         Self::ExtendedCard,
+        Self::Pause,
+        Self::Resume,
     ];
 
     /// The word that rules, logs and metrics use.
@@ -112,6 +118,8 @@ impl Operation {
             Self::PushList => "push_list",
             Self::PushDelete => "push_delete",
             Self::ExtendedCard => "extended_card",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
         }
     }
 

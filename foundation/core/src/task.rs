@@ -232,8 +232,10 @@ pub struct Task {
     pub deadlines: Deadlines,
     /// When it began.
     pub created_at: Time,
-    /// When its status last changed.
+    /// When its status last changed, as its agent says; lists are ordered by it.
     pub status_at: Time,
+    /// When it ended, by the gateway's own clock; what is forgotten goes by it.
+    pub ended_at: Option<Time>,
 }
 
 impl Task {
@@ -274,7 +276,7 @@ impl Task {
             self.deadlines.start_by = self.timeouts.schedule_to_start.map(|span| now.plus(span));
         }
         if self.state.is_terminal() {
-            self.deadlines = Deadlines::default();
+            self.ended(now);
         }
     }
 
@@ -284,7 +286,8 @@ impl Task {
         self.deadlines.beat_by = self.timeouts.heartbeat.map(|span| now.plus(span));
     }
 
-    fn ended(&mut self) {
+    fn ended(&mut self, now: Time) {
+        self.ended_at = Some(now);
         self.phase = Phase::Done;
         self.deadlines = Deadlines::default();
         self.next_run_at = None;
@@ -402,7 +405,7 @@ fn reported(task: &mut Task, state: TaskState, now: Time) {
     task.state = state;
     task.status_at = now;
     if state.is_terminal() {
-        return task.ended();
+        return task.ended(now);
     }
     beat(task, now);
     // A task that waits for somebody outside does not keep its agent's pulse.
@@ -459,6 +462,7 @@ mod tests {
             deadlines: Deadlines::default(),
             created_at: Time(1),
             status_at: Time(1),
+            ended_at: None,
         }
     }
 

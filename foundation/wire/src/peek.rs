@@ -143,7 +143,9 @@ impl Params {
     pub fn task(&self, operation: Operation) -> Option<&Located> {
         match operation {
             Operation::Send | Operation::Stream => self.message_task_id.as_ref(),
-            Operation::Get | Operation::Cancel | Operation::Subscribe => self.id.as_ref().or(self.name.as_ref()),
+            Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume | Operation::Subscribe => {
+                self.id.as_ref().or(self.name.as_ref())
+            }
             Operation::PushCreate | Operation::PushGet | Operation::PushList | Operation::PushDelete => {
                 self.task_id.as_ref().or(self.id.as_ref()).or(self.name.as_ref())
             }

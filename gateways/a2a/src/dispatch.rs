@@ -4,6 +4,7 @@
 //! notification configs, [`card`] tells what there is. What an agent lacks, [`crate::supply`] supplies.
 
 mod card;
+mod hold;
 mod push;
 mod queued;
 mod send;
@@ -65,6 +66,7 @@ impl Dispatch<A2aGateway> for Live<'_> {
             Operation::Get => Box::pin(task::get(gateway, order)).await.map(Reply::Whole),
             Operation::List => task::list(gateway, &order).await.map(Reply::Whole),
             Operation::Cancel => Box::pin(task::cancel(gateway, order)).await.map(Reply::Whole),
+            Operation::Pause | Operation::Resume => Box::pin(hold::hold(gateway, order)).await.map(Reply::Whole),
             Operation::Subscribe => Box::pin(task::subscribe(gateway, order)).await.map(Reply::Stream),
             Operation::PushCreate => push::create(gateway, &order).await.map(Reply::Whole),
             Operation::PushGet => push::read(gateway, &order).map(Reply::Whole),

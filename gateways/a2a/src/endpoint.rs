@@ -31,6 +31,7 @@ pub use path::Place;
 
 use crate::dispatch::{Live, Reply};
 use crate::gateway::A2aGateway;
+use crate::tasks::control::PAUSE_RESUME;
 use decode::Decoded;
 
 /// The endpoint.
@@ -140,7 +141,9 @@ impl Endpoint {
             _ => None,
         };
         let known = |uri: &&String| {
-            *uri == crate::call::SKILL_ROUTING || agent.is_some_and(|agent| agent.card.extensions.contains(uri))
+            *uri == crate::call::SKILL_ROUTING
+                || *uri == PAUSE_RESUME
+                || agent.is_some_and(|agent| agent.card.extensions.contains(uri))
         };
         let list: Vec<&str> = declared.iter().filter(known).map(String::as_str).collect();
         if let (false, Ok(value)) = (list.is_empty(), http::HeaderValue::from_str(&list.join(", "))) {

@@ -318,6 +318,12 @@ impl A2aGateway {
 }
 
 impl A2aGateway {
+    /// Whether the request is about a task that no agent has.
+    fn waits(&self, envelope: &Envelope) -> bool {
+        let row = envelope.head.task.as_ref().and_then(|id| self.tasks.held(id.as_str()));
+        !envelope.head.operation.carries_message() && row.is_some_and(|row| row.instance().is_none())
+    }
+
     /// The agent whose queue a message joins, as none of its instances can take it.
     fn queue_for(&self, envelope: &Envelope, resolved: &Resolved, problem: &Problem) -> Option<Arc<Agent>> {
         if problem.code != Code::NoInstance
@@ -335,7 +341,8 @@ impl A2aGateway {
 
 /// Operations on a task that our own record can answer.
 fn known_here(operation: Operation) -> bool {
-    !operation.carries_message() && operation != Operation::Cancel && operation != Operation::ExtendedCard
+    let acts = [Operation::Cancel, Operation::Pause, Operation::Resume, Operation::ExtendedCard];
+    !operation.carries_message() && !acts.contains(&operation)
 }
 
 fn known<'a>(directory: &'a Directory, name: &AgentName) -> Result<&'a Arc<Agent>, Problem> {
@@ -428,8 +435,10 @@ impl Gateway for A2aGateway {
         }
         let pick = match self.choose(who, envelope, resolved, &[]) {
             Ok(pick) => pick,
-            // What the record can answer does not need the agent.
-            Err(_) if &*resolved.rule == "task" && known_here(envelope.head.operation) => return here(),
+            // What the record can answer does not need the agent, and what no agent has yet is the gateway's alone.
+            Err(_) if &*resolved.rule == "task" && (known_here(envelope.head.operation) || self.waits(envelope)) => {
+                return here();
+            }
             Err(problem) => match self.queue_for(envelope, resolved, &problem) {
                 Some(agent) => Pick::Queue(agent),
                 None => return Err(problem),

@@ -159,6 +159,11 @@ impl Tasks {
         }
     }
 
+    /// Any task that is in memory.
+    pub(crate) fn held(&self, id: &str) -> Option<Arc<Row>> {
+        self.home.held(id)
+    }
+
     /// The caller's task, from wherever it is.
     ///
     /// # Errors
@@ -337,6 +342,7 @@ impl Tasks {
             deadlines: Deadlines::default(),
             created_at: now,
             status_at: fold::status_at_raw(&sighting.document).unwrap_or(now),
+            ended_at: None,
         };
         task.schedule(now);
         task
@@ -413,6 +419,7 @@ impl Tasks {
             deadlines: Deadlines::default(),
             created_at: now,
             status_at: now,
+            ended_at: None,
         };
         task.schedule(now);
         let document = control::submitted(order.document, &task, now);

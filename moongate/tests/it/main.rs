@@ -7,6 +7,7 @@ mod cli;
 mod config;
 mod demo;
 mod discovery;
+mod durability;
 mod explain;
 mod hostile;
 mod lifecycle;

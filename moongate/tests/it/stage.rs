@@ -6,7 +6,7 @@ pub(crate) use moongate_testkit::gateway::Gateway;
 pub(crate) use moongate_testkit::{Binding, Operation, Version};
 use serde_json::{Value, json};
 
-const MOONGATE: &str = env!("CARGO_BIN_EXE_moongate");
+pub(crate) const MOONGATE: &str = env!("CARGO_BIN_EXE_moongate");
 
 /// Starts a gateway with these agents; `more` is further configuration.
 pub(crate) async fn gateway(agents: &[&Agent], more: &str) -> Gateway {

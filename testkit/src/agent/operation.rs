@@ -66,6 +66,8 @@ fn rest(version: Version, received: &Received, body: Value) -> (Option<Operation
     }
     let (id, operation) = match rest.rsplit_once(':') {
         Some((id, "cancel")) if post => (id, Operation::Cancel),
+        Some((id, "pause")) if post => (id, Operation::Pause),
+        Some((id, "resume")) if post => (id, Operation::Resume),
         Some((id, "subscribe")) => (id, Operation::Subscribe),
         _ => (rest, Operation::Get),
     };
@@ -85,10 +87,17 @@ pub(super) async fn carry_out(shared: &Arc<Shared>, operation: Operation, params
             card["skills"].as_array_mut().unwrap().push(extra);
             Reply::Card(card)
         }
-        Operation::Get | Operation::Cancel | Operation::Subscribe => match held {
-            None => Reply::Refused(-32001, format!("no task {id} here")),
-            Some(held) => look(shared, operation, &held, params),
-        },
+        Operation::Pause | Operation::Resume
+            if !shared.plan.extensions.iter().any(|uri| uri.contains("/pause-resume/")) =>
+        {
+            Reply::Refused(-32601, "no such method".into())
+        }
+        Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume | Operation::Subscribe => {
+            match held {
+                None => Reply::Refused(-32001, format!("no task {id} here")),
+                Some(held) => look(shared, operation, &held, params),
+            }
+        }
         _ => Reply::Refused(-32004, "not offered".into()),
     }
 }
@@ -101,6 +110,7 @@ fn look(shared: &Arc<Shared>, operation: Operation, held: &Arc<Held>, params: &V
             }
             Reply::Task(trimmed(held.document(), params.get("historyLength")))
         }
+        Operation::Pause | Operation::Resume => Reply::Task(held.document()),
         Operation::Cancel if held.is_over() => Reply::Refused(-32002, "the task is over".into()),
         Operation::Cancel => {
             held.cancel();

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::dialect::Form;
 
 /// Operations and their names in 1.0, in JSON-RPC and gRPC alike.
-pub const METHODS: [(Operation, &str); 11] = [
+pub const METHODS: [(Operation, &str); 13] = [
     (Operation::Send, "SendMessage"),
     (Operation::Stream, "SendStreamingMessage"),
     (Operation::Get, "GetTask"),
@@ -19,6 +19,8 @@ pub const METHODS: [(Operation, &str); 11] = [
     (Operation::PushList, "ListTaskPushNotificationConfigs"),
     (Operation::PushDelete, "DeleteTaskPushNotificationConfig"),
     (Operation::ExtendedCard, "GetExtendedAgentCard"),
+    (Operation::Pause, "PauseTask"),
+    (Operation::Resume, "ResumeTask"),
 ];
 
 /// The form of a client's JSON.
@@ -49,7 +51,7 @@ pub fn method(operation: Operation, version: Version) -> &'static str {
         Operation::PushList => "tasks/pushNotificationConfig/list",
         Operation::PushDelete => "tasks/pushNotificationConfig/delete",
         Operation::ExtendedCard => "agent/getAuthenticatedExtendedCard",
-        Operation::List => panic!("0.3 has no list of tasks"),
+        Operation::List | Operation::Pause | Operation::Resume => panic!("0.3 has no such method"),
     }
 }
 
@@ -83,6 +85,8 @@ pub fn http(operation: Operation, version: Version, params: &Value) -> (&'static
         Operation::Get => ("GET", format!("{prefix}/tasks/{}{}", text("id"), query(params, &["id"])), None),
         Operation::List => ("GET", format!("{prefix}/tasks{}", query(params, &[])), None),
         Operation::Cancel => ("POST", format!("{prefix}/tasks/{}:cancel", text("id")), Some(json!({}))),
+        Operation::Pause => ("POST", format!("{prefix}/tasks/{}:pause", text("id")), Some(json!({}))),
+        Operation::Resume => ("POST", format!("{prefix}/tasks/{}:resume", text("id")), Some(json!({}))),
         Operation::Subscribe => ("POST", format!("{prefix}/tasks/{}:subscribe", text("id")), None),
         Operation::PushCreate if version == Version::V1 => ("POST", configs(), Some(params.clone())),
         Operation::PushCreate => {
@@ -112,7 +116,7 @@ pub fn result(operation: Operation, form: Form, value: &Value) -> Value {
     }
     match operation {
         Operation::Send => form.read_event(value).0,
-        Operation::Get | Operation::Cancel => form.read_task(value),
+        Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume => form.read_task(value),
         Operation::PushCreate | Operation::PushGet => form.read_push(value),
         Operation::PushList => {
             let list = if form == Form::Kind { value } else { &value["configs"] };

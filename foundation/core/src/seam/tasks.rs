@@ -296,7 +296,7 @@ pub trait Tasks: Send + Sync {
     /// Deliveries that were given up are tried again: of one task, or of all. How many.
     fn redrive_configs(&self, task: Option<TaskId>, now: Time) -> Later<'static, Result<u64, Problem>>;
 
-    /// Removes finished tasks whose status is older than `before`, and the oldest ones beyond the newest `keep`, at most
+    /// Removes finished tasks that ended before `before`, and those that ended first beyond the newest `keep`, at most
     /// `limit` of them; none that owes a delivery. Forgets idempotency keys that have run out, at most `limit` as well. How
     /// many tasks went.
     fn expire(&self, now: Time, before: Time, keep: u64, limit: u32) -> Later<'static, Result<u64, Problem>>;

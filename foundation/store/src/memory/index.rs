@@ -72,8 +72,8 @@ pub(super) struct Index {
     pub(super) deadlines: BTreeSet<(Time, u64)>,
     /// By when it is due and the number of the config; then the task.
     pub(super) owed: BTreeSet<(Time, u64, u64)>,
-    /// How many are finished.
-    pub(super) finished: u64,
+    /// Finished ones, by when they ended.
+    pub(super) ended: BTreeSet<(Time, u64)>,
 }
 
 /// Puts an entry in or takes it out.
@@ -117,8 +117,7 @@ impl Index {
             }
             Phase::Sending => set(&mut self.leases, (row.lease_until.unwrap_or_default(), pk), there),
             Phase::Running => set(&mut self.running, task.id.clone(), there),
-            Phase::Done if there => self.finished += 1,
-            Phase::Done => self.finished -= 1,
+            Phase::Done => set(&mut self.ended, (task.ended_at.unwrap_or_default(), pk), there),
             Phase::Paused | Phase::Dead => {}
         }
         if let Some(deadline) = task.next_deadline() {

@@ -145,11 +145,12 @@ impl Rows {
         {
             self.keys.remove(&key);
         }
-        let beyond = self.index.finished.saturating_sub(keep);
-        let oldest = self.index.all.iter().rev().filter_map(|(_, id)| self.by_id(id));
-        let finished = (0..).zip(oldest.filter(|row| row.task.state.is_terminal()));
-        let leavers: Vec<_> = finished
-            .take_while(|(place, row)| row.task.status_at < before || *place < beyond)
+        let beyond = (self.index.ended.len() as u64).saturating_sub(keep);
+        let oldest = self.index.ended.iter().filter_map(|(at, pk)| Some((*at, self.rows.get(pk)?)));
+        let leavers: Vec<_> = (0..)
+            .zip(oldest)
+            .take_while(|(place, (at, _))| *at < before || *place < beyond)
+            .map(|(place, (_, row))| (place, row))
             .filter(|(_, row)| !row.configs.iter().any(|config| row.owes(&config.row)))
             .take(limit as usize)
             .map(|(_, row)| row.task.id.clone())

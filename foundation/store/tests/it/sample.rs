@@ -28,6 +28,7 @@ pub(crate) fn waiting(id: &str) -> Task {
         deadlines: Deadlines::default(),
         created_at: Time(1000),
         status_at: Time(1000),
+        ended_at: None,
     }
 }
 
@@ -49,7 +50,8 @@ pub(crate) fn event(task: &Task, at: Time) -> Event {
 }
 
 /// What makes the task.
-pub(crate) fn new(task: Task) -> NewTask {
+pub(crate) fn new(mut task: Task) -> NewTask {
+    task.ended_at = task.ended_at.or(task.state.is_terminal().then_some(task.status_at));
     let (document, first) = (document(&task), event(&task, task.created_at));
     let request = (task.phase == Phase::Ready).then(|| format!("to {}", task.agent).into());
     NewTask { document, first, request, idempotency: None, configs: Vec::new(), task }

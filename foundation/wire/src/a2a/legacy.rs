@@ -134,7 +134,7 @@ pub fn result_to_v1(operation: Operation, style: Style, result: Value) -> Result
             }
             Ok(value)
         }
-        Operation::Get | Operation::Cancel => task::to_v1(result, at),
+        Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume => task::to_v1(result, at),
         Operation::List => task::page(result, at, task::to_v1),
         Operation::PushCreate | Operation::PushGet => push::to_v1(result, at),
         Operation::PushList => push::list_to_v1(result, at),
@@ -151,7 +151,7 @@ pub fn result_from_v1(operation: Operation, style: Style, result: Value) -> Resu
     let at = At::answer(style);
     match operation {
         Operation::Send | Operation::Stream | Operation::Subscribe => event::from_v1(result, at, false),
-        Operation::Get | Operation::Cancel => task::from_v1(result, at),
+        Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume => task::from_v1(result, at),
         Operation::List => task::page(result, at, task::from_v1),
         Operation::PushCreate | Operation::PushGet => push::from_v1(result, at),
         Operation::PushList => push::list_from_v1(result, at),

@@ -3,7 +3,8 @@
 //! A2A 1.0 §5.3 names a method like its rpc; 0.3 had names of its own (`message/send`). Of 0.1 (`tasks/send`) nothing
 //! is known here, so its methods are refused like any other unknown one.
 //!
-//! Listing tasks is 1.0's: in 0.3 it has a REST path but neither a JSON-RPC method nor an rpc, so names are optional.
+//! Listing tasks is 1.0's: in 0.3 it has a REST path but neither a JSON-RPC method nor an rpc, so names are optional. Pausing
+//! and resuming are an extension of ours, with a gRPC service of its own; they take a CancelTaskRequest and give a Task.
 
 use moongate_core::Operation;
 
@@ -20,19 +21,21 @@ struct Row {
 }
 
 macro_rules! rows {
-    ($($operation:ident: $v1:literal, $v03:tt, $v03_rpc:tt;)*) => {
+    ($($operation:ident: $v1:literal $(of $service:ident)?, $v03:tt, $v03_rpc:tt;)*) => {
         fn row(operation: Operation) -> &'static Row {
             match operation {
                 $(Operation::$operation => &Row {
                     operation: Operation::$operation,
                     v1: $v1,
-                    v1_path: concat!("/lf.a2a.v1.A2AService/", $v1),
+                    v1_path: rows!(@service $v1 $($service)?),
                     v03: rows!(@name $v03),
                     v03_path: rows!(@path $v03_rpc),
                 },)*
             }
         }
     };
+    (@service $v1:literal) => { concat!("/lf.a2a.v1.A2AService/", $v1) };
+    (@service $v1:literal control) => { concat!("/moongate.a2a.v1.TaskControl/", $v1) };
     (@name None) => { None };
     (@name $name:literal) => { Some($name) };
     (@path None) => { None };
@@ -53,9 +56,11 @@ rows! {
     PushDelete: "DeleteTaskPushNotificationConfig", "tasks/pushNotificationConfig/delete",
         "DeleteTaskPushNotificationConfig";
     ExtendedCard: "GetExtendedAgentCard", "agent/getAuthenticatedExtendedCard", "GetAgentCard";
+    Pause: "PauseTask" of control, None, None;
+    Resume: "ResumeTask" of control, None, None;
 }
 
-/// The JSON-RPC method of an operation; `None` for [`Operation::List`] in 0.3.
+/// The JSON-RPC method of an operation; `None` for what 0.3 does not have.
 pub fn jsonrpc_method(operation: Operation, version: Version) -> Option<&'static str> {
     let row = row(operation);
     match version {
@@ -69,7 +74,7 @@ pub fn parse_jsonrpc_method(method: &str) -> Option<(Operation, Version)> {
     find(method, |row| [Some(row.v1), row.v03])
 }
 
-/// The HTTP/2 path of an operation in gRPC; `None` for [`Operation::List`] in 0.3.
+/// The HTTP/2 path of an operation in gRPC; `None` for what 0.3 does not have.
 pub fn grpc_path(operation: Operation, version: Version) -> Option<&'static str> {
     let row = row(operation);
     match version {
@@ -108,7 +113,7 @@ pub(crate) fn messages(operation: Operation, version: Version) -> Option<Message
             Operation::Stream => (&v1::SEND_MESSAGE_REQUEST, &v1::STREAM_RESPONSE),
             Operation::Get => (&v1::GET_TASK_REQUEST, &v1::TASK),
             Operation::List => (&v1::LIST_TASKS_REQUEST, &v1::LIST_TASKS_RESPONSE),
-            Operation::Cancel => (&v1::CANCEL_TASK_REQUEST, &v1::TASK),
+            Operation::Cancel | Operation::Pause | Operation::Resume => (&v1::CANCEL_TASK_REQUEST, &v1::TASK),
             Operation::Subscribe => (&v1::SUBSCRIBE_TO_TASK_REQUEST, &v1::STREAM_RESPONSE),
             Operation::PushCreate => (&v1::TASK_PUSH_NOTIFICATION_CONFIG, &v1::TASK_PUSH_NOTIFICATION_CONFIG),
             Operation::PushGet => (&v1::GET_TASK_PUSH_NOTIFICATION_CONFIG_REQUEST, &v1::TASK_PUSH_NOTIFICATION_CONFIG),
@@ -122,7 +127,7 @@ pub(crate) fn messages(operation: Operation, version: Version) -> Option<Message
             Operation::Send => (&v0_3::SEND_MESSAGE_REQUEST, &v0_3::SEND_MESSAGE_RESPONSE),
             Operation::Stream => (&v0_3::SEND_MESSAGE_REQUEST, &v0_3::STREAM_RESPONSE),
             Operation::Get => (&v0_3::GET_TASK_REQUEST, &v0_3::TASK),
-            Operation::List => return None,
+            Operation::List | Operation::Pause | Operation::Resume => return None,
             Operation::Cancel => (&v0_3::CANCEL_TASK_REQUEST, &v0_3::TASK),
             Operation::Subscribe => (&v0_3::TASK_SUBSCRIPTION_REQUEST, &v0_3::STREAM_RESPONSE),
             Operation::PushCreate => {

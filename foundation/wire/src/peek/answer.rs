@@ -153,9 +153,13 @@ pub fn answer_bare(body: &[u8], limits: &Limits, operation: Operation) -> Result
         }
         let result = Some(members.whole);
         let (wrapped, body) = match operation {
-            Operation::Send | Operation::Stream | Operation::Subscribe | Operation::Get | Operation::Cancel => {
-                members.decide(Some(operation))?
-            }
+            Operation::Send
+            | Operation::Stream
+            | Operation::Subscribe
+            | Operation::Get
+            | Operation::Cancel
+            | Operation::Pause
+            | Operation::Resume => members.decide(Some(operation))?,
             _ => (false, Answer::Other),
         };
         Ok(AnswerPeek { result, wrapped, body, ..none })
@@ -279,7 +283,8 @@ impl Members {
 
     /// What the members make together, and whether it is wrapped. `operation` is known where there is no envelope.
     fn decide(mut self, operation: Option<Operation>) -> Scan<(bool, Answer)> {
-        let wants_task = matches!(operation, Some(Operation::Get | Operation::Cancel));
+        let wants_task =
+            matches!(operation, Some(Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume));
         let bare_task = self.id.is_some() && self.status;
         let wrapper = self.inside.pop();
         if wrapper.is_some() && (!self.inside.is_empty() || self.kind.is_some() || bare_task) {

@@ -17,7 +17,7 @@ use crate::translation::{Answer, Learned, Outgoing};
 /// How long a cancelled task may take to end before the caller is told that it has not.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
-fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
+pub(super) fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
     let id = order.envelope.head.task.as_ref()?;
     match gateway.tasks.owned(&order.principal, id.as_str()) {
         Owned::Yes(row) => Some(row),
@@ -26,7 +26,7 @@ fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
 }
 
 /// The agent's own id in place of the client's, where they differ.
-fn addressed(order: &Order<A2aGateway>, row: Option<&Row>) -> Result<Outgoing, Problem> {
+pub(super) fn addressed(order: &Order<A2aGateway>, row: Option<&Row>) -> Result<Outgoing, Problem> {
     let operation = order.call.operation;
     match row.filter(|row| row.is_mapped()) {
         None => Ok(Outgoing::same(operation)),
@@ -84,7 +84,7 @@ pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> 
 }
 
 /// The task from the record, once what it tells is durable.
-async fn told(row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole, Problem> {
+pub(super) async fn told(row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole, Problem> {
     row.saved().await?;
     let mut task = row.value();
     fold::trim_history(&mut task, call.peek.history_length);

@@ -38,7 +38,7 @@ impl Place {
             "/.well-known/agent.json" => return Some(Self::Card { agent: None, older: true }),
             _ => {}
         }
-        if path.starts_with("/lf.a2a.v1.") || path.starts_with("/a2a.v1.") {
+        if ["/lf.a2a.v1.", "/a2a.v1.", "/moongate.a2a.v1."].iter().any(|service| path.starts_with(service)) {
             return Some(Self::Grpc);
         }
         if let Some(rest) = path.strip_prefix("/a2a") {

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::directory::{Agent, Capabilities, Directory};
 use super::registry::upstreams::{host_of, is_loopback};
 use crate::call::SKILL_ROUTING;
+use crate::tasks::control::PAUSE_RESUME;
 
 /// The gateway's own address, as the listener by which a card is fetched is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -148,11 +149,14 @@ pub fn aggregate(directory: &Directory, domain: &str, address: &Address, extende
         "capabilities": {
             "streaming": true,
             "pushNotifications": true,
-            "extensions": [{
-                "uri": SKILL_ROUTING,
-                "description": "Names the skill, zone and labels that a message is meant for.",
-                "required": false,
-            }],
+            "extensions": [
+                {
+                    "uri": SKILL_ROUTING,
+                    "description": "Names the skill, zone and labels that a message is meant for.",
+                    "required": false,
+                },
+                pausing(),
+            ],
             "extendedAgentCard": extended_exists,
         },
         "defaultInputModes": or_text(inputs),
@@ -164,6 +168,15 @@ pub fn aggregate(directory: &Directory, domain: &str, address: &Address, extende
         members.insert("version".into(), json!(version.get(..12).unwrap_or_default()));
     }
     document
+}
+
+/// Our extension by which tasks are held.
+fn pausing() -> Value {
+    json!({
+        "uri": PAUSE_RESUME,
+        "description": "Holds a task and lets it go on: one that waits always, one in work if its agent can.",
+        "required": false,
+    })
 }
 
 fn or_text(modes: Vec<Value>) -> Vec<Value> {
@@ -202,6 +215,12 @@ pub fn single(agent: &Agent, address: &Address) -> Value {
         if let Some(capabilities) = capabilities.as_object_mut() {
             capabilities.insert("streaming".into(), json!(true));
             capabilities.insert("pushNotifications".into(), json!(true));
+            let extensions = capabilities.entry("extensions").or_insert_with(|| json!([]));
+            if let Some(extensions) = extensions.as_array_mut()
+                && !extensions.iter().any(|held| held.get("uri").and_then(Value::as_str) == Some(PAUSE_RESUME))
+            {
+                extensions.push(pausing());
+            }
         }
     }
     if let Some(skills) = members.get_mut("skills").and_then(Value::as_array_mut) {

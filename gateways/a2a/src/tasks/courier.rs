@@ -43,6 +43,8 @@ pub struct Courier {
 /// Delivers whatever is owed, for ever.
 pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
+    // What an earlier run had taken when it died is put off; nobody else has it any more.
+    let mut ahead = LEASE;
     loop {
         let poked = tasks.home.deliver.notified();
         let now = tasks.home.clock.now();
@@ -50,7 +52,7 @@ pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
         let taken = if free == 0 {
             Vec::new()
         } else {
-            let taken = tasks.store().tasks().deliveries(now, now.plus(LEASE), free).await;
+            let taken = tasks.store().tasks().deliveries(now.plus(ahead), now.plus(LEASE), free).await;
             taken.unwrap_or_else(|problem| {
                 tracing::warn!(%problem, "what is owed to push receivers cannot be read");
                 Vec::new()
@@ -69,6 +71,7 @@ pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
         if some && places.available_permits() > 0 {
             continue;
         }
+        ahead = if some { ahead } else { Duration::ZERO };
         let next = tasks.store().tasks().next_delivery().await.ok().flatten();
         let pause = next.map_or(LOOK, |at| at.since(tasks.home.clock.now()).min(LOOK));
         let _ = tokio::time::timeout(pause.max(Duration::from_millis(20)), poked).await;

@@ -210,7 +210,9 @@ fn from_peek(operation: Operation, body: peek::Answer, whole: &Bytes) -> Result<
     };
     let fits = match operation {
         Operation::Send => matches!(learned, Learned::Task { .. } | Learned::Message { .. }),
-        Operation::Get | Operation::Cancel => matches!(learned, Learned::Task { .. }),
+        Operation::Get | Operation::Cancel | Operation::Pause | Operation::Resume => {
+            matches!(learned, Learned::Task { .. })
+        }
         Operation::Stream | Operation::Subscribe => !matches!(learned, Learned::Other),
         _ => true,
     };

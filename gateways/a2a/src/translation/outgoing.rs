@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::call::Call;
 use crate::routing::directory::Upstream;
+use crate::tasks::control::PAUSE_RESUME;
 
 /// The header that carries the protocol version (A2A 1.0 §3.6).
 pub const VERSION_HEADER: HeaderName = HeaderName::from_static("a2a-version");
@@ -103,13 +104,11 @@ fn headers(headers: &mut HeaderMap, call: &Call, upstream: &Upstream, operation:
     if version == Version::V1 {
         headers.insert(VERSION_HEADER, HeaderValue::from_static("1.0"));
     }
-    let extensions: Vec<&str> = call
-        .service
-        .extensions
-        .iter()
-        .map(String::as_str)
-        .filter(|uri| !uri.starts_with("https://w3id.org/moongate/"))
-        .collect();
+    // Our own extensions end here, but for the one that an agent of the same mind is asked by.
+    let ours = matches!(operation, Operation::Pause | Operation::Resume).then_some(PAUSE_RESUME);
+    let theirs = call.service.extensions.iter().map(String::as_str);
+    let theirs = theirs.filter(|uri| !uri.starts_with("https://w3id.org/moongate/"));
+    let extensions: Vec<&str> = theirs.chain(ours).collect();
     if let Some(list) = (!extensions.is_empty()).then(|| extensions.join(", ")).as_deref().and_then(value) {
         if version == Version::V03 {
             headers.insert(LEGACY_EXTENSIONS_HEADER, list.clone());

@@ -24,12 +24,14 @@ CREATE TABLE task (
     document_seq INTEGER NOT NULL,
     configs INTEGER NOT NULL,               -- how many rows of push_config it has
     created_at INTEGER NOT NULL,
-    status_at INTEGER NOT NULL
+    status_at INTEGER NOT NULL,
+    ended_at INTEGER
 ) STRICT;
 
 -- Lists: newest status first, then by id. State and agent ride along, so that filters read no rows.
 CREATE INDEX task_list ON task (owner, status_at DESC, id, state, agent);
 CREATE INDEX task_all ON task (status_at DESC, id, state, agent);
+CREATE INDEX task_ended ON task (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX task_context ON task (context_id, owner) WHERE context_id IS NOT NULL;
 CREATE INDEX task_upstream ON task (agent, upstream_task_id) WHERE upstream_task_id IS NOT NULL;
 -- The queue.

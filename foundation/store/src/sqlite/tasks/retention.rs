@@ -6,9 +6,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::sqlite::tally::Tally;
 use crate::sqlite::value::{Columns, milliseconds, number};
 
-/// Finished tasks from the oldest status on. What goes on is passed over in the index.
+/// Finished tasks, those that ended first before all others.
 pub(super) const OLDEST: &str = "
-    SELECT pk, status_at FROM task INDEXED BY task_all WHERE state IN (3, 4, 5, 7) ORDER BY status_at, id DESC";
+    SELECT pk, ended_at FROM task INDEXED BY task_ended WHERE ended_at IS NOT NULL ORDER BY ended_at, pk";
 /// What a task has beside its row; nothing if it still owes a delivery.
 pub(super) const BELONGINGS: &str = "
     SELECT seq, configs, (SELECT count(*) FROM push_config AS c WHERE c.task = t.pk AND c.dead IS NOT NULL)
@@ -62,8 +62,8 @@ fn leavers(connection: &Connection, slice: &Slice, beyond: u64) -> rusqlite::Res
     for place in 0.. {
         let Some(row) = rows.next()? else { break };
         let mut columns = Columns::of(row);
-        let (pk, status_at): (i64, _) = (columns.take()?, columns.time()?);
-        let goes = status_at < slice.before || place < beyond;
+        let (pk, ended_at): (i64, _) = (columns.take()?, columns.time()?);
+        let goes = ended_at < slice.before || place < beyond;
         if !goes || leavers.len() >= slice.limit as usize {
             break;
         }

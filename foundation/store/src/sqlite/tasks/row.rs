@@ -15,7 +15,7 @@ macro_rules! whole {
                 t.state, t.phase, t.seq, t.attempt, t.next_run_at, t.priority,
                 t.start_by, t.finish_by, t.close_by, t.beat_by,
                 t.start_within, t.finish_within, t.close_within, t.beat_within,
-                t.paused_from, t.paused_at, t.pause_frozen, t.created_at, t.status_at,
+                t.paused_from, t.paused_at, t.pause_frozen, t.created_at, t.status_at, t.ended_at,
                 t.document_seq, t.configs, b.document, b.request
             FROM task AS t CROSS JOIN task_body AS b ON b.task = t.pk ",
             $rest
@@ -135,6 +135,7 @@ fn task(columns: &mut Columns<'_>) -> rusqlite::Result<Task> {
         pause: pause(columns)?,
         created_at: columns.time()?,
         status_at: columns.time()?,
+        ended_at: columns.moment()?,
     })
 }
 

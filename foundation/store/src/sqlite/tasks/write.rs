@@ -20,9 +20,10 @@ pub(super) const PUT_KEY: &str =
 pub(super) const TASK: &str = "
     INSERT INTO task (id, owner, context_id, agent, instance, skill, upstream_task_id, state, phase, seq, attempt,
         next_run_at, priority, deadline, start_by, finish_by, close_by, beat_by, start_within, finish_within,
-        close_within, beat_within, paused_from, paused_at, pause_frozen, document_seq, configs, created_at, status_at)
+        close_within, beat_within, paused_from, paused_at, pause_frozen, document_seq, configs, created_at, status_at,
+        ended_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-        ?24, ?25, ?26, ?27, ?28, ?29)
+        ?24, ?25, ?26, ?27, ?28, ?29, ?30)
     ON CONFLICT (id) DO NOTHING";
 pub(super) const BODY: &str = "INSERT INTO task_body (task, document, request) VALUES (?1, ?2, ?3)";
 pub(super) const EVENT: &str = "INSERT INTO task_event (task, seq, at, state, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -106,6 +107,7 @@ fn insert(connection: &Connection, task: &Task) -> rusqlite::Result<usize> {
         0,
         milliseconds(task.created_at),
         milliseconds(task.status_at),
+        task.ended_at.map(milliseconds),
     ])
 }
 
@@ -200,7 +202,7 @@ impl Changes {
 
 fn update_sql(changes: usize) -> String {
     let groups = [
-        "state = ?1, status_at = ?2, ",
+        "state = ?1, status_at = ?2, ended_at = ?26, ",
         "phase = ?3, next_run_at = ?4, priority = ?5, lease_owner = CASE ?3 WHEN 1 THEN lease_owner END,
             lease_until = CASE ?3 WHEN 1 THEN lease_until END, ",
         "deadline = ?6, ",
@@ -212,7 +214,7 @@ fn update_sql(changes: usize) -> String {
             start_by = ?14, finish_by = ?15, close_by = ?16, beat_by = ?17,
             start_within = ?18, finish_within = ?19, close_within = ?20, beat_within = ?21,
             paused_from = ?22, paused_at = ?23, pause_frozen = ?24, document_seq = ifnull(?25, document_seq)
-        WHERE pk = ?26",
+        WHERE pk = ?27",
         chosen.collect::<String>()
     )
 }
@@ -247,6 +249,7 @@ fn update(connection: &Connection, pk: i64, step: &Step, changes: Changes) -> ru
         pause.map(|pause| milliseconds(pause.at)),
         pause.map(|pause| pause.frozen),
         step.document.as_ref().map(|_| number(task.seq)),
+        task.ended_at.map(milliseconds),
         pk,
     ])?;
     Ok(())

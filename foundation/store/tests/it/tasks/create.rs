@@ -66,6 +66,7 @@ async fn a_task_comes_back_whole(store: Arc<dyn Store>) {
         },
         created_at: Time(15),
         status_at: Time(16),
+        ended_at: Some(Time(17)),
         ..waiting("all members")
     };
     let mut dead = config("dead", 1);

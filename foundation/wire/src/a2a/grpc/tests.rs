@@ -34,7 +34,9 @@ fn through_oracle(operation: Operation, version: Version, answer: bool, bytes: &
         (Version::V1, Operation::Stream) => again!(v1::SendMessageRequest, v1::StreamResponse),
         (Version::V1, Operation::Get) => again!(v1::GetTaskRequest, v1::Task),
         (Version::V1, Operation::List) => again!(v1::ListTasksRequest, v1::ListTasksResponse),
-        (Version::V1, Operation::Cancel) => again!(v1::CancelTaskRequest, v1::Task),
+        (Version::V1, Operation::Cancel | Operation::Pause | Operation::Resume) => {
+            again!(v1::CancelTaskRequest, v1::Task)
+        }
         (Version::V1, Operation::Subscribe) => again!(v1::SubscribeToTaskRequest, v1::StreamResponse),
         (Version::V1, Operation::PushCreate) => again!(v1::TaskPushNotificationConfig, v1::TaskPushNotificationConfig),
         (Version::V1, Operation::PushGet) => {
@@ -48,7 +50,7 @@ fn through_oracle(operation: Operation, version: Version, answer: bool, bytes: &
         (Version::V03, Operation::Send) => again!(v0_3::SendMessageRequest, v0_3::SendMessageResponse),
         (Version::V03, Operation::Stream) => again!(v0_3::SendMessageRequest, v0_3::StreamResponse),
         (Version::V03, Operation::Get) => again!(v0_3::GetTaskRequest, v0_3::Task),
-        (Version::V03, Operation::List) => unreachable!("0.3 lists no tasks"),
+        (Version::V03, Operation::List | Operation::Pause | Operation::Resume) => unreachable!("0.3 has no such rpc"),
         (Version::V03, Operation::Cancel) => again!(v0_3::CancelTaskRequest, v0_3::Task),
         (Version::V03, Operation::Subscribe) => again!(v0_3::TaskSubscriptionRequest, v0_3::StreamResponse),
         (Version::V03, Operation::PushCreate) => {

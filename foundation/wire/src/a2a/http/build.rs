@@ -27,7 +27,12 @@ pub fn build(operation: Operation, version: Version, params: Value) -> Result<Ht
         Version::V03 => path_v03(operation, &mut params, &mut path)?,
     }
     let (method, body) = match operation {
-        Operation::Send | Operation::Stream | Operation::Cancel | Operation::PushCreate => ("POST", Some(params)),
+        Operation::Send
+        | Operation::Stream
+        | Operation::Cancel
+        | Operation::Pause
+        | Operation::Resume
+        | Operation::PushCreate => ("POST", Some(params)),
         Operation::Subscribe => ("POST", None),
         Operation::PushDelete => ("DELETE", None),
         Operation::Get | Operation::List | Operation::PushGet | Operation::PushList | Operation::ExtendedCard => {
@@ -48,10 +53,11 @@ fn path_v1(operation: Operation, params: &mut Map<String, Value>, path: &mut Str
             path.push_str("/tasks");
             segment(path, &take(params, "id")?);
         }
-        Operation::Cancel => {
+        Operation::Cancel | Operation::Pause | Operation::Resume => {
             path.push_str("/tasks");
             segment(path, &keep(params, "id")?);
-            path.push_str(":cancel");
+            path.push(':');
+            path.push_str(operation.as_str());
         }
         Operation::Subscribe => {
             path.push_str("/tasks");
@@ -79,6 +85,9 @@ fn path_v03(operation: Operation, params: &mut Map<String, Value>, path: &mut St
         Operation::Cancel => {
             task_of(path, &keep(params, "name")?)?;
             path.push_str(":cancel");
+        }
+        Operation::Pause | Operation::Resume => {
+            return Err(Problem::new(Code::NotOffered, "A2A 0.3 has no way to pause a task"));
         }
         Operation::Subscribe => {
             task_of(path, &take(params, "name")?)?;

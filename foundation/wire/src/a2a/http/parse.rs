@@ -46,6 +46,8 @@ enum What {
     Tasks,
     Task,
     Cancel,
+    Pause,
+    Resume,
     Subscribe,
     Configs,
     Config,
@@ -70,6 +72,8 @@ fn place(version: Version, segments: &[&str], card: &str) -> Result<Option<Resou
         [name] if *name == card => plain(What::Card),
         ["tasks", last] => match last.rsplit_once(':') {
             Some((id, "cancel")) => of_task(id, What::Cancel),
+            Some((id, "pause")) if version == Version::V1 => of_task(id, What::Pause),
+            Some((id, "resume")) if version == Version::V1 => of_task(id, What::Resume),
             Some((id, "subscribe")) => of_task(id, What::Subscribe),
             _ => of_task(last, What::Task),
         },
@@ -99,6 +103,8 @@ fn call(method: &str, place: Resource, tenant: Option<String>, query: Option<&st
         (What::Tasks, "POST") if draft => Operation::Send,
         (What::Task, "GET") => Operation::Get,
         (What::Cancel, "POST") => Operation::Cancel,
+        (What::Pause, "POST") => Operation::Pause,
+        (What::Resume, "POST") => Operation::Resume,
         (What::Subscribe, "GET" | "POST") => Operation::Subscribe,
         (What::Configs, "POST") => Operation::PushCreate,
         (What::Configs, "GET") => Operation::PushList,
@@ -111,7 +117,12 @@ fn call(method: &str, place: Resource, tenant: Option<String>, query: Option<&st
     let members = members(operation, place, tenant);
     let source = match operation {
         Operation::Send | Operation::Stream if members.is_empty() => Source::Body,
-        Operation::Send | Operation::Stream | Operation::Cancel | Operation::PushCreate => Source::BodyPlus(members),
+        Operation::Send
+        | Operation::Stream
+        | Operation::Cancel
+        | Operation::Pause
+        | Operation::Resume
+        | Operation::PushCreate => Source::BodyPlus(members),
         _ => {
             let mut members = members;
             // 0.3 has no message for listing tasks; its parameters are read as those of 1.0.
@@ -160,7 +171,7 @@ fn nothing() -> Problem {
 
 fn not_allowed(method: &str, what: What, version: Version) -> Problem {
     let fitting = match what {
-        What::MessageSend | What::MessageStream | What::Cancel => "POST",
+        What::MessageSend | What::MessageStream | What::Cancel | What::Pause | What::Resume => "POST",
         What::Tasks if version == Version::V1 => "GET or POST",
         What::Tasks | What::Task | What::Card => "GET",
         What::Subscribe | What::Configs => "GET or POST",

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::a2a::operation::messages;
 
 /// Params of each operation that an HTTP request can say in full.
 fn samples(version: Version) -> Vec<(Operation, Value)> {
@@ -27,6 +28,8 @@ fn samples(version: Version) -> Vec<(Operation, Value)> {
             (Operation::PushList, json!({"taskId": "t", "pageSize": 3, "pageToken": "p"})),
             (Operation::PushDelete, json!({"tenant": "lights", "taskId": "t", "id": "c"})),
             (Operation::ExtendedCard, json!({"tenant": "lights"})),
+            (Operation::Pause, json!({"id": "t"})),
+            (Operation::Resume, json!({"id": "t", "metadata": {"a": 1}})),
         ],
         Version::V03 => vec![
             (Operation::Send, json!({"message": {"messageId": "m", "content": [{"text": "hi"}]}})),
@@ -62,7 +65,10 @@ fn receive(parts: &HttpParts) -> (HttpCall, Value) {
 fn every_operation_comes_back_as_it_was_sent() {
     for version in Version::ALL {
         let samples = samples(version);
-        assert_eq!(samples.iter().map(|sample| sample.0).collect::<Vec<_>>(), Operation::ALL);
+        let expected = Operation::ALL
+            .into_iter()
+            .filter(|operation| messages(*operation, version).is_some() || *operation == Operation::List);
+        assert_eq!(samples.iter().map(|sample| sample.0).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         for (operation, params) in samples {
             let parts = build(operation, version, params.clone()).unwrap();
             let (call, received) = receive(&parts);

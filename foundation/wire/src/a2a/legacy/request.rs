@@ -57,7 +57,7 @@ pub(super) fn to_v1(operation: Operation, value: Value, at: At<'_>) -> Result<Va
             out.put("historyLength", fields.integer("historyLength")?.filter(|length| *length != 0));
             fields.take("metadata")?;
         }
-        Operation::Cancel => {
+        Operation::Cancel | Operation::Pause | Operation::Resume => {
             out.put("id", Some(task_id(&mut fields, "name")?));
             let metadata = fields.object("metadata")?;
             settle(&mut out, metadata, Map::new(), Way::ToV1, &CANCEL);
@@ -99,7 +99,7 @@ pub(super) fn from_v1(operation: Operation, value: Value, at: At<'_>) -> Result<
             put_task(&mut fields, "id", ("id", "name"), &mut out)?;
             out.put("historyLength", fields.integer("historyLength")?.map(|length| length.max(1)));
         }
-        Operation::Cancel => {
+        Operation::Cancel | Operation::Pause | Operation::Resume => {
             put_task(&mut fields, "id", ("id", "name"), &mut out)?;
             let metadata = fields.object("metadata")?;
             settle(&mut out, metadata, Map::new(), Way::FromV1, &CANCEL);
