@@ -5,7 +5,7 @@
 //! - One transaction and one flush for all of them, then each is answered.
 //! - An operation is a closure over the connection. It may run twice: if one of the group fails, or the commit itself,
 //!   the group is rolled back and each is tried alone, so that nobody pays for another's mistake.
-//! - The log is copied into the file every 4,000 pages (by SQLite, without waiting for readers) and cut when nothing has
+//! - The log is copied into the file every 16,000 pages (by SQLite, without waiting for readers) and cut when nothing has
 //!   been written for a second.
 
 use std::future::Future;

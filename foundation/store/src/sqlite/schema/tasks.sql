@@ -28,11 +28,15 @@ CREATE TABLE task (
     ended_at INTEGER
 ) STRICT;
 
--- Lists: newest status first, then by id. State and agent ride along, so that filters read no rows.
-CREATE INDEX task_list ON task (owner, status_at DESC, id, state, agent);
-CREATE INDEX task_all ON task (status_at DESC, id, state, agent);
+-- Lists: newest status first, then by id, which is to be read backwards: so the newest stand at the end, where SQLite fills
+-- pages to the brim. State and agent ride along, so that filters read no rows.
+CREATE INDEX task_list ON task (owner, status_at, id DESC, state, agent);
+CREATE INDEX task_all ON task (status_at, id DESC, state, agent);
+-- What is forgotten first.
 CREATE INDEX task_ended ON task (ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX task_context ON task (context_id, owner) WHERE context_id IS NOT NULL;
+-- Contexts are random: in one large index each new task would touch a page of its own. So each 65,536 tasks have a part of
+-- the index to themselves, and whoever looks for a context goes through the parts, the newest first.
+CREATE INDEX task_context ON task (pk >> 16, context_id, owner) WHERE context_id IS NOT NULL;
 CREATE INDEX task_upstream ON task (agent, upstream_task_id) WHERE upstream_task_id IS NOT NULL;
 -- The queue.
 CREATE INDEX task_ready ON task (agent, priority, ifnull(next_run_at, 0)) WHERE phase = 0;

@@ -10,12 +10,17 @@ use crate::sqlite::value::{count, milliseconds, state};
 /// A part of the filter: an SQL condition and its values.
 type Condition = (&'static str, Vec<Value>);
 
-/// The index that a filter is answered from.
-fn index(filter: &Filter) -> &'static str {
+/// Where a filter is answered from.
+fn source(filter: &Filter) -> &'static str {
     match (&filter.context, &filter.owner) {
-        (Some(_), _) => "task_context",
-        (None, Some(_)) => "task_list",
-        (None, None) => "task_all",
+        (Some(_), _) => {
+            "(WITH RECURSIVE part (n) AS (
+                SELECT max(pk) >> 16 FROM task
+                UNION ALL SELECT (SELECT max(pk) FROM task WHERE pk < part.n << 16) >> 16 FROM part WHERE n IS NOT NULL)
+            SELECT n FROM part) CROSS JOIN task INDEXED BY task_context ON pk >> 16 = n"
+        }
+        (None, Some(_)) => "task INDEXED BY task_list",
+        (None, None) => "task INDEXED BY task_all",
     }
 }
 
@@ -45,7 +50,7 @@ fn conditions(filter: &Filter) -> Vec<Condition> {
 fn query(what: &str, filter: &Filter, conditions: Vec<Condition>, rest: &str) -> (String, Vec<Value>) {
     let (conditions, values): (Vec<_>, Vec<_>) = conditions.into_iter().unzip();
     let condition = if conditions.is_empty() { "TRUE".to_owned() } else { conditions.join(" AND ") };
-    let sql = format!("SELECT {what} FROM task INDEXED BY {} WHERE {condition} {rest}", index(filter));
+    let sql = format!("SELECT {what} FROM {} WHERE {condition} {rest}", source(filter));
     (sql, values.into_iter().flatten().collect())
 }
 

@@ -2,14 +2,19 @@
 
 use moongate_core::seam::tasks::{Event, Stored};
 use moongate_core::{AgentName, ContextId, TaskId};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::row::{one, tail, whole};
+use super::row::{BY_PK, one, tail, whole};
 
 pub(super) const BY_ID: &str = whole!("WHERE t.id = ?1");
 pub(super) const BY_ID_AND_OWNER: &str = whole!("WHERE t.id = ?1 AND t.owner = ?2");
 pub(super) const PK: &str = "SELECT pk FROM task WHERE id = ?1";
-pub(super) const CONVERSATION: &str = whole!("WHERE t.context_id = ?1 AND t.owner = ?2 ORDER BY t.pk DESC LIMIT 1");
+/// The newest part of the index of contexts that has any task, below the part `?1` or altogether.
+pub(super) const NEWEST_PART: &str = "SELECT max(pk) >> 16 FROM task";
+pub(super) const NEXT_PART: &str = "SELECT max(pk) >> 16 FROM task WHERE pk < ?1 << 16";
+pub(super) const CONVERSATION: &str = "
+    SELECT pk FROM task INDEXED BY task_context WHERE pk >> 16 = ?1 AND context_id = ?2 AND owner = ?3
+    ORDER BY pk DESC LIMIT 1";
 pub(super) const UPSTREAM: &str = whole!("WHERE t.agent = ?1 AND t.upstream_task_id = ?2 ORDER BY t.pk DESC LIMIT 1");
 pub(super) const OWN_ID: &str = whole!("WHERE t.id = ?2 AND +t.agent = ?1 AND t.upstream_task_id IS NULL");
 
@@ -37,7 +42,18 @@ pub(super) fn conversation(
     owner: &str,
     context: &ContextId,
 ) -> rusqlite::Result<Option<Stored>> {
-    one(connection, CONVERSATION, (context.as_str(), owner))
+    let mut newest = connection.prepare_cached(CONVERSATION)?;
+    let mut next = connection.prepare_cached(NEXT_PART)?;
+    let part = |row: &Row<'_>| row.get::<_, Option<i64>>(0);
+    let mut at = connection.prepare_cached(NEWEST_PART)?.query_row([], part)?;
+    while let Some(number) = at {
+        let found = newest.query_row((number, context.as_str(), owner), |row| row.get::<_, i64>(0)).optional()?;
+        if let Some(pk) = found {
+            return one(connection, BY_PK, [pk]);
+        }
+        at = next.query_row([number], part)?;
+    }
+    Ok(None)
 }
 
 pub(super) fn upstream(connection: &Connection, agent: &AgentName, id: &TaskId) -> rusqlite::Result<Option<Stored>> {
