@@ -57,6 +57,7 @@ impl Bench {
             deadlines: Deadlines { close_by: Some(Time(n + 1_000_000)), ..Deadlines::default() },
             created_at: Time(n),
             status_at: Time(n),
+            ended_at: None,
         }
     }
 
