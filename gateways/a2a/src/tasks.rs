@@ -440,3 +440,6 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

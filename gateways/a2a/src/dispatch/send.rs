@@ -126,11 +126,9 @@ pub(super) fn adapt(call: &Call, follow_up: Option<&Row>, operation: Operation) 
     {
         message.insert("taskId".into(), json!(row.upstream_id().as_str()));
     }
-    if let Some(members) = params.as_object_mut() {
-        if let Some(configuration) = members.get_mut("configuration").and_then(Value::as_object_mut) {
-            configuration.remove("taskPushNotificationConfig");
-            configuration.remove("task_push_notification_config");
-        }
+    if let Some(configuration) = params.get_mut("configuration").and_then(Value::as_object_mut) {
+        configuration.remove("taskPushNotificationConfig");
+        configuration.remove("task_push_notification_config");
     }
     Ok(Outgoing::with(operation, params))
 }
