@@ -180,11 +180,11 @@ async fn nothing_that_a_client_heard_of_is_lost_when_the_gateway_is_killed() {
         inspect(gateway.folder(), &ledger).await;
         gateway.restart().await;
     }
-    settle(&gateway, &ledger, &agent, &receiver).await;
+    println!("{}", settle(&gateway, &ledger, &agent, &receiver).await);
 }
 
 /// After the last restart everything comes to its end: tasks, executions and callbacks.
-async fn settle(gateway: &Gateway, ledger: &Ledger, agent: &Agent, receiver: &Receiver) {
+async fn settle(gateway: &Gateway, ledger: &Ledger, agent: &Agent, receiver: &Receiver) -> String {
     let caller = Caller::rpc(&gateway.plain());
     let heard: HashMap<String, Option<String>> =
         ledger.tasks.lock().unwrap().iter().map(|(id, heard)| (id.clone(), heard.end.clone())).collect();
@@ -198,7 +198,6 @@ async fn settle(gateway: &Gateway, ledger: &Ledger, agent: &Agent, receiver: &Re
         assert!(end.as_deref().is_none_or(|end| end == state(&told)), "{task} was {end:?} and is {told}");
         *ends.entry(state(&told).to_owned()).or_default() += 1;
     }
-    println!("{} tasks heard of, {ends:?}; {} requests", heard.len(), ledger.asked.load(Ordering::Relaxed));
     let mut executions: HashMap<String, usize> = HashMap::new();
     for request in agent.received() {
         let text = request.json()["params"]["message"]["parts"][0]["text"].as_str().unwrap_or_default().to_owned();
@@ -209,6 +208,7 @@ async fn settle(gateway: &Gateway, ledger: &Ledger, agent: &Agent, receiver: &Re
     let twice: Vec<_> = executions.iter().filter(|(_, count)| **count > 1).collect();
     assert!(twice.is_empty(), "executed twice: {twice:?}");
     callbacks(&heard.keys().cloned().collect(), receiver).await;
+    format!("{} tasks heard of, {ends:?}; {} requests", heard.len(), ledger.asked.load(Ordering::Relaxed))
 }
 
 /// Each callback arrived at least once, in order, without a gap, and the end is the last of them.
