@@ -148,7 +148,7 @@ async fn count_with(options: &Options, work: &Path, agent: SocketAddr, agents: u
     let mut command = Command::new(&options.valgrind);
     command.args(["--tool=callgrind", "--instr-atstart=no"]);
     command.arg(format!("--callgrind-out-file={}", out.display())).arg(&options.moongate);
-    let gateway = Gateway::start_as(&mut command, work, &entries, QUIET, READY)?;
+    let gateway = Gateway::start_as(&mut command, work, &entries, QUIET, ("memory:", READY))?;
     let mut counter = Counter { control: &options.control, pid: gateway.process.id(), out, dumps: 0 };
     let mut counts = Vec::new();
     for by in WAYS {

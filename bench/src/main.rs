@@ -3,6 +3,7 @@
 //! - [`agent`]: an agent that answers at once, so that it is not what is measured.
 //! - [`load`]: a closed-loop load generator that checks every answer.
 //! - [`run`]: the comparison: starts everything, takes turns, writes `bench/results`.
+//! - [`tasks`]: how fast durable tasks are accepted, against the disk, and what a store full of them costs.
 //! - [`instructions`]: instructions a request under callgrind, with one agent and with a thousand.
 //!
 //! This crate shares no code with the gateway: a mistake there must not hide itself here. Exit 0 is yes, 1 is a gate
@@ -23,6 +24,7 @@ mod load;
 mod machine;
 mod process;
 mod run;
+mod tasks;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,8 @@ enum Command {
     Load(load::options::Options),
     /// Compare direct, nginx and Moongate, in turns, and write the results.
     Run(run::Options),
+    /// Durable tasks: how fast they are accepted, and what many of them cost.
+    Tasks(tasks::Options),
     /// Count the gateway's instructions a request, with one agent and with many.
     Instructions(instructions::Options),
 }
@@ -64,6 +68,7 @@ fn main() -> ExitCode {
         Command::Load(options) => load::options::main(&options),
         Command::Run(options) => run::main(options),
         Command::Instructions(options) => instructions::main(options),
+        Command::Tasks(options) => tasks::main(options),
     };
     match result {
         Ok(Ending::Yes) => ExitCode::SUCCESS,

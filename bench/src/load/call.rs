@@ -32,6 +32,10 @@ pub(crate) enum Expect {
     Grpc,
     /// An agent card.
     Card,
+    /// A new task that waits, in HTTP+JSON, whose history repeats the number.
+    Queued,
+    /// Something that holds this text.
+    Holds(String),
 }
 
 /// A request that can be made again and again.
@@ -163,6 +167,26 @@ impl Call {
             body: Template::new(framed),
             expect: Expect::Grpc,
         }
+    }
+
+    /// The draft's creation of a task: answered with the task as soon as that is kept.
+    pub(crate) fn create_task(path: &str) -> Self {
+        let body = format!(
+            r#"{{"message":{{"messageId":"bench-{NUMBER}","role":"ROLE_USER","parts":[{{"text":"{TEXT}"}}]}}}}"#
+        );
+        Self {
+            protocol: Protocol::Http1,
+            method: Method::POST,
+            path: path.to_owned(),
+            headers: headers(&[("content-type", "application/json"), ("a2a-version", "1.0")]),
+            body: Template::new(body.into_bytes()),
+            expect: Expect::Queued,
+        }
+    }
+
+    /// A look at what holds this text.
+    pub(crate) fn get(path: &str, holds: &str) -> Self {
+        Self { path: path.to_owned(), expect: Expect::Holds(holds.to_owned()), ..Self::card("") }
     }
 
     /// A look at a card.

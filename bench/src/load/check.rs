@@ -31,7 +31,7 @@ impl Reading {
 
 /// Says what is wrong with the answer to request `number`.
 pub(crate) fn check(expect: &Expect, reading: &Reading, number: &str) -> Result<(), String> {
-    if reading.status != 200 {
+    if reading.status != if *expect == Expect::Queued { 201 } else { 200 } {
         return Err(complaint(reading, &format!("status {}", reading.status)));
     }
     let has = |what: &str| {
@@ -50,6 +50,8 @@ pub(crate) fn check(expect: &Expect, reading: &Reading, number: &str) -> Result<
             }
             has(&format!("re-bench-{number}"))
         }
+        Expect::Queued => has(&format!("\"bench-{number}\"")).and_then(|()| has("TASK_STATE_SUBMITTED")),
+        Expect::Holds(text) => has(text),
         Expect::Card => has("\"skills\"").and_then(|()| has("\"name\"")),
         Expect::Events(count) => {
             if reading.events.count != *count {

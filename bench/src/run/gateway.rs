@@ -34,28 +34,39 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts `binary` in `folder` and waits until it is ready. `more` is put into the configuration as it is.
     pub(crate) fn start(binary: &Path, folder: &Path, agents: &[Entry], more: &str) -> Result<Self, Fault> {
+        Self::start_with_store(binary, folder, agents, more, "memory:")
+    }
+
+    /// The same with a store of this URL.
+    pub(crate) fn start_with_store(
+        binary: &Path,
+        folder: &Path,
+        agents: &[Entry],
+        more: &str,
+        store: &str,
+    ) -> Result<Self, Fault> {
         if !binary.is_file() {
             return Err(Fault::new("moongate-missing", format!("there is no {}", binary.display()))
                 .hint("build it with `cargo build --release -p moongate`, or say --without-moongate"));
         }
         let mut command = Command::new(binary);
-        Self::start_as(&mut command, folder, agents, more, Duration::from_secs(30))
+        Self::start_as(&mut command, folder, agents, more, (store, Duration::from_secs(60)))
     }
 
-    /// The same with a command that the gateway's arguments are added to, and `limit` until it must be ready.
+    /// The same with a command that the gateway's arguments are added to, a store, and `limit` until it must be ready.
     pub(crate) fn start_as(
         command: &mut Command,
         folder: &Path,
         agents: &[Entry],
         more: &str,
-        limit: Duration,
+        (store, limit): (&str, Duration),
     ) -> Result<Self, Fault> {
         let failed = |error| Fault::new("gateway", format!("{}: {error}", folder.display()));
         std::fs::create_dir_all(folder).map_err(failed)?;
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
         let file = folder.join("moongate.toml");
-        std::fs::write(&file, configuration(plain, admin, agents, more)).map_err(failed)?;
+        std::fs::write(&file, configuration(plain, admin, agents, more, store)).map_err(failed)?;
         let log = std::fs::File::create(folder.join("moongate.log")).map_err(failed)?;
         command.arg("--config").arg(&file).arg("run").stdin(Stdio::null());
         command.stdout(log.try_clone().map_err(failed)?).stderr(log);
@@ -67,9 +78,9 @@ impl Gateway {
     }
 }
 
-fn configuration(plain: SocketAddr, admin: SocketAddr, agents: &[Entry], more: &str) -> String {
+fn configuration(plain: SocketAddr, admin: SocketAddr, agents: &[Entry], more: &str, store: &str) -> String {
     let mut text = format!(
-        "[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n\n[store]\nurl = \"memory:\"\n\n[log]\nlevel = \"error\"\n\n{more}"
+        "[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n\n[store]\nurl = \"{store}\"\n\n[log]\nlevel = \"error\"\n\n{more}"
     );
     for Entry { name, card_url } in agents {
         let _ = write!(text, "\n[[agents]]\nname = \"{name}\"\ncard_url = \"{card_url}\"\n");
@@ -89,6 +100,7 @@ mod tests {
             "127.0.0.1:2".parse().unwrap(),
             &[Entry::new("fixture", agent, "message")],
             "[routing]\nprobe_seconds = 3600\n",
+            "memory:",
         );
         assert_eq!(
             text,

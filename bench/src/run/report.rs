@@ -11,6 +11,7 @@ use super::summary::{Figures, Ratio, Summary};
 use crate::fault::Fault;
 use crate::instructions::Counted;
 use crate::machine::Machine;
+use crate::tasks::Tasks;
 
 /// The result of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,7 +54,7 @@ pub(crate) fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> R
 /// Writes the page of tables for all results in `folder`, and returns it.
 pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     let mut page =
-        "# Results\n\nWritten by `moongate-bench run` and `moongate-bench instructions`; [how they are taken \
+        "# Results\n\nWritten by `moongate-bench run`, `moongate-bench tasks` and `moongate-bench instructions`; [how they are taken \
         and how to read them](../README.md).\nThe files beside this page hold every run.\n"
             .to_owned();
     for scenario in SCENARIOS {
@@ -63,6 +64,10 @@ pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     }
     if let Some(counted) = read::<Counted>(folder, "instructions")? {
         instructions(&mut page, &counted);
+    }
+    if let Some(tasks) = read::<Tasks>(folder, "tasks")? {
+        crate::tasks::section(&mut page, &tasks);
+        machine(&mut page, &tasks.machine, "tasks");
     }
     std::fs::write(folder.join("README.md"), &page).map_err(|error| Fault::new("results", error))?;
     Ok(page)
