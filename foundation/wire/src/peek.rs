@@ -20,6 +20,7 @@
 //! Answers are looked at the same way, except that spellings nobody asked for are the agent's business.
 
 mod answer;
+mod frame;
 mod names;
 mod request;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use moongate_core::{Operation, Problem};
 
 pub use crate::json::{Limits, Span};
 pub use answer::{Answer, AnswerPeek, MessagePeek, TaskPeek, UpdatePeek, answer_bare, answer_rpc};
+pub use frame::{Frame, PARAMETERS, frame};
 pub use request::{params, request};
 
 /// The extension by which a message names the skill that it wants; a key of `message.metadata`.
