@@ -9,6 +9,7 @@
 //! - [`drain`]: one [`Drain`] for all listeners ends them without breaking what is in flight.
 //! - [`pool`]: the hot path out. An HTTP/1.1 exchange is driven by the task that waits for it, so no request crosses
 //!   tasks.
+//! - [`websocket`]: messages in both directions on a connection that a listener let in.
 //! - [`dialer`]: small whole requests for rooms that must not open sockets, with the egress guard applied.
 
 mod connect;
@@ -19,6 +20,7 @@ pub mod listen;
 mod origin;
 pub mod pool;
 mod socket;
+pub mod websocket;
 
 pub use connect::{Resolve, SystemResolver};
 pub use cores::Cores;

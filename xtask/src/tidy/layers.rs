@@ -39,6 +39,7 @@ const KEPT: &[(&str, &[&str], &str)] = &[
     ("x509-parser", &["identity"], "only identity reads certificates"),
     ("rustls", &["identity", "transport", "moongate"], "TLS ends at the transport; the binary hands it its settings"),
     ("tokio-rustls", &["transport"], "TLS ends at the transport"),
+    ("tokio-tungstenite", &["transport"], "frames on a socket are the transport's"),
     ("prometheus-client", &["telemetry"], "metrics are telemetry's"),
     ("tracing-subscriber", &["telemetry"], "logs are set up once"),
     ("clap", &["moongate", "bench"], "the command line is the binary's"),

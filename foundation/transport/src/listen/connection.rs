@@ -3,6 +3,7 @@
 //! - TLS: ALPN chose. Plain: the HTTP/2 preface chooses (RFC 9113 §3.3, prior knowledge).
 //! - HTTP/2 is held against floods: few concurrent streams, few pending resets in either direction (rapid reset,
 //!   MadeYouReset), small header lists, small send buffers, keep-alive pings.
+//! - HTTP/1.1 may change over to another protocol; the connection then keeps its seat until that ends.
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -21,11 +22,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Handler, ListenLimits, Peer};
 use crate::drain::{Stage, Ticket};
 use crate::socket::Socket;
+use crate::websocket::Stay;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const H2_HEADER_LIST: usize = 16 * 1024;
@@ -58,7 +61,12 @@ pub(super) async fn run<H: Handler>(accepted: Accepted, handler: Arc<H>) {
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "handshake failed"),
         Err(_) => return tracing::debug!(%remote, "nothing came before the deadline"),
     };
-    let service = service_fn(move |request: Request<Incoming>| {
+    let (stayed, stay) = watch::channel(());
+    let stay = Stay(stay);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if request.headers().contains_key(http::header::UPGRADE) {
+            request.extensions_mut().insert(stay.clone());
+        }
         let handler = Arc::clone(&handler);
         async move { Ok::<Response<H::Body>, Infallible>(handler.handle(peer, request).await) }
     });
@@ -66,7 +74,9 @@ pub(super) async fn run<H: Handler>(accepted: Accepted, handler: Arc<H>) {
     let ended = if h2 {
         finish(pin!(h2_builder(&limits).serve_connection(io, service)), &mut ticket).await
     } else {
-        finish(pin!(h1_builder(&limits).serve_connection(io, service)), &mut ticket).await
+        let ended = finish(pin!(h1_builder(&limits).serve_connection(io, service).with_upgrades()), &mut ticket).await;
+        outlast(&stayed, &mut ticket).await;
+        ended
     };
     if let Err(error) = ended {
         tracing::debug!(%remote, %error, "connection ended");
@@ -123,10 +133,10 @@ trait Graceful: Future<Output = hyper::Result<()>> {
     fn close_after_exchange(self: Pin<&mut Self>);
 }
 
-impl<I, S, B> Graceful for http1::Connection<I, S>
+impl<I, S, B> Graceful for http1::UpgradeableConnection<I, S>
 where
     Self: Future<Output = hyper::Result<()>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     S: hyper::service::HttpService<Incoming, ResBody = B>,
     S::Error: Into<crate::BoxError>,
     B: http_body::Body + 'static,
@@ -171,6 +181,19 @@ async fn finish<C: Graceful>(mut connection: Pin<&mut C>, ticket: &mut Ticket) -
         }
     })
     .await
+}
+
+/// Waits for the end of what the connection has changed over to, if it has; at most until the deadline of draining.
+async fn outlast(stayed: &watch::Sender<()>, ticket: &mut Ticket) {
+    let mut over = pin!(stayed.closed());
+    poll_fn(|cx| {
+        if over.as_mut().poll(cx).is_ready() || ticket.stage(cx) == Stage::Aborted {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
 }
 
 /// The future's output; `None` if draining begins before it is ready.
