@@ -42,22 +42,11 @@ fn json_type(a2a_json: bool) -> &'static str {
 /// A whole result.
 pub(super) fn whole(reply: Whole, manner: &Manner) -> Result<Response<ReplyBody>, Problem> {
     let Dialect { binding, version } = manner.dialect;
-    if let Some((_, raw)) =
-        reply.raw.as_ref().filter(|(dialect, _)| *dialect == manner.dialect && !manner.view && !manner.draft)
-    {
-        let raw = raw.clone();
-        return Ok(match binding {
-            Binding::JsonRpc => typed(StatusCode::OK, "application/json", raw),
-            Binding::Http => typed(StatusCode::OK, json_type(manner.a2a_json), raw),
-            Binding::Grpc => grpc_message(grpc::frame(&raw)),
-        });
-    }
-    match (binding, version) {
-        (Binding::JsonRpc, Version::V1) => {
-            // An empty result is `null` there (JSON-RPC 2.0 §5), an empty object in the other bindings.
-            Ok(typed(StatusCode::OK, "application/json", rpc_result(&manner.id, &reply.canonical, false)))
-        }
-        (Binding::Http, Version::V1) => {
+    match (binding, version, untouched(&reply, manner)) {
+        (Binding::JsonRpc, ..) => Ok(typed(StatusCode::OK, "application/json", rpc_whole(&reply, manner)?)),
+        (Binding::Http, _, Some(raw)) => Ok(typed(StatusCode::OK, json_type(manner.a2a_json), raw)),
+        (Binding::Grpc, _, Some(raw)) => Ok(grpc_message(grpc::frame(&raw))),
+        (Binding::Http, Version::V1, None) => {
             let shown = if manner.view { viewed(&reply.canonical) } else { reply.canonical.clone() };
             let mut response = typed(StatusCode::OK, json_type(manner.a2a_json), shown);
             if manner.draft {
@@ -65,21 +54,35 @@ pub(super) fn whole(reply: Whole, manner: &Manner) -> Result<Response<ReplyBody>
             }
             Ok(response)
         }
-        (Binding::JsonRpc, Version::V03) => {
-            let value = in_old(manner, &reply.canonical)?;
-            let text = serde_json::to_vec(&value).unwrap_or_default();
-            Ok(typed(StatusCode::OK, "application/json", rpc_result(&manner.id, &text, false)))
-        }
-        (Binding::Http, Version::V03) => {
+        (Binding::Http, Version::V03, None) => {
             let value = in_old(manner, &reply.canonical)?;
             Ok(typed(StatusCode::OK, json_type(manner.a2a_json), serde_json::to_vec(&value).unwrap_or_default().into()))
         }
-        (Binding::Grpc, version) => {
+        (Binding::Grpc, version, None) => {
             let value =
                 if version == Version::V03 { in_old(manner, &reply.canonical)? } else { parse(&reply.canonical)? };
             Ok(grpc_message(grpc::frame(&grpc::encode_response(manner.operation, version, &value)?)))
         }
     }
+}
+
+/// A whole result as a JSON-RPC response, for whatever carries it.
+pub(super) fn rpc_whole(reply: &Whole, manner: &Manner) -> Result<Bytes, Problem> {
+    if let Some(raw) = untouched(reply, manner) {
+        return Ok(raw);
+    }
+    if manner.dialect.version == Version::V1 {
+        // An empty result is `null` there (JSON-RPC 2.0 §5), an empty object in the other bindings.
+        return Ok(rpc_result(&manner.id, &reply.canonical));
+    }
+    let value = in_old(manner, &reply.canonical)?;
+    Ok(rpc_result(&manner.id, &serde_json::to_vec(&value).unwrap_or_default()))
+}
+
+/// The agent's own bytes, where they can go to the client as they are.
+fn untouched(reply: &Whole, manner: &Manner) -> Option<Bytes> {
+    let (dialect, raw) = reply.raw.as_ref()?;
+    (*dialect == manner.dialect && !manner.view && !manner.draft).then(|| raw.clone())
 }
 
 fn parse(canonical: &[u8]) -> Result<Value, Problem> {
@@ -96,19 +99,13 @@ fn in_old(manner: &Manner, canonical: &[u8]) -> Result<Value, Problem> {
 }
 
 /// `{"jsonrpc":"2.0","id":…,"result":…}` around raw JSON.
-pub(super) fn rpc_result(id: &[u8], result: &[u8], sse: bool) -> Bytes {
+pub(super) fn rpc_result(id: &[u8], result: &[u8]) -> Bytes {
     let mut out = Vec::with_capacity(result.len() + id.len() + 48);
-    if sse {
-        out.extend_from_slice(b"data: ");
-    }
     out.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     out.extend_from_slice(id);
     out.extend_from_slice(br#","result":"#);
     out.extend_from_slice(result);
     out.push(b'}');
-    if sse {
-        out.extend_from_slice(b"\n\n");
-    }
     out.into()
 }
 

@@ -1,6 +1,8 @@
 //! From a stream of events to a response body: server-sent events or gRPC frames, flushed one by one.
 //!
 //! A comment every 15 seconds keeps connections of quiet streams alive. When the gateway drains, streams are told and end.
+//! An event's id is its number among those of its task, so that a reader who comes back with `Last-Event-ID` goes on
+//! behind it.
 
 use std::time::Duration;
 
@@ -120,13 +122,15 @@ impl Pump {
 
     fn encode(&self, piece: Piece) -> Result<Bytes, Problem> {
         let Dialect { binding, version } = self.dialect;
+        let seq = piece.seq.map(|seq| seq.to_string());
+        let sent = |data: &[u8]| sse::encode_event(None, seq.as_deref(), data);
         if let Some(raw) = piece.raw {
-            return Ok(if binding == Binding::Grpc { grpc::frame(&raw) } else { sse::encode(&raw) });
+            return Ok(if binding == Binding::Grpc { grpc::frame(&raw) } else { sent(&raw) });
         }
         if version == Version::V1 {
             return match binding {
-                Binding::JsonRpc => Ok(rpc_result(&self.id, &piece.canonical, true)),
-                Binding::Http => Ok(sse::encode(&piece.canonical)),
+                Binding::JsonRpc => Ok(sent(&rpc_result(&self.id, &piece.canonical))),
+                Binding::Http => Ok(sent(&piece.canonical)),
                 Binding::Grpc => Ok(grpc::frame(&grpc::encode_event(Version::V1, &value(&piece.canonical)?)?)),
             };
         }
@@ -138,7 +142,7 @@ impl Pump {
             return Ok(grpc::frame(&grpc::encode_event(Version::V03, &event)?));
         }
         let text = serde_json::to_vec(&event).unwrap_or_default();
-        Ok(if binding == Binding::JsonRpc { rpc_result(&self.id, &text, true) } else { sse::encode(&text) })
+        Ok(if binding == Binding::JsonRpc { sent(&rpc_result(&self.id, &text)) } else { sent(&text) })
     }
 }
 
