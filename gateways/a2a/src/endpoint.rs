@@ -4,6 +4,7 @@
 //! - `POST /a2a` and `/agents/{name}`: JSON-RPC, with and without a trailing slash
 //! - `/a2a/message:send`, `/a2a/tasks/{id}`, … : HTTP+JSON; `/a2a/v1/…`: its 0.3 form; `POST /a2a/tasks`: the draft's
 //! - `/lf.a2a.v1.A2AService/…`, `/a2a.v1.A2AService/…`: gRPC
+//! - `/a2a/ws` and `/agents/{name}/ws`: JSON-RPC over WebSocket
 //!
 //! [`decode`] makes a call of a request, [`encode`] puts a reply into the client's binding, [`stream`] does so for
 //! events. What lies between is the pipeline.
@@ -14,6 +15,7 @@ mod decode;
 mod encode;
 mod path;
 mod stream;
+mod websocket;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use moongate_wire::a2a::{Binding, Dialect, Version};
 
 pub use body::ReplyBody;
 pub use path::Place;
+pub(crate) use websocket::BINDING as WEBSOCKET;
 
 use crate::dispatch::{Live, Reply};
 use crate::gateway::A2aGateway;
@@ -54,7 +57,7 @@ impl Endpoint {
 
     /// Answers a request to one of our places.
     pub async fn handle(
-        &self,
+        self: &Arc<Self>,
         listener: Listener,
         peer: Peer,
         place: Place,
@@ -65,6 +68,9 @@ impl Endpoint {
         }
         let at = self.gateway.clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        if let Place::Socket { agent } = place {
+            return websocket::open(self, arrival, agent, request);
+        }
         let (parts, incoming) = request.into_parts();
         let speaker = decode::Speaker::of(&place, &parts);
         match self.answer(arrival, place, parts, incoming, &speaker).await {
@@ -85,11 +91,35 @@ impl Endpoint {
         let fail = |problem| Failure::new(problem, speaker.dialect, Bytes::from_static(b"null"));
         let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
-        let Decoded { call, head } = decode::decode(&place, parts, body, speaker, &settings)?;
-        let (dialect, id, a2a_json, operation) =
-            (call.dialect, call.rpc_id.clone(), call.service.a2a_json, call.operation);
-        let (style, plain_bytes) = (call.style, call.reads_plain_bytes());
-        let (declared, base, draft) = (call.service.extensions.clone(), call.base.clone(), call.draft);
+        let decoded = decode::decode(&place, parts, body, speaker, &settings)?;
+        let Answered { reply, manner, activated } = self.carry_out(arrival, decoded, view).await?;
+        let mut response = match reply {
+            Reply::Whole(whole) => encode::whole(whole, &manner)
+                .map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?,
+            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone()),
+        };
+        if let Some(list) = activated {
+            response.headers_mut().insert("a2a-extensions", list);
+        }
+        Ok(response)
+    }
+
+    /// Sends a decoded request through the pipeline, whatever it came by.
+    async fn carry_out(&self, arrival: Arrival, decoded: Decoded, view: bool) -> Result<Answered, Failure> {
+        let settings = self.gateway.settings.load_full();
+        let Decoded { call, head } = decoded;
+        let manner = encode::Manner {
+            dialect: call.dialect,
+            style: call.style,
+            plain_bytes: call.reads_plain_bytes(),
+            id: call.rpc_id.clone(),
+            a2a_json: call.service.a2a_json,
+            operation: call.operation,
+            draft: call.draft,
+            view,
+            base: call.base.clone(),
+        };
+        let declared = call.service.extensions.clone();
         let credential =
             call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
@@ -104,18 +134,10 @@ impl Endpoint {
         };
         let Ran { trail, result } =
             run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
-        let reply = result.map_err(|problem| Failure::new(problem, dialect, id.clone()))?;
-        let manner = encode::Manner { dialect, style, plain_bytes, id, a2a_json, operation, draft, view, base };
-        let mut response = match reply {
-            Reply::Whole(whole) => {
-                encode::whole(whole, &manner).map_err(|problem| Failure::new(problem, dialect, manner.id.clone()))?
-            }
-            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone()),
-        };
-        if !declared.is_empty() {
-            self.activated(&declared, trail.route.map(|route| route.target), response.headers_mut());
-        }
-        Ok(response)
+        let reply = result.map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?;
+        let target = trail.route.map(|route| route.target);
+        let activated = if declared.is_empty() { None } else { self.activated(&declared, target) };
+        Ok(Answered { reply, manner, activated })
     }
 
     fn deadline(&self, limit: std::time::Duration) -> Mono {
@@ -134,7 +156,7 @@ impl Endpoint {
     }
 
     /// Names the extensions that took effect: ours, and those that the agent knows (A2A 1.0 §3.2.6).
-    fn activated(&self, declared: &[String], target: Option<Target>, headers: &mut http::HeaderMap) {
+    fn activated(&self, declared: &[String], target: Option<Target>) -> Option<http::HeaderValue> {
         let directory = self.gateway.directory.load();
         let agent = match &target {
             Some(Target::Agent { agent, .. }) => directory.agents.get(agent),
@@ -146,9 +168,7 @@ impl Endpoint {
                 || agent.is_some_and(|agent| agent.card.extensions.contains(uri))
         };
         let list: Vec<&str> = declared.iter().filter(known).map(String::as_str).collect();
-        if let (false, Ok(value)) = (list.is_empty(), http::HeaderValue::from_str(&list.join(", "))) {
-            headers.insert("a2a-extensions", value);
-        }
+        http::HeaderValue::from_str(&list.join(", ")).ok().filter(|_| !list.is_empty())
     }
 
     /// What would happen to a call, without calling anybody.
@@ -205,6 +225,14 @@ impl moongate_flow::Dispatch<A2aGateway> for Explain {
     fn result((): &()) -> &'static str {
         "explained"
     }
+}
+
+/// What came of a request, and how its client wants to hear it.
+pub(crate) struct Answered {
+    reply: Reply,
+    manner: encode::Manner,
+    /// The extensions that took effect, if the client declared any.
+    activated: Option<http::HeaderValue>,
 }
 
 /// A problem and the manner in which it must be told.

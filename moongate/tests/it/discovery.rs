@@ -6,6 +6,8 @@ use crate::support::*;
 
 const CARD: &str = "/.well-known/agent-card.json";
 const OLDER: &str = "/.well-known/agent.json";
+/// The WebSocket binding, as cards name it.
+const SOCKET: &str = "https://w3id.org/moongate/bindings/websocket/v1";
 
 fn skill(id: &str, name: &str, description: &str, tags: &[&str], examples: &[&str]) -> Value {
     json!({"id": id, "name": name, "description": description, "tags": tags, "examples": examples})
@@ -28,8 +30,12 @@ async fn the_aggregated_card_offers_the_skills_of_all_agents_at_the_gateway() {
     assert_eq!(card["defaultInputModes"], json!(["text/plain", "application/json"]));
     let plain = gateway.plain();
     let authority = plain.trim_start_matches("http://");
-    let expected =
-        [("JSONRPC", format!("{plain}/a2a")), ("HTTP+JSON", format!("{plain}/a2a")), ("GRPC", authority.to_owned())];
+    let expected = [
+        ("JSONRPC", format!("{plain}/a2a")),
+        ("HTTP+JSON", format!("{plain}/a2a")),
+        ("GRPC", authority.to_owned()),
+        (SOCKET, format!("ws://{authority}/a2a/ws")),
+    ];
     let found: Vec<_> = card["supportedInterfaces"]
         .as_array()
         .unwrap()
@@ -47,6 +53,8 @@ async fn the_aggregated_card_offers_the_skills_of_all_agents_at_the_gateway() {
     let answer = send(&plain, "/a2a", &routed("hello", &json!({"skillId": "climate.set"}))).await;
     assert_eq!(answer.agent(), "climate");
     let main = get_main(&gateway, CARD).await.json();
+    let socket = main["supportedInterfaces"][3]["url"].as_str().unwrap();
+    assert!(socket.starts_with("wss://"), "{socket}");
     assert_eq!(
         main["supportedInterfaces"][0]["url"],
         format!("{}/a2a", gateway.url("main")),
@@ -69,7 +77,8 @@ async fn each_agent_has_a_card_of_its_own() {
         [
             format!("{plain}/agents/lights"),
             format!("{plain}/agents/lights"),
-            plain.trim_start_matches("http://").into()
+            plain.trim_start_matches("http://").into(),
+            format!("{}/agents/lights/ws", plain.replace("http://", "ws://")),
         ]
     );
     assert_eq!(card["supportedInterfaces"][2]["tenant"], "lights", "gRPC has no path, so its interface names a tenant");
@@ -92,6 +101,7 @@ async fn older_clients_find_a_card_that_they_can_read() {
         assert_eq!(card["url"], format!("{plain}{base}"), "{path}");
         assert!(card["additionalInterfaces"].as_array().is_some_and(|list| !list.is_empty()), "{path}");
         assert!(card["supportedInterfaces"].is_array(), "{path} is read by newer clients too");
+        assert!(!card["additionalInterfaces"].to_string().contains("/ws"), "{path}: 0.3 has no name for our binding");
         assert_eq!(ids(&card), ["lights.set"]);
     }
     let path = format!("/agents/lights{CARD}");

@@ -20,3 +20,4 @@ mod support;
 mod surface;
 mod telemetry;
 mod translation;
+mod websocket;

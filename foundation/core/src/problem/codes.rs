@@ -135,6 +135,7 @@ codes! {
     MalformedFrame = 215, Request, Caller, NEVER, "a gRPC frame is malformed", "send one uncompressed length-prefixed message";
     TooManyParts = 217, Params, Caller, NEVER, "the message has too many parts", "split it; the limit is `limits.parts`";
     DeadlineExceeded = 218, Timeout, Caller, LATER, "the request took longer than its deadline", "ask for `returnImmediately` and follow the task, or raise `limits.request_seconds`";
+    HandshakeRefused = 219, Request, Caller, NEVER, "the WebSocket handshake cannot be accepted", "open it over HTTP/1.1 with the subprotocol a2a.v1.jsonrpc";
 
     // 03xx: routing
     NoSuchAgent = 301, NotFound, Caller, NEVER, "there is no such agent", "see /.well-known/agent-card.json for the skills on offer";

@@ -56,7 +56,7 @@ impl Speaker {
                 let old = rest.starts_with("/v1/");
                 Dialect { binding: Binding::Http, version: if old { Version::V03 } else { Version::V1 } }
             }
-            Place::Rpc { .. } | Place::Card { .. } => {
+            Place::Rpc { .. } | Place::Socket { .. } | Place::Card { .. } => {
                 Dialect { binding: Binding::JsonRpc, version: if legacy { Version::V03 } else { Version::V1 } }
             }
         };
@@ -69,7 +69,7 @@ impl Speaker {
     }
 
     /// The version asked for; only `Major.Minor` counts (A2A 1.0 §3.6).
-    fn version(&self) -> Result<Option<Version>, Problem> {
+    pub(super) fn version(&self) -> Result<Option<Version>, Problem> {
         let Some(text) = &self.version else { return Ok(None) };
         let mut numbers = text.split('.');
         match (numbers.next(), numbers.next()) {
@@ -138,7 +138,9 @@ pub(super) fn decode(
             (agent, tenant.clone(), rest_call(&parts, rest, body, version, settings).map_err(fail)?)
         }
         Place::Grpc => (&None, None, grpc_call(&parts, &body, version, settings).map_err(fail)?),
-        Place::Card { .. } => return Err(fail(Problem::new(Code::Internal, "a card is not a call"))),
+        Place::Card { .. } | Place::Socket { .. } => {
+            return Err(fail(Problem::new(Code::Internal, "this place is no operation")));
+        }
     };
     let (dialect, rpc_id) = (draft.dialect, draft.rpc_id.clone());
     finish(draft, base.clone(), tenant, parts.headers, speaker)

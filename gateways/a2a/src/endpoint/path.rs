@@ -26,6 +26,11 @@ pub enum Place {
         /// The rest of the path, with its leading slash.
         rest: String,
     },
+    /// The WebSocket endpoint of a base.
+    Socket {
+        /// The agent; the domain if `None`.
+        agent: Option<AgentName>,
+    },
     /// A gRPC method.
     Grpc,
 }
@@ -53,6 +58,7 @@ impl Place {
 fn below(agent: Option<AgentName>, rest: &str) -> Option<Place> {
     match rest {
         "" | "/" => return Some(Place::Rpc { agent }),
+        "/ws" => return Some(Place::Socket { agent }),
         "/.well-known/agent-card.json" => {
             return Some(Place::Card { agent: agent.map(|a| a.to_string()), older: false });
         }
@@ -88,6 +94,8 @@ mod tests {
             ("/a2a/", Some(Place::Rpc { agent: None })),
             ("/agents/lamp", Some(Place::Rpc { agent: Some("lamp".into()) })),
             ("/agents/lamp/.well-known/agent.json", Some(Place::Card { agent: Some("lamp".into()), older: true })),
+            ("/a2a/ws", Some(Place::Socket { agent: None })),
+            ("/agents/lamp/ws", Some(Place::Socket { agent: Some("lamp".into()) })),
             ("/a2a/message:send", rest(None, None, "/message:send")),
             ("/a2a/tasks/x:cancel", rest(None, None, "/tasks/x:cancel")),
             ("/a2a/v1/message:send", rest(None, None, "/v1/message:send")),

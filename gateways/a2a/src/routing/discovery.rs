@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::directory::{Agent, Capabilities, Directory};
 use super::registry::upstreams::{host_of, is_loopback};
 use crate::call::SKILL_ROUTING;
+use crate::endpoint::WEBSOCKET;
 use crate::tasks::control::PAUSE_RESUME;
 
 /// The gateway's own address, as the listener by which a card is fetched is reached.
@@ -107,17 +108,20 @@ fn forget_tenant(document: &mut Value) {
     }
 }
 
-/// The interfaces of a base, all three bindings.
+/// The interfaces of a base: A2A's own bindings, and last ours, which most clients do not know.
 fn interfaces(address: &Address, base: &str, tenant: Option<&str>) -> Value {
     let url = format!("{}{base}", address.url);
     let mut grpc = json!({"url": address.authority, "protocolBinding": "GRPC", "protocolVersion": "1.0"});
     if let (Some(tenant), Some(members)) = (tenant, grpc.as_object_mut()) {
         members.insert("tenant".into(), json!(tenant));
     }
+    // `http…` becomes `ws…`, with TLS and without.
+    let socket = format!("{}/ws", url.replacen("http", "ws", 1));
     json!([
         {"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"},
         {"url": url, "protocolBinding": "HTTP+JSON", "protocolVersion": "1.0"},
         grpc,
+        {"url": socket, "protocolBinding": WEBSOCKET, "protocolVersion": "1.0"},
     ])
 }
 

@@ -148,16 +148,21 @@ pub(crate) async fn get(base: &str, path: &str) -> Answer {
     http("GET", base, path, &[], None).await
 }
 
-/// A GET at the main listener, trusting the gateway's own authority as its users do.
-pub(crate) async fn get_main(gateway: &Gateway, path: &str) -> Answer {
+/// A connection to the main listener, trusting the gateway's own authority as its users do.
+pub(crate) async fn tls(gateway: &Gateway) -> tokio_rustls::client::TlsStream<TcpStream> {
     let roots = moongate_identity::tls::read_roots(&gateway.folder().join("ca/ca.pem")).unwrap();
     let config = moongate_identity::tls::client_config(&roots).unwrap();
     let mut config = (*config).clone();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    let address = gateway.address("main").unwrap();
-    let stream = TcpStream::connect(address).await.unwrap();
+    let stream = TcpStream::connect(gateway.address("main").unwrap()).await.unwrap();
     let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
-    let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+    tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// A GET at the main listener.
+pub(crate) async fn get_main(gateway: &Gateway, path: &str) -> Answer {
+    let address = gateway.address("main").unwrap();
+    let stream = tls(gateway).await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let driver = tokio::spawn(connection);
     let request = Request::get(path).header("host", address.to_string()).body(Full::new(Bytes::new())).unwrap();
