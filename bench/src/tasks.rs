@@ -207,12 +207,12 @@ fn page(address: SocketAddr) -> Result<serde_json::Value, Fault> {
 }
 
 fn stored(address: SocketAddr) -> Result<u64, Fault> {
-    Ok(page(address)?["totalSize"].as_u64().unwrap_or_default())
+    Ok(page(address)?.pointer("/totalSize").and_then(serde_json::Value::as_u64).unwrap_or_default())
 }
 
 fn any_task(address: SocketAddr) -> Result<String, Fault> {
     let page = page(address)?;
-    let id = page["tasks"][0]["id"].as_str().map(str::to_owned);
+    let id = page.pointer("/tasks/0/id").and_then(serde_json::Value::as_str).map(str::to_owned);
     id.ok_or_else(|| Fault::new("tasks", "the list is empty"))
 }
 

@@ -238,8 +238,8 @@ impl Running {
 
     /// Stops: no new work, what is in flight may end, streams are told.
     pub(crate) async fn stop(&self, limit: Duration) -> usize {
-        tracing::info!("the gateway shuts down; what is in flight may end");
         self.drain.begin();
+        tracing::info!("the gateway shuts down; what is in flight may end");
         let began = self.flow.clock.mono();
         let left = self.drain.drained(limit).await;
         self.last.begin();
