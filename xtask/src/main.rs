@@ -26,7 +26,7 @@ usage: cargo xtask COMMAND
   setup            installs what the tests need: Debian packages, and the foreign A2A libraries of testkit/grid
   fuzz [SECONDS]   each fuzz target for so long; 60 unless told
   bench            the benchmark; results in bench/results
-  soak             the long run: the grid three times, five minutes for each fuzz target, the benchmark
+  soak             the long run: the grid three times, 200 kills, five minutes for each fuzz target, the benchmark
 ";
 
 fn main() -> ExitCode {

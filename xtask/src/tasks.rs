@@ -138,6 +138,7 @@ fn bench_steps() -> Vec<Step> {
         Step::new("build", vec![cargo(&["build", "--release", "--locked", "-p", "moongate", "-p", "moongate-bench"])])
             .tool(CC),
         Step::new("bench", vec![run("run")]).tool(NGINX).after("build"),
+        Step::new("bench tasks", vec![run("tasks")]).after("build"),
         Step::new("instructions", vec![run("instructions")]).tool(VALGRIND).after("build"),
     ]
 }
@@ -155,8 +156,16 @@ pub(crate) fn soak() -> Result<bool, String> {
         let file = format!("bench/results/soak-grid-{round}.json");
         steps.push(grid_step(&format!("grid {round}"), &["--json", &file]).after("build"));
     }
+    steps.push(Step::new("kills", vec![kills(200).within(60 * 60)]).tool(CC));
     steps.push(fuzz_step(300));
     Ok(run(&steps, &root()))
+}
+
+/// The gateway killed so often in the middle of its work.
+fn kills(count: u32) -> Spell {
+    let test = "durability::nothing_that_a_client_heard_of_is_lost_when_the_gateway_is_killed";
+    let words = ["test", "--locked", "-p", "moongate", "--test", "it", "--", test, "--nocapture"];
+    cargo(&words).with("MOONGATE_TEST_KILLS", count.to_string())
 }
 
 /// `cargo xtask docs`.

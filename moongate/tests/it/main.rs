@@ -15,6 +15,7 @@ mod queue;
 mod registry;
 mod routing;
 mod stage;
+mod subscribers;
 mod supply;
 mod support;
 mod surface;
