@@ -105,8 +105,8 @@ pub struct Order {
 
 /// What came of an order.
 pub enum Placed {
-    /// A new task.
-    New(Arc<Row>),
+    /// A new task, and its task object as it was made.
+    New(Arc<Row>, Bytes),
     /// The same order came before under the same key.
     Repeated(TaskId),
 }
@@ -429,7 +429,7 @@ impl Tasks {
                 let row = place.put(row);
                 self.owes(&order.terms);
                 self.ready.notify_one();
-                Ok(Placed::New(row))
+                Ok(Placed::New(row, document))
             }
             Created::Repeated(id) => Ok(Placed::Repeated(id)),
             Created::KeyReused => {

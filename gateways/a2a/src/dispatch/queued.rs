@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use moongate_core::seam::tasks::Idempotency;
 use moongate_core::{Code, ContextId, Problem, TaskId};
 use moongate_flow::pipeline::Order;
@@ -18,7 +19,7 @@ use super::send::from_row;
 use super::{Attempt, Whole};
 use crate::gateway::{A2aGateway, Pick};
 use crate::supply::{self, Stream, StreamPermit, Until};
-use crate::tasks::push::PushConfig;
+use crate::tasks::push::{PushConfig, wrap_task};
 use crate::tasks::{Order as NewOrder, Placed, Row, Terms, request};
 
 /// How long a key is remembered.
@@ -62,12 +63,18 @@ fn agent_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<crate
     }
 }
 
+/// A task that waits: its row, and the task object as it was made if it is new.
+pub(super) struct Waiting {
+    pub(super) row: Arc<Row>,
+    made: Option<Bytes>,
+}
+
 /// Makes the task that waits, or finds the one that the same request made before.
 pub(super) async fn place(
     gateway: &Arc<A2aGateway>,
     order: &Order<A2aGateway>,
     config: Option<PushConfig>,
-) -> Result<Arc<Row>, Problem> {
+) -> Result<Waiting, Problem> {
     let Some(agent) = agent_of(gateway, order) else {
         return Err(Problem::new(Code::Internal, "a message without an agent cannot wait"));
     };
@@ -100,8 +107,8 @@ pub(super) async fn place(
         },
     );
     match placed.await? {
-        Placed::New(row) => Ok(row),
-        Placed::Repeated(id) => repeated(gateway, order, &id).await,
+        Placed::New(row, made) => Ok(Waiting { row, made: Some(made) }),
+        Placed::Repeated(id) => Ok(Waiting { row: repeated(gateway, order, &id).await?, made: None }),
     }
 }
 
@@ -122,13 +129,19 @@ fn idempotency(order: &Order<A2aGateway>, dedup: bool, now: moongate_core::Time)
     Some(Idempotency { key, hash, until: now.plus(KEY_WINDOW) })
 }
 
-/// What the caller of a whole answer hears.
+/// What the caller of a whole answer hears. Who does not wait gets a new task as it was made: that much is durable, whatever
+/// has happened since.
 pub(super) async fn answer(
     gateway: &Arc<A2aGateway>,
-    row: &Arc<Row>,
+    waiting: &Waiting,
     order: &Order<A2aGateway>,
 ) -> Result<Whole, Problem> {
-    if !order.call.return_immediately() {
+    let row = &waiting.row;
+    if order.call.return_immediately() {
+        if let Some(made) = waiting.made.as_ref().filter(|_| order.call.peek.history_length.is_none()) {
+            return Ok(Whole { canonical: wrap_task(made), raw: None });
+        }
+    } else {
         let limit = order.envelope.deadline.since(gateway.clock.mono());
         let _ = tokio::time::timeout(limit, supply::reached(row, Until::Interrupted)).await;
     }
@@ -137,6 +150,6 @@ pub(super) async fn answer(
 }
 
 /// What the caller of a stream hears.
-pub(super) fn stream(row: &Arc<Row>, permit: Arc<StreamPermit>) -> Stream {
-    Stream::follow(row, Until::Interrupted, None, permit)
+pub(super) fn stream(waiting: &Waiting, permit: Arc<StreamPermit>) -> Stream {
+    Stream::follow(&waiting.row, Until::Interrupted, None, permit)
 }

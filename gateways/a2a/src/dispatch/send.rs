@@ -25,8 +25,8 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> 
     let gateway = &gateway;
     let config = inline_config(gateway, &order.call)?;
     if queued::waits(gateway, &order) {
-        let row = queued::place(gateway, &order, config).await?;
-        return queued::answer(gateway, &row, &order).await;
+        let waiting = queued::place(gateway, &order, config).await?;
+        return queued::answer(gateway, &waiting, &order).await;
     }
     let follow_up = follow_up(gateway, &order)?;
     let outgoing = adapt(&order.call, follow_up.as_deref(), Operation::Send)?;
@@ -36,8 +36,8 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> 
         Ok(answer) => answer,
         Err(problem) => {
             let order = queued::instead(gateway, attempt, problem)?;
-            let row = queued::place(gateway, &order, config).await?;
-            return queued::answer(gateway, &row, &order).await;
+            let waiting = queued::place(gateway, &order, config).await?;
+            return queued::answer(gateway, &waiting, &order).await;
         }
     };
     let passes = attempt.passes(&outgoing);

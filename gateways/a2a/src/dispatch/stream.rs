@@ -27,8 +27,8 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -
     let permit = supply::StreamPermit::take(gateway)?;
     let config = send::inline_config(gateway, &order.call)?;
     if queued::waits(gateway, &order) {
-        let row = queued::place(gateway, &order, config).await?;
-        return Ok(queued::stream(&row, permit));
+        let waiting = queued::place(gateway, &order, config).await?;
+        return Ok(queued::stream(&waiting, permit));
     }
     let follow_up = send::follow_up(gateway, &order)?;
     let attempt = Attempt::new(order)?;
@@ -40,8 +40,8 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -
         Ok(opened) => opened,
         Err((attempt, problem)) => {
             let order = queued::instead(gateway, attempt, problem)?;
-            let row = queued::place(gateway, &order, config).await?;
-            return Ok(queued::stream(&row, permit));
+            let waiting = queued::place(gateway, &order, config).await?;
+            return Ok(queued::stream(&waiting, permit));
         }
     };
     let first = opened.first.take().ok_or_else(|| Problem::new(Code::Internal, "a stream began without an event"))?;
@@ -339,8 +339,8 @@ async fn emulated(
         Ok(answer) => answer,
         Err(problem) => {
             let order = queued::instead(gateway, attempt, problem)?;
-            let row = queued::place(gateway, &order, config).await?;
-            return Ok(queued::stream(&row, permit));
+            let waiting = queued::place(gateway, &order, config).await?;
+            return Ok(queued::stream(&waiting, permit));
         }
     };
     let row = send::take(gateway, &attempt.order, &attempt.chosen, &answer, config).await;
