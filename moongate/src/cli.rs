@@ -1,14 +1,17 @@
 //! The command line. Data goes to stdout, talk to stderr; exit 0 is yes, 1 is no, 2 is an error.
 
 mod agents;
+mod backup;
 mod check;
 mod client;
 mod completions;
+mod doctor;
 mod explain;
 mod init;
 pub(crate) mod output;
 mod run;
 mod send;
+mod tasks;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,6 +59,12 @@ enum Command {
     Agents(agents::Agents),
     /// Send a message through the running gateway and print what comes back.
     Send(send::Send),
+    /// List, show, follow and steer the tasks of the running gateway.
+    Tasks(tasks::Tasks),
+    /// Look the gateway over: configuration, folders, keys, store.
+    Doctor,
+    /// Copy the store to a new file, while the gateway runs or not.
+    Backup(backup::Backup),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
     /// An agent of the demonstration; started by `moongate demo`.
@@ -86,6 +95,9 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Explain(explain)) => explain::explain(&context, &explain),
         Some(Command::Agents(agents)) => agents::agents(&context, &agents),
         Some(Command::Send(send)) => send::send(&context, &send),
+        Some(Command::Tasks(tasks)) => tasks::tasks(&context, &tasks),
+        Some(Command::Doctor) => doctor::doctor(&context),
+        Some(Command::Backup(backup)) => backup::backup(&context, &backup),
         Some(Command::Completions(completions)) => completions::completions(&completions, Cli::command()),
     };
     match result {

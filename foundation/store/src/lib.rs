@@ -18,7 +18,7 @@ mod location;
 mod memory;
 mod sqlite;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use moongate_core::Problem;
@@ -43,4 +43,15 @@ pub fn open(url: &str, base: &Path) -> Result<Arc<dyn Store>, Problem> {
         Location::Memory => Ok(Arc::new(memory::Memory::default())),
         Location::Sqlite(path) => Ok(Arc::new(sqlite::Sqlite::open(&path)?)),
     }
+}
+
+/// The file that `url` names, whether or not it exists; `None` for a store in memory.
+///
+/// # Errors
+/// `ConfigWrongValue`: the URL names no engine.
+pub fn file(url: &str, base: &Path) -> Result<Option<PathBuf>, Problem> {
+    Ok(match Location::parse(url, base)? {
+        Location::Memory => None,
+        Location::Sqlite(path) => Some(path),
+    })
 }

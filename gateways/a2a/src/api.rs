@@ -3,8 +3,12 @@
 //! - `GET /api/v1/agents`, `POST /api/v1/agents`, `GET`, `DELETE /api/v1/agents/{id}`, `PUT …/{id}/heartbeat`
 //! - `GET /api/v1/skills?q=&tag=&input=&zone=&limit=`
 //! - `POST /api/v1/explain`: which way a request would take
+//! - `/api/v1/tasks`, `/api/v1/queue`, `/api/v1/store`: [`tasks`]
 //!
 //! Answers are JSON; errors have the form of the HTTP+JSON binding (AIP-193).
+
+mod query;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -18,7 +22,7 @@ use moongate_core::{Arrival, Code, Domain, Listener, Principal, Problem};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
 
-use crate::endpoint::{Endpoint, Place, ReplyBody, json_response, problem_response};
+use crate::endpoint::{Endpoint, Explain, Place, ReplyBody, json_response, problem_response};
 use crate::routing::directory::Visibility;
 use crate::routing::registry::AgentRegistry;
 use crate::routing::search::Query;
@@ -43,9 +47,10 @@ impl Api {
 
     /// Whether a path is one of ours.
     pub fn serves(path: &str) -> bool {
-        ["/api/v1/agents", "/api/v1/skills", "/api/v1/explain"]
-            .iter()
-            .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+        ["agents", "skills", "explain", "tasks", "queue", "store"].iter().any(|own| {
+            let rest = path.strip_prefix("/api/v1/").and_then(|path| path.strip_prefix(own));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
+        })
     }
 
     /// Answers a request.
@@ -96,10 +101,11 @@ impl Api {
             }
             (Method::GET, ["skills"]) => self.skills(request.uri().query().unwrap_or_default()),
             (Method::POST, ["explain"]) => self.explain(listener, peer, request).await,
-            (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => Err(
-                Problem::new(Code::HttpMethodNotAllowed, "the method does not fit this path; see /api/v1/openapi.json"),
-            ),
-            _ => Err(Problem::new(Code::NoSuchPath, format!("there is nothing at {path}; see /api/v1/openapi.json"))),
+            (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => {
+                Err(wrong_method())
+            }
+            (_, [noun, ..]) if tasks::serves(noun) => self.operate(&who, (listener, peer), &segments, request).await,
+            _ => Err(no_such_path(&path)),
         }
     }
 
@@ -206,7 +212,7 @@ impl Api {
             Problem::new(Code::InvalidParams, format!("the request to explain is malformed: {error}"))
         })?;
         let payload: Bytes = serde_json::to_vec(body.get("body").unwrap_or(&Value::Null)).unwrap_or_default().into();
-        let ran = self.endpoint.explain(listener, peer, &place, asked.into_parts().0, payload).await;
+        let ran = self.endpoint.take(&Explain, (listener, peer), &place, asked.into_parts().0, payload).await;
         let trail = ran.trail;
         let view = json!({
             "principal": trail.principal.as_ref().map(|who| json!({
@@ -230,6 +236,14 @@ impl Api {
         });
         Ok(json_response(StatusCode::OK, &view))
     }
+}
+
+fn no_such_path(path: &str) -> Problem {
+    Problem::new(Code::NoSuchPath, format!("there is nothing at {path}; see /api/v1/openapi.json"))
+}
+
+fn wrong_method() -> Problem {
+    Problem::new(Code::HttpMethodNotAllowed, "the method does not fit this path; see /api/v1/openapi.json")
 }
 
 fn may_register(who: &Principal) -> Result<(), Problem> {

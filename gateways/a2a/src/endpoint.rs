@@ -24,7 +24,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Problem, Target, TrafficClass};
-use moongate_flow::{Flow, Ran, run};
+use moongate_flow::{Dispatch, Flow, Ran, run};
 use moongate_transport::Peer;
 use moongate_wire::a2a::{Binding, Dialect, Version};
 
@@ -171,15 +171,15 @@ impl Endpoint {
         http::HeaderValue::from_str(&list.join(", ")).ok().filter(|_| !list.is_empty())
     }
 
-    /// What would happen to a call, without calling anybody.
-    pub async fn explain(
+    /// Takes a request of the API's through the pipeline: with [`Live`] it is carried out, with [`Explain`] nobody is called.
+    pub async fn take<D: Dispatch<A2aGateway>>(
         &self,
-        listener: Listener,
-        peer: Peer,
+        dispatch: &D,
+        (listener, peer): (Listener, Peer),
         place: &Place,
         parts: http::request::Parts,
         body: Bytes,
-    ) -> Ran<()> {
+    ) -> Ran<D::Answer> {
         let settings = self.gateway.settings.load_full();
         let at = self.gateway.clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
@@ -203,14 +203,14 @@ impl Endpoint {
             class: TrafficClass::Normal,
             deadline: self.deadline(settings.request_timeout),
         };
-        run(&self.flow, &*self.gateway, &Explain, envelope, credential.as_deref(), decoded.call).await
+        run(&self.flow, &*self.gateway, dispatch, envelope, credential.as_deref(), decoded.call).await
     }
 }
 
 /// The dispatch that calls nobody: a run with it shows which way a request would take.
 pub struct Explain;
 
-impl moongate_flow::Dispatch<A2aGateway> for Explain {
+impl Dispatch<A2aGateway> for Explain {
     type Answer = ();
     const RECORDS: bool = false;
 

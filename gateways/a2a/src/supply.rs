@@ -19,7 +19,7 @@ use crate::tasks::push::wrap_task;
 use crate::tasks::{Recorded, Row};
 
 pub(crate) use watch::SILENCE;
-pub use watch::{cancel_upstream, watch};
+pub use watch::{cancel, cancel_upstream, watch};
 
 /// How many events may wait for a client that reads slowly.
 const AHEAD: usize = 64;

@@ -8,7 +8,7 @@
 //! - [`row`], [`doc`], [`saving`]: one task, its document, its way to the store
 //! - [`queue`]: tasks that wait for their agent; [`clockwork`]: timeouts, retention, what a restart finds
 //! - [`push`], [`courier`]: push configs, and their delivery
-//! - [`control`]: pause, resume, and ends of the gateway's own
+//! - [`control`]: pause, resume, and ends of the gateway's own; [`operator`]: what operators do; [`view`]: what they see
 
 pub mod clockwork;
 pub mod control;
@@ -16,6 +16,7 @@ pub mod courier;
 pub mod doc;
 pub mod fold;
 pub mod list;
+pub mod operator;
 pub mod push;
 pub mod queue;
 pub mod replay;
@@ -23,6 +24,7 @@ pub mod request;
 pub mod row;
 mod saving;
 mod shelf;
+pub mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,5 +1,8 @@
 //! Talking to the running gateway: found by the configuration, through its admin listener, as the operator.
 
+use std::cell::Cell;
+use std::time::Duration;
+
 use bytes::Bytes;
 use moongate_config::Config;
 use moongate_core::seam::{Dialer, Fetch, Fetched};
@@ -17,20 +20,36 @@ pub(crate) struct Client {
     dialer: HttpDialer,
     base: String,
     secret: Option<String>,
+    answered: Cell<bool>,
 }
 
 impl Client {
     /// A client for the gateway that the configuration describes.
     pub(crate) fn new(context: &Context) -> Result<Self, Failure> {
         let loaded = moongate_config::load(&context.config, &wire_up::rules::check)?;
-        let config: &Config = &loaded.config;
+        Ok(Self::of(&loaded.config)?)
+    }
+
+    /// The same with a configuration that has been read already.
+    pub(crate) fn of(config: &Config) -> Result<Self, Problem> {
         let address = config.listen.admin.or(config.listen.plain).ok_or_else(|| {
             Problem::new(Code::GatewayUnreachable, "the configuration opens neither an admin nor a plain listener")
         })?;
         let secret = Secret::load(&wire_up::secret_path(config))?.map(|secret| secret.reveal().to_owned());
         let tls = moongate_identity::tls::client_config(&[])?;
         let dialer = HttpDialer::new(Pool::new(PoolConfig::default(), tls));
-        Ok(Self { runtime: run::runtime()?, dialer, base: format!("http://{address}"), secret })
+        let (runtime, base) = (run::runtime()?, format!("http://{address}"));
+        Ok(Self { runtime, dialer, base, secret, answered: Cell::new(false) })
+    }
+
+    /// Whether anything has been answered yet.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answered.get()
+    }
+
+    /// Lets some time pass before the next question.
+    pub(crate) fn breathe(&self, span: Duration) {
+        self.runtime.block_on(tokio::time::sleep(span));
     }
 
     /// The address that it talks to.
@@ -65,9 +84,11 @@ impl Client {
             limit: 64 * 1024 * 1024,
             egress: None,
         };
-        self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| {
+        let answer = self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| {
             Problem::new(Code::GatewayUnreachable, format!("no gateway answers at {}", self.base)).inside(problem)
-        })
+        })?;
+        self.answered.set(true);
+        Ok(answer)
     }
 
     /// Asks the API; an error of the gateway's is told in its own words.

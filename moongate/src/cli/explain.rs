@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 
 use super::client::Client;
 use super::output::data;
-use super::send::Send;
+use super::send::Message;
 use super::{Context, Ending, Failure};
 
 /// Arguments: those of `send`.
 #[derive(Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
-    message: Send,
+    message: Message,
 }
 
 /// Asks the running gateway.

@@ -1,15 +1,33 @@
 //! `moongate send`: a message through the running gateway.
+//!
+//! The gateway is asked to answer at once and the task is followed from there, so that an agent that is away is noticed in
+//! a moment and not when the gateway's patience is over.
+
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::client::{Client, told};
 use super::output::{data, talk};
-use super::{Context, Ending, Failure};
+use super::{Context, Ending, Failure, tasks};
+
+/// Arguments.
+#[derive(Args)]
+pub(crate) struct Send {
+    #[command(flatten)]
+    message: Message,
+    /// How long to wait for the task's end, or for its question.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+    /// Do not wait at all: the task goes on by itself.
+    #[arg(long, conflicts_with = "wait")]
+    no_wait: bool,
+}
 
 /// The message to send, and where to; shared with `moongate explain`.
 #[derive(Args)]
-pub(crate) struct Send {
+pub(crate) struct Message {
     /// What to say.
     #[arg(required = true)]
     text: Vec<String>,
@@ -38,7 +56,7 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.to_owned()))
 }
 
-impl Send {
+impl Message {
     /// The path of the agent's or the domain's JSON-RPC endpoint.
     pub(crate) fn path(&self) -> String {
         self.agent
@@ -82,13 +100,38 @@ impl Send {
 /// Sends it and prints what came back.
 pub(crate) fn send(context: &Context, arguments: &Send) -> Result<Ending, Failure> {
     let client = Client::new(context)?;
-    let answer = client.send("POST", &arguments.path(), Some(&arguments.request()), true)?;
-    let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let Some(result) = value.get("result") else { return Err(told(&value, answer.status).into()) };
+    let mut request = arguments.message.request();
+    if let Some(params) = request.get_mut("params").and_then(Value::as_object_mut) {
+        params.insert("configuration".into(), json!({"returnImmediately": true}));
+    }
+    let answer = client.send("POST", &arguments.message.path(), Some(&request), true)?;
+    let mut value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let Some(mut result) = value.get_mut("result").map(Value::take) else {
+        return Err(told(&value, answer.status).into());
+    };
+    let mut late = None;
+    let id = result.pointer("/task/id").and_then(Value::as_str).map(str::to_owned);
+    if let Some(id) = id.filter(|_| !arguments.no_wait && !is_settled(&result)) {
+        let waited = tasks::settle(&client, &id, Duration::from_secs(arguments.wait))?;
+        if let Some(task) = waited.view.get("task") {
+            result = json!({ "task": task });
+        }
+        late = (!waited.settled).then_some((id, waited));
+    }
     if context.json {
         data(&result.to_string());
-        return Ok(ending(result));
+    } else {
+        print(&result);
     }
+    let Some((id, waited)) = late else { return Ok(ending(&result)) };
+    let agent = waited.view.get("agent").and_then(Value::as_str).unwrap_or_default();
+    let what = if waited.queued() { "waits for" } else { "is still with" };
+    talk(&format!("it {what} the agent {agent} and goes on by itself"));
+    talk(&format!("hint: follow it with `moongate tasks watch {id}`"));
+    Ok(Ending::No)
+}
+
+fn print(result: &Value) {
     if let Some(task) = result.get("task") {
         for artifact in task.get("artifacts").and_then(Value::as_array).into_iter().flatten() {
             print_parts(artifact);
@@ -105,7 +148,12 @@ pub(crate) fn send(context: &Context, arguments: &Send) -> Result<Ending, Failur
     } else if let Some(message) = result.get("message") {
         print_parts(message);
     }
-    Ok(ending(result))
+}
+
+/// Whether a task is over or waits for somebody.
+fn is_settled(result: &Value) -> bool {
+    let state = result.pointer("/task/status/state").and_then(Value::as_str);
+    !matches!(state, Some("TASK_STATE_SUBMITTED" | "TASK_STATE_WORKING" | "TASK_STATE_UNSPECIFIED"))
 }
 
 /// No, if the task failed or was refused.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_core::{Operation, Phase, Problem, TaskId};
+use moongate_core::{Code, Operation, Phase, Problem, TaskId};
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use serde_json::{Value, json};
 
@@ -159,17 +159,26 @@ impl Watch {
 pub fn cancel_upstream(gateway: &Arc<A2aGateway>, row: &Arc<Row>, id: TaskId) {
     let (gateway, row) = (gateway.clone(), row.clone());
     tokio::spawn(async move {
-        let watch = Watch { gateway, row };
-        let Some((agent, endpoint)) = watch.target() else { return };
-        let call = internal(Operation::Cancel, json!({"id": id.as_str()}));
-        let outgoing = Outgoing::same(Operation::Cancel);
-        let Some(upstream) = endpoint.upstream_for(call.dialect) else { return };
-        let exchange =
-            Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: watch.bounds(&agent) };
-        if let Err(problem) = exchange.whole().await {
-            tracing::debug!(task = %watch.row.id, %problem, "the agent did not cancel a task");
+        if let Err(problem) = cancel(&gateway, &row, id).await {
+            tracing::debug!(task = %row.id, %problem, "the agent did not cancel a task");
         }
     });
+}
+
+/// Tells the agent that a task of its is wanted no more, and takes over what it answers.
+///
+/// # Errors
+/// The agent is gone or cannot be reached, or does not want to.
+pub async fn cancel(gateway: &Arc<A2aGateway>, row: &Arc<Row>, id: TaskId) -> Result<(), Problem> {
+    let watch = Watch { gateway: gateway.clone(), row: row.clone() };
+    let Some((agent, endpoint)) = watch.target() else {
+        return Err(Problem::new(Code::NoInstance, format!("the agent {} of the task is gone", row.agent)));
+    };
+    let call = internal(Operation::Cancel, json!({"id": id.as_str()}));
+    let outgoing = Outgoing::same(Operation::Cancel);
+    let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
+    let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: watch.bounds(&agent) };
+    watch.record(exchange.whole().await?)
 }
 
 /// A request of the gateway's own.

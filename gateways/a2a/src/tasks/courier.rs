@@ -146,6 +146,12 @@ pub fn secret_of(url: &str) -> String {
     format!("webhook {}", origin.to_ascii_lowercase())
 }
 
+/// That secret as receivers' libraries want it (Standard Webhooks 1.0).
+pub fn webhook_secret(vault: &dyn Vault, url: &str) -> String {
+    let secret = vault.derive(&secret_of(url));
+    format!("whsec_{}", base64::engine::general_purpose::STANDARD.encode(secret))
+}
+
 /// The headers of Standard Webhooks 1.0: who receives the same id twice has got a repetition.
 fn signature(vault: &dyn Vault, url: &str, id: &str, now: Time, body: &[u8]) -> [(String, String); 3] {
     let seconds = now.0 / 1000;

@@ -98,11 +98,13 @@ impl Filter {
     }
 }
 
-fn cursor(at: Time, id: &str) -> String {
+/// A token for the page behind this task.
+pub(crate) fn cursor(at: Time, id: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{}/{id}", at.0))
 }
 
-fn read_cursor(token: &str) -> Option<(Time, TaskId)> {
+/// Reads such a token; `None` if it is none.
+pub(crate) fn read_cursor(token: &str) -> Option<(Time, TaskId)> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
     let (at, id) = text.split_once('/')?;
     Some((Time(at.parse().ok()?), id.into()))

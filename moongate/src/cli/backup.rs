@@ -1,0 +1,58 @@
+//! `moongate backup`: a consistent copy of the store, made by the running gateway, or by this process if none runs.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use moongate_config::Config;
+use moongate_core::{Code, Problem};
+use serde_json::json;
+
+use super::client::Client;
+use super::output::{data, talk};
+use super::{Context, Ending, Failure, run};
+use crate::wire_up;
+
+/// Arguments.
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The file to write; it must not exist yet.
+    file: PathBuf,
+}
+
+/// Makes the copy.
+pub(crate) fn backup(context: &Context, arguments: &Backup) -> Result<Ending, Failure> {
+    let loaded = moongate_config::load(&context.config, &wire_up::rules::check)?;
+    let config = &loaded.config;
+    let to = std::path::absolute(&arguments.file)
+        .map_err(|error| Problem::new(Code::CommandFailed, format!("{}: {error}", arguments.file.display())))?;
+    let asked = Client::of(config)?.api("POST", "/api/v1/store:backup", Some(&json!({ "path": to })));
+    let by = match asked {
+        Ok(_) => "the running gateway",
+        Err(problem) if problem.code == Code::GatewayUnreachable => {
+            alone(config, to.clone())?;
+            "this command; no gateway runs"
+        }
+        Err(problem) => return Err(problem.into()),
+    };
+    if context.json {
+        data(&json!({"written": to}).to_string());
+    } else {
+        data(&format!("{}", to.display()));
+        talk(&format!("written by {by}; keep {} with it", key(config).display()));
+    }
+    Ok(Ending::Yes)
+}
+
+/// The key without which sealed rows of the copy cannot be read.
+fn key(config: &Config) -> PathBuf {
+    moongate_identity::Vault::path(&config.data_dir)
+}
+
+/// Copies a store that no gateway has open.
+fn alone(config: &Config, to: PathBuf) -> Result<(), Problem> {
+    if let Some(file) = moongate_store::file(&config.store.url, &config.data_dir)?.filter(|file| !file.exists()) {
+        return Err(Problem::new(Code::StoreUnusable, format!("there is no store at {} yet", file.display())));
+    }
+    let store = moongate_store::open(&config.store.url, &config.data_dir)?;
+    run::runtime()?.block_on(store.backup(to))
+}
