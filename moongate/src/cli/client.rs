@@ -32,14 +32,19 @@ impl Client {
 
     /// The same with a configuration that has been read already.
     pub(crate) fn of(config: &Config) -> Result<Self, Problem> {
+        let secret = Secret::load(&wire_up::secret_path(config))?.map(|secret| secret.reveal().to_owned());
+        Ok(Self { secret, ..Self::without_secret(config)? })
+    }
+
+    /// A client that does not say who asks.
+    pub(crate) fn without_secret(config: &Config) -> Result<Self, Problem> {
         let address = config.listen.admin.or(config.listen.plain).ok_or_else(|| {
             Problem::new(Code::GatewayUnreachable, "the configuration opens neither an admin nor a plain listener")
         })?;
-        let secret = Secret::load(&wire_up::secret_path(config))?.map(|secret| secret.reveal().to_owned());
         let tls = moongate_identity::tls::client_config(&[])?;
         let dialer = HttpDialer::new(Pool::new(PoolConfig::default(), tls));
         let (runtime, base) = (run::runtime()?, format!("http://{address}"));
-        Ok(Self { runtime, dialer, base, secret, answered: Cell::new(false) })
+        Ok(Self { runtime, dialer, base, secret: None, answered: Cell::new(false) })
     }
 
     /// Whether anything has been answered yet.

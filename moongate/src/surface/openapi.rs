@@ -15,7 +15,22 @@ mod tests {
     #[test]
     fn the_description_is_json_and_names_every_path() {
         let document = super::document();
-        for path in ["/agents", "/agents/{id}", "/agents/{id}/heartbeat", "/skills", "/explain", "/status"] {
+        for path in [
+            "/agents",
+            "/agents/{id}",
+            "/agents/{id}/heartbeat",
+            "/skills",
+            "/explain",
+            "/tasks",
+            "/tasks/{id}",
+            "/tasks/{id}/events",
+            "/tasks/{id}:cancel",
+            "/tasks:redrive",
+            "/queue",
+            "/store",
+            "/store:backup",
+            "/status",
+        ] {
             assert!(document["paths"].get(path).is_some(), "{path}");
         }
     }

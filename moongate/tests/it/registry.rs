@@ -350,7 +350,9 @@ async fn the_description_of_the_api_tells_the_truth() {
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         described(&document, path, method, &answer);
     }
-    for (path, operations) in document["paths"].as_object().unwrap() {
+    // Tasks and the store are tried where their commands are.
+    let here = |path: &str| !["/tasks", "/queue", "/store"].iter().any(|noun| path.starts_with(noun));
+    for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| here(path)) {
         for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
             assert!(told.contains(&(method.as_str(), path.as_str())), "{method} {path} is described but was not tried");
         }
@@ -360,7 +362,7 @@ async fn the_description_of_the_api_tells_the_truth() {
 }
 
 /// Checks an answer against the schema that the description gives for its status.
-fn described(document: &Value, path: &str, method: &str, answer: &Answer) {
+pub(crate) fn described(document: &Value, path: &str, method: &str, answer: &Answer) {
     let responses = &document["paths"][path][method]["responses"];
     let status = answer.status.to_string();
     let response = responses.get(&status).unwrap_or(&responses["default"]);
