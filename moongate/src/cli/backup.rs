@@ -30,7 +30,7 @@ pub(crate) fn backup(context: &Context, arguments: &Backup) -> Result<Ending, Fa
         Ok(_) => "the running gateway",
         Err(problem) if problem.code == Code::GatewayUnreachable => {
             alone(config, to.clone())?;
-            "this command; no gateway runs"
+            "this command, as no gateway runs"
         }
         Err(problem) => return Err(problem.into()),
     };
@@ -45,7 +45,8 @@ pub(crate) fn backup(context: &Context, arguments: &Backup) -> Result<Ending, Fa
 
 /// The key without which sealed rows of the copy cannot be read.
 fn key(config: &Config) -> PathBuf {
-    moongate_identity::Vault::path(&config.data_dir)
+    let path = moongate_identity::Vault::path(&config.data_dir);
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Copies a store that no gateway has open.

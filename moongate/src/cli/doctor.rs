@@ -95,7 +95,7 @@ fn all(context: &Context, loaded: &Loaded) -> Result<Vec<Check>, Problem> {
     let mut checks = vec![Check::ok("configuration", format!("{} is right", context.config.display()))];
     let store = moongate_store::file(&config.store.url, &config.data_dir);
     let file = store.as_ref().ok().and_then(Option::as_deref);
-    checks.extend(folders(config, file).iter().map(|folder| writable(folder)));
+    checks.extend(folders(config, file));
     checks.extend(secrets(config, file));
     let client = match Client::of(config) {
         // That the secret cannot be used is told above; whether a gateway runs can be seen without it.
@@ -127,25 +127,32 @@ fn all(context: &Context, loaded: &Loaded) -> Result<Vec<Check>, Problem> {
     Ok(checks)
 }
 
-/// The folders that the gateway writes to.
-fn folders(config: &Config, store: Option<&Path>) -> Vec<PathBuf> {
-    let store = store.and_then(Path::parent).map(Path::to_path_buf);
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for folder in [Some(config.data_dir.clone()), Some(config.tls.ca_dir.clone()), store].into_iter().flatten() {
-        let folder = if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder };
-        let known = folders.iter().any(|known| known.components().eq(folder.components()));
-        if !known {
-            folders.push(folder);
+/// The folders that the gateway writes to: that of its data, that of its store, and that of its certificates.
+fn folders(config: &Config, store: Option<&Path>) -> Vec<Check> {
+    let store = store.and_then(Path::parent);
+    let needed = [Some(config.data_dir.as_path()), store];
+    let mut checks: Vec<Check> = Vec::new();
+    let mut seen: Vec<PathBuf> = Vec::new();
+    for folder in needed.into_iter().flatten().chain([config.tls.ca_dir.as_path()]) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        if seen.iter().any(|known| known.components().eq(folder.components())) {
+            continue;
+        }
+        seen.push(folder.to_path_buf());
+        // Certificates have a folder once somebody needs them.
+        if folder.exists() || folder != config.tls.ca_dir {
+            checks.push(writable(folder));
         }
     }
-    folders
+    checks
 }
 
 /// Whether a file can be made there; made and removed again.
 fn writable(folder: &Path) -> Check {
     let shown = folder.display();
     if !folder.exists() {
-        return Check::warn("folder", format!("{shown} does not exist"), "the first start makes it, if it can");
+        let hint = format!("make it with `mkdir -p {shown}`");
+        return Check::fail("folder", format!("{shown} does not exist"), &hint);
     }
     let probe = folder.join(format!(".moongate-doctor-{}", std::process::id()));
     let made = std::fs::OpenOptions::new().write(true).create_new(true).open(&probe);

@@ -21,11 +21,13 @@ fn waiting(agent: &Agent) -> String {
     agent.entry().replace("queue = false\n", "")
 }
 
-/// An agent that was there when the gateway read its card, and is away.
-async fn away(more: &str) -> (Gateway, std::net::SocketAddr) {
+/// An agent that was there when the gateway read its card, and is away: the gateway knows it, and does not try it.
+async fn away() -> (Gateway, std::net::SocketAddr) {
     let agent = Agent::start("lock", &[json!("lock.open")]).await;
-    let gateway = running(more, &[waiting(&agent)]).await;
-    (gateway, agent.kill().await)
+    let gateway = running("[routing]\nprobe_seconds = 0.1\n", &[waiting(&agent)]).await;
+    let address = agent.kill().await;
+    eventually("the agent is found away", || async { health(&gateway, "lock").await == "down" }).await;
+    (gateway, address)
 }
 
 /// Exit code, standard output, standard error; ids, times and addresses replaced by names.
@@ -89,7 +91,7 @@ async fn slow(gateway: &Gateway, agent: &str) -> String {
 
 #[tokio::test]
 async fn a_message_to_an_agent_that_is_away_waits_and_is_found_held_and_ended() {
-    let (gateway, _) = away("").await;
+    let (gateway, _) = away().await;
     let folder = gateway.folder().to_owned();
     let sent = moongate(&folder, &["send", "--agent", "lock", "--wait", "1", "open", "up"]).await;
     let id = id_of(&sent);
@@ -121,7 +123,7 @@ async fn a_message_to_an_agent_that_is_away_waits_and_is_found_held_and_ended() 
 
 #[tokio::test]
 async fn a_task_that_waited_goes_on_when_its_agent_is_back() {
-    let (gateway, address) = away("").await;
+    let (gateway, address) = away().await;
     let folder = gateway.folder().to_owned();
     let sent = moongate(&folder, &["send", "--agent", "lock", "--no-wait", "open"]).await;
     let id = id_of(&sent);
@@ -182,7 +184,8 @@ async fn a_running_task_is_canceled_at_its_agent_whoever_started_it() {
 #[tokio::test]
 async fn rules_hold_for_whoever_cancels_over_the_api() {
     let lights = Scripted::start(Plan::new("lights")).await;
-    let deny = "[[policy]]\nname = \"finish what you start\"\ndeny = 'operation == \"CancelTask\" && principal.id == \"local\"'\n";
+    let deny =
+        "[[policy]]\nname = \"finish what you start\"\ndeny = 'operation == \"cancel\" && principal.id == \"local\"'\n";
     let gateway = running(deny, &[lights.entry("")]).await;
     let id = slow(&gateway, "lights").await;
     let answer = as_local(&gateway, "POST", &format!("/tasks/{id}:cancel")).await;
@@ -320,7 +323,7 @@ async fn help_texts_of_these_commands_read_as_they_should() {
 
 #[tokio::test]
 async fn the_description_of_this_part_of_the_api_tells_the_truth() {
-    let (gateway, _) = away("").await;
+    let (gateway, _) = away().await;
     let document = get(&gateway.admin(), "/api/v1/openapi.json").await.json();
     let sent = moongate(gateway.folder(), &["send", "--agent", "lock", "--no-wait", "open"]).await;
     let id = id_of(&sent);

@@ -6,12 +6,14 @@ use std::process::Output;
 use super::*;
 
 /// A folder with a store of one task, left in good order, and its configuration.
-async fn left() -> (Gateway, String) {
-    let (mut gateway, _) = away("").await;
-    let sent = moongate(gateway.folder(), &["send", "--agent", "lock", "--no-wait", "open"]).await;
-    let id = id_of(&sent);
+async fn left() -> Gateway {
+    let (mut gateway, _) = away().await;
+    moongate(gateway.folder(), &["send", "--agent", "lock", "--no-wait", "open"]).await;
     assert!(gateway.terminate().await.success());
-    (gateway, id)
+    // Whoever opens and closes the store leaves one file.
+    assert!(moongate(gateway.folder(), &["doctor"]).await.status.success());
+    assert!(!gateway.folder().join("moongate.db-wal").exists(), "it was not left in good order");
+    gateway
 }
 
 /// What the doctor says, with names for what differs.
@@ -29,7 +31,7 @@ fn store(gateway: &Gateway) -> std::path::PathBuf {
 
 #[tokio::test]
 async fn a_healthy_gateway_is_found_healthy_whether_it_runs_or_not() {
-    let (mut gateway, _) = away("").await;
+    let (mut gateway, _) = away().await;
     let folder = gateway.folder().to_owned();
     moongate(&folder, &["send", "--agent", "lock", "--no-wait", "open"]).await;
     insta::assert_snapshot!("doctor_running", said(&gateway, &moongate(&folder, &["doctor"]).await));
@@ -54,9 +56,8 @@ async fn a_fresh_folder_is_no_mistake_and_stays_as_it_is() {
 
 #[tokio::test]
 async fn damaged_and_newer_stores_are_named_and_every_byte_is_kept() {
-    let (gateway, _) = left().await;
+    let gateway = left().await;
     let whole = std::fs::read(store(&gateway)).unwrap();
-    assert!(!gateway.folder().join("moongate.db-wal").exists(), "it was left in good order");
     let torn = whole[..whole.len() / 2].to_vec();
     let mut page = whole.clone();
     page[3 * 4096..4 * 4096].fill(0xa5);
@@ -93,7 +94,7 @@ async fn damaged_and_newer_stores_are_named_and_every_byte_is_kept() {
 #[tokio::test]
 async fn a_store_that_cannot_be_written_is_named_and_kept() {
     use std::os::unix::fs::PermissionsExt;
-    let (gateway, _) = left().await;
+    let gateway = left().await;
     let (dir, programs) = (gateway.folder().to_owned(), folder());
     let before = std::fs::read(store(&gateway)).unwrap();
     let lock = dir.join("moongate.db.lock");
@@ -130,7 +131,7 @@ async fn a_store_that_cannot_be_written_is_named_and_kept() {
 #[tokio::test]
 async fn a_secret_that_others_can_read_is_a_fault_and_is_not_shown() {
     use std::os::unix::fs::PermissionsExt;
-    let (mut gateway, _) = away("").await;
+    let (mut gateway, _) = away().await;
     let secret = gateway.folder().join("operator.secret");
     std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o644)).unwrap();
     let output = moongate(gateway.folder(), &["doctor"]).await;
@@ -149,7 +150,7 @@ async fn a_secret_that_others_can_read_is_a_fault_and_is_not_shown() {
 
 #[tokio::test]
 async fn a_backup_holds_everything_and_is_a_store_again() {
-    let (mut gateway, _) = away("").await;
+    let (mut gateway, _) = away().await;
     let folder = gateway.folder().to_owned();
     let sent = moongate(&folder, &["send", "--agent", "lock", "--no-wait", "open"]).await;
     let id = id_of(&sent);
