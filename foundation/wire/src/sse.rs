@@ -123,7 +123,10 @@ impl Parser {
             }
             self.ready.extend(event(raw));
         }
-        if self.buffer.bytes().len() > self.limit { Err(self.too_large()) } else { Ok(()) }
+        let held = self.buffer.bytes();
+        // Part of a byte order mark is part of no event.
+        let marks = self.fresh && held.len() < MARK.len() && MARK.starts_with(held);
+        if !marks && held.len() > self.limit { Err(self.too_large()) } else { Ok(()) }
     }
 
     /// The next complete event.
