@@ -136,6 +136,13 @@ pub struct Tasks {
     pub(crate) ready: tokio::sync::Notify,
 }
 
+/// The store closes once nobody needs it, and writes down what it was asked to.
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        self.home.clear();
+    }
+}
+
 impl Tasks {
     /// The tasks of a store; `vault` keeps push configs' credentials from whoever reads its files.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {

@@ -73,6 +73,13 @@ impl Home {
         self.slots.lock().rows.len()
     }
 
+    /// Lets go of rows that nobody holds: each holds this in turn, and with it the store.
+    pub(super) fn clear(&self) {
+        // Outside the lock: a row's drop takes it.
+        let latest = std::mem::take(&mut self.slots.lock().latest);
+        drop(latest);
+    }
+
     /// The row if it is here, else the place for it; waits for whoever is reading or making it.
     pub(super) async fn find(&self, id: &TaskId) -> Found<'_> {
         loop {
