@@ -55,6 +55,11 @@ impl Endpoint {
         &self.gateway
     }
 
+    /// The end of all streams.
+    pub fn drain(&self) -> &moongate_transport::Drain {
+        &self.drain
+    }
+
     /// Answers a request to one of our places.
     pub async fn handle(
         self: &Arc<Self>,

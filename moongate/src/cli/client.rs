@@ -54,7 +54,7 @@ impl Client {
 
     /// Lets some time pass before the next question.
     pub(crate) fn breathe(&self, span: Duration) {
-        self.runtime.block_on(tokio::time::sleep(span));
+        self.runtime.block_on(async { tokio::time::sleep(span).await });
     }
 
     /// The address that it talks to.

@@ -5,6 +5,7 @@ mod doctor;
 use moongate_testkit::agent::{Agent as Scripted, Plan};
 use moongate_testkit::receiver::Receiver;
 use serde_json::{Value, json};
+use tokio::io::AsyncBufReadExt as _;
 
 use crate::registry::described;
 use crate::support::*;
@@ -150,6 +151,36 @@ async fn a_task_that_waited_goes_on_when_its_agent_is_back() {
     lock.set_manner(Manner::Done);
     let sent = moongate(&folder, &["send", "--agent", "lock", "close"]).await;
     assert_eq!((sent.status.code(), out(&sent)), (Some(0), "lock: close\n".to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_watches_holds_up_no_shutdown_and_goes_on_after_the_restart() {
+    let (mut gateway, _) = away().await;
+    let folder = gateway.folder().to_owned();
+    let id = id_of(&moongate(&folder, &["send", "--agent", "lock", "--no-wait", "open"]).await);
+    let mut watching = tokio::process::Command::new(MOONGATE)
+        .args(["tasks", "watch", &id])
+        .current_dir(&folder)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut talk = tokio::io::BufReader::new(watching.stderr.take().unwrap()).lines();
+    let mut lines = tokio::io::BufReader::new(watching.stdout.take().unwrap()).lines();
+    let first = soon("the first event", lines.next_line()).await.unwrap().unwrap();
+    assert!(first.ends_with("   1  submitted"), "{first}");
+    let stopped = std::time::Instant::now();
+    gateway.ask_to_stop();
+    let said = soon("word of the shutdown", talk.next_line()).await.unwrap().unwrap();
+    assert_eq!(said, "the gateway does not answer; asking again for a minute");
+    gateway.ended().await;
+    assert!(stopped.elapsed().as_secs() < 15, "a question for events is held for twenty seconds");
+    gateway.restart().await;
+    assert_eq!(moongate(&folder, &["tasks", "cancel", &id]).await.status.code(), Some(0));
+    let last = soon("the end", lines.next_line()).await.unwrap().unwrap();
+    assert!(last.contains("   2  canceled"), "nothing twice: {last}");
+    assert_eq!(soon("the end of the command", watching.wait()).await.unwrap().code(), Some(1));
 }
 
 #[tokio::test]

@@ -156,7 +156,12 @@ impl Api {
         row.saved().await?;
         if !wait.is_zero() && row.told() <= after && !is_told(&row) {
             let _permit = StreamPermit::take(self.gateway())?;
-            let _ = tokio::time::timeout(wait, self.news(&row, after)).await;
+            tokio::select! {
+                _ = tokio::time::timeout(wait, self.news(&row, after)) => {}
+                () = self.endpoint.drain().started() => {
+                    return Err(Problem::new(Code::Draining, "the gateway is shutting down; ask again"));
+                }
+            }
             row.saved().await?;
         }
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
