@@ -66,7 +66,7 @@ pub(super) struct Index {
     pub(super) by_owner: BTreeMap<Arc<str>, ByStatus>,
     pub(super) contexts: BTreeSet<(Arc<str>, ContextId, u64)>,
     pub(super) upstream: BTreeSet<(AgentName, TaskId, u64)>,
-    pub(super) ready: BTreeSet<(AgentName, u8, Time, u64)>,
+    pub(super) ready: BTreeSet<(AgentName, u8, Option<Time>, u64)>,
     pub(super) leases: BTreeSet<(Time, u64)>,
     pub(super) running: BTreeSet<TaskId>,
     pub(super) deadlines: BTreeSet<(Time, u64)>,
@@ -112,8 +112,7 @@ impl Index {
         }
         match task.phase {
             Phase::Ready => {
-                let next = task.next_run_at.unwrap_or_default();
-                set(&mut self.ready, (task.agent.clone(), task.priority, next, pk), there);
+                set(&mut self.ready, (task.agent.clone(), task.priority, task.next_run_at, pk), there);
             }
             Phase::Sending => set(&mut self.leases, (row.lease_until.unwrap_or_default(), pk), there),
             Phase::Running => set(&mut self.running, task.id.clone(), there),

@@ -8,9 +8,9 @@ use super::tasks::Rows;
 
 impl Rows {
     pub(super) fn claim(&mut self, claim: &Claim) -> Vec<Stored> {
-        let first = (claim.agent.clone(), 0, Time(0), 0);
+        let first = (claim.agent.clone(), 0, None, 0);
         let mine = self.index.ready.range(first..).take_while(|(agent, ..)| *agent == claim.agent);
-        let ready = mine.filter(|(_, _, next, _)| *next <= claim.now).map(|(.., pk)| *pk);
+        let ready = mine.filter(|(_, _, next, _)| next.is_none_or(|next| next <= claim.now)).map(|(.., pk)| *pk);
         let taken: Vec<_> = ready.take(claim.limit as usize).collect();
         let ids: Vec<_> = taken.iter().filter_map(|pk| Some(self.rows.get(pk)?.task.id.clone())).collect();
         for id in ids {
@@ -45,12 +45,13 @@ impl Rows {
     pub(super) fn waiting(&self) -> Vec<Waiting> {
         let mut waiting = Vec::<Waiting>::new();
         for (agent, _, next, _) in &self.index.ready {
+            let next = next.unwrap_or_default();
             match waiting.last_mut() {
                 Some(last) if last.agent == *agent => {
                     last.count += 1;
-                    last.next = last.next.min(*next);
+                    last.next = last.next.min(next);
                 }
-                _ => waiting.push(Waiting { agent: agent.clone(), count: 1, next: *next }),
+                _ => waiting.push(Waiting { agent: agent.clone(), count: 1, next }),
             }
         }
         waiting

@@ -11,6 +11,8 @@ mod queue;
 mod read;
 mod retention;
 mod row;
+#[cfg(test)]
+mod tests;
 mod write;
 
 use std::future::{Future, ready};
@@ -25,6 +27,7 @@ use moongate_core::task::Fence;
 use moongate_core::{AgentName, ContextId, Problem, TaskId, Time};
 use rusqlite::Connection;
 
+use super::tally::Tally;
 use super::{Sqlite, tally};
 use crate::law;
 

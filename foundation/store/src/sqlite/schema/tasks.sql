@@ -38,8 +38,8 @@ CREATE INDEX task_ended ON task (ended_at) WHERE ended_at IS NOT NULL;
 -- the index to themselves, and whoever looks for a context goes through the parts, the newest first.
 CREATE INDEX task_context ON task (pk >> 16, context_id, owner) WHERE context_id IS NOT NULL;
 CREATE INDEX task_upstream ON task (agent, upstream_task_id) WHERE upstream_task_id IS NOT NULL;
--- The queue.
-CREATE INDEX task_ready ON task (agent, priority, ifnull(next_run_at, 0)) WHERE phase = 0;
+-- The queue. The moment as it is stands beside the one to sort by, so that counting what waits reads no rows.
+CREATE INDEX task_ready ON task (agent, priority, ifnull(next_run_at, 0), next_run_at) WHERE phase = 0;
 CREATE INDEX task_lease ON task (ifnull(lease_until, 0)) WHERE phase = 1;
 CREATE INDEX task_running ON task (id) WHERE phase = 2;
 CREATE INDEX task_deadline ON task (deadline) WHERE deadline IS NOT NULL;

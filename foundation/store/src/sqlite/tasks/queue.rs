@@ -15,7 +15,7 @@ pub(super) const URGENCY: &str = "
 pub(super) const READY: &str = "
     SELECT pk FROM task INDEXED BY task_ready
     WHERE phase = 0 AND agent = ?1 AND priority = ?2 AND ifnull(next_run_at, 0) <= ?3
-    ORDER BY ifnull(next_run_at, 0), pk LIMIT ?4";
+    ORDER BY ifnull(next_run_at, 0), next_run_at, pk LIMIT ?4";
 pub(super) const CLAIM: &str = "
     UPDATE task SET phase = 1, attempt = attempt + 1, next_run_at = NULL, lease_owner = ?2, lease_until = ?3
     WHERE pk = ?1";
