@@ -150,7 +150,7 @@ pub struct Filter {
 }
 
 /// One page of a list.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The tasks; without requests and push configs.
     pub tasks: Vec<Stored>,

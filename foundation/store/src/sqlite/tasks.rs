@@ -27,7 +27,6 @@ use moongate_core::task::Fence;
 use moongate_core::{AgentName, ContextId, Problem, TaskId, Time};
 use rusqlite::Connection;
 
-use super::tally::Tally;
 use super::{Sqlite, tally};
 use crate::law;
 

@@ -25,6 +25,7 @@ mod child;
 mod conformance;
 mod crash;
 mod folder;
+mod model;
 mod refusals;
 mod restart;
 mod sample;

@@ -8,6 +8,7 @@ use moongate_core::{Code, Phase, Task, TaskState};
 use rusqlite::StatementStatus;
 
 use super::*;
+use crate::sqlite::tally::Tally;
 
 /// A store in a folder of its own.
 struct Bed {
