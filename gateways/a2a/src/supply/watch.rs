@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_core::{Code, Operation, Phase, Problem, TaskId};
+use moongate_core::{Code, InstanceId, Operation, Phase, Problem, TaskId};
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use serde_json::{Value, json};
 
@@ -93,9 +93,13 @@ impl Watch {
     }
 
     fn target(&self) -> Option<(Arc<Agent>, Arc<Endpoint>)> {
+        self.target_at(&self.row.instance()?)
+    }
+
+    fn target_at(&self, instance: &InstanceId) -> Option<(Arc<Agent>, Arc<Endpoint>)> {
         let directory = self.gateway.directory.load();
         let agent = directory.agents.get(&self.row.agent)?;
-        let endpoint = agent.endpoint(&self.row.instance()?)?;
+        let endpoint = agent.endpoint(instance)?;
         Some((agent.clone(), endpoint.clone()))
     }
 
@@ -155,23 +159,28 @@ impl Watch {
     }
 }
 
-/// Tells the agent once that a task of its is wanted no more; whatever it answers.
-pub fn cancel_upstream(gateway: &Arc<A2aGateway>, row: &Arc<Row>, id: TaskId) {
+/// Tells the instance once that a task, by its own id, is wanted no more; whatever it answers.
+pub fn cancel_upstream(gateway: &Arc<A2aGateway>, row: &Arc<Row>, instance: Option<InstanceId>, id: TaskId) {
     let (gateway, row) = (gateway.clone(), row.clone());
     tokio::spawn(async move {
-        if let Err(problem) = cancel(&gateway, &row, id).await {
+        if let Err(problem) = cancel(&gateway, &row, instance, id).await {
             tracing::debug!(task = %row.id, %problem, "the agent did not cancel a task");
         }
     });
 }
 
-/// Tells the agent that a task of its is wanted no more, and takes over what it answers.
+/// Tells the instance that a task, by its own id, is wanted no more, and takes over what it answers.
 ///
 /// # Errors
 /// The agent is gone or cannot be reached, or does not want to.
-pub async fn cancel(gateway: &Arc<A2aGateway>, row: &Arc<Row>, id: TaskId) -> Result<(), Problem> {
+pub async fn cancel(
+    gateway: &Arc<A2aGateway>,
+    row: &Arc<Row>,
+    instance: Option<InstanceId>,
+    id: TaskId,
+) -> Result<(), Problem> {
     let watch = Watch { gateway: gateway.clone(), row: row.clone() };
-    let Some((agent, endpoint)) = watch.target() else {
+    let Some((agent, endpoint)) = instance.and_then(|instance| watch.target_at(&instance)) else {
         return Err(Problem::new(Code::NoInstance, format!("the agent {} of the task is gone", row.agent)));
     };
     let call = internal(Operation::Cancel, json!({"id": id.as_str()}));

@@ -43,7 +43,7 @@ async fn strike(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
             let running = row.phase() == Phase::Running;
             control::expire(&row, timeout);
             if running {
-                supply::cancel_upstream(gateway, &row, row.upstream_id());
+                supply::cancel_upstream(gateway, &row, row.instance(), row.upstream_id());
             }
             // One that the store has not seen end would be due again at once.
             let _ = row.saved().await;

@@ -39,7 +39,7 @@ pub async fn cancel(gateway: &Arc<A2aGateway>, row: &Arc<Row>) -> Result<(), Pro
         let text = "The task was canceled by the operator before an agent had it.";
         control::end(row, TaskState::Canceled, text).map_err(|_| over())?;
     } else {
-        supply::cancel(gateway, row, row.upstream_id()).await?;
+        supply::cancel(gateway, row, row.instance(), row.upstream_id()).await?;
         // Some agents say yes before they have stopped.
         if !row.state().is_terminal() {
             supply::watch(gateway, row);

@@ -233,7 +233,7 @@ fn take_over(gateway: &Arc<A2aGateway>, row: &Arc<Row>, instance: moongate_core:
         Learned::Task { id, .. } if **id != *row.id.as_str() => Some(TaskId::from(&**id)),
         _ => None,
     };
-    let started = row.change(Command::Started(instance, upstream.clone()), Told::default());
+    let started = row.change(Command::Started(instance.clone(), upstream.clone()), Told::default());
     match (&answer.learned, started) {
         (Learned::Task { document, .. }, Ok(())) => {
             let mut value: Value = serde_json::from_slice(document).unwrap_or_default();
@@ -263,7 +263,7 @@ fn take_over(gateway: &Arc<A2aGateway>, row: &Arc<Row>, instance: moongate_core:
         }
         // It was ended meanwhile; the agent shall know.
         (Learned::Task { .. }, Err(_)) => {
-            supply::cancel_upstream(gateway, row, upstream.unwrap_or_else(|| row.id.clone()))
+            supply::cancel_upstream(gateway, row, Some(instance), upstream.unwrap_or_else(|| row.id.clone()))
         }
         (_, Err(rejected)) => tracing::info!(task = %row.id, %rejected, "an answer came for a task that was ended"),
     }
@@ -278,7 +278,8 @@ fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem
     if away || (unsure && idempotent) {
         gateway.lanes.failed(&agent.name, now);
         let attempts = gateway.settings.load().tasks.attempts;
-        let given_up = attempts > 0 && row.task().attempt >= attempts;
+        // Counted anew after each time that it was set aside: attempts are fences and never go back.
+        let given_up = attempts > 0 && row.task().attempt.is_multiple_of(attempts);
         let result = if given_up {
             tracing::warn!(task = %row.id, agent = %agent.name, %problem, "a task was given up; `moongate tasks redrive` tries again");
             row.change(Command::GiveUp, Told { text: "The task could not be handed to its agent.", ..Told::default() })

@@ -63,6 +63,7 @@ fn task(n: u64) -> Task {
         deadlines: Deadlines { close_by: Some(Time(1_000_000 + n)), ..Deadlines::default() },
         created_at: Time(n),
         status_at: Time(n),
+        ended_at: None,
     }
 }
 
