@@ -188,7 +188,8 @@ fn cost(connection: &Connection, work: impl FnOnce()) -> (i32, i32) {
         let statements = statements();
         statements.iter().map(|(_, sql)| connection.prepare_cached(sql).unwrap().reset_status(status)).sum::<i32>()
     };
-    (count(StatementStatus::VmStep), count(StatementStatus::RePrepare));
+    count(StatementStatus::VmStep);
+    count(StatementStatus::RePrepare);
     work();
     (count(StatementStatus::VmStep), count(StatementStatus::RePrepare))
 }
