@@ -217,8 +217,9 @@ impl Running {
         while !self.registry.is_ready() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        if let Err(problem) = clockwork::recover(&self.gateway).await {
-            tracing::error!(%problem, "the tasks of the last run cannot be taken up");
+        while let Err(problem) = clockwork::recover(&self.gateway).await {
+            tracing::error!(%problem, "the tasks of the last run cannot be taken up; trying again");
+            tokio::time::sleep(Duration::from_secs(5)).await;
         }
         let gateway = &self.gateway;
         let courier = courier::run(gateway.tasks.clone(), gateway.courier.clone());

@@ -227,9 +227,11 @@ impl Follow {
                     Ok(events) => self.backlog = events,
                     Err(problem) => return Some(Err(problem)),
                 }
-                if !self.backlog.is_empty() {
-                    continue;
+                if self.backlog.is_empty() && self.row.told() > self.at {
+                    let detail = "the task's events are not kept any more";
+                    return Some(Err(Problem::new(Code::TaskNotFound, detail)));
                 }
+                continue;
             }
             match self.events.recv().await {
                 Ok(event) if event.seq == self.at + 1 => return Some(Ok(self.hand(&event))),

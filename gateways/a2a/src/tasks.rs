@@ -201,7 +201,18 @@ impl Tasks {
     ///
     /// # Errors
     /// What keeps the store from taking it; `TaskNotFound` if the task is gone.
-    pub(crate) async fn keep_config(&self, row: &Row, config: &PushConfig, delivered: u64) -> Result<(), Problem> {
+    pub(crate) async fn keep_config(
+        &self,
+        row: &Row,
+        config: &PushConfig,
+        mut delivered: u64,
+        replaces: bool,
+    ) -> Result<(), Problem> {
+        // What was owed to the one that is replaced is owed to this one.
+        if replaces && let Some(stored) = self.home.store.tasks().get(None, row.id.clone()).await? {
+            let old = stored.configs.iter().find(|held| held.id == config.id);
+            delivered = old.map_or(delivered, |old| old.delivered.min(delivered));
+        }
         let kept = config.row(&*self.home.vault, delivered, self.home.clock.now());
         if !self.home.store.tasks().put_config(row.id.clone(), kept).await? {
             return Err(Problem::new(Code::TaskNotFound, format!("the task {} is gone", row.id)));

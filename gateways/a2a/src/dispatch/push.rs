@@ -47,6 +47,7 @@ pub(super) async fn keep(
     config: Arc<PushConfig>,
     delivered: u64,
 ) -> Result<(), Problem> {
+    let replaces = row.configs().iter().any(|held| held.id == config.id);
     if !row.add_config(config.clone(), LIMIT) {
         return Err(Problem::new(
             Code::InvalidParams,
@@ -55,7 +56,7 @@ pub(super) async fn keep(
         .field("taskId", "has too many configs already"));
     }
     row.saved().await?;
-    gateway.tasks.keep_config(row, &config, delivered).await
+    gateway.tasks.keep_config(row, &config, delivered, replaces).await
 }
 
 /// One config.

@@ -102,7 +102,7 @@ pub(super) async fn place(
             context,
             document: json!({ "history": [message] }),
             first_run: now,
-            idempotency: idempotency(order, agent.settings.tasks.dedup, now),
+            idempotency: idempotency(order, &agent.name, agent.settings.tasks.dedup, now),
             terms,
         },
     );
@@ -117,15 +117,31 @@ async fn repeated(gateway: &A2aGateway, order: &Order<A2aGateway>, id: &TaskId) 
     found.ok_or_else(|| Problem::new(Code::TaskNotFound, format!("the task {id} of this idempotency key was removed")))
 }
 
-fn idempotency(order: &Order<A2aGateway>, dedup: bool, now: moongate_core::Time) -> Option<Idempotency> {
+fn idempotency(
+    order: &Order<A2aGateway>,
+    agent: &moongate_core::AgentName,
+    dedup: bool,
+    now: moongate_core::Time,
+) -> Option<Idempotency> {
     use sha2::Digest as _;
     let call = &order.call;
     let by_message = || {
         let params = call.value().ok()?;
-        Some(format!("message {}", params.pointer("/message/messageId")?.as_str()?))
+        Some(format!("message {} {}", agent, params.pointer("/message/messageId")?.as_str()?))
     };
-    let key = call.wishes.idempotency.clone().or_else(|| if dedup { by_message() } else { None })?;
-    let hash = sha2::Sha256::digest(&call.canonical).into();
+    let given = call.wishes.idempotency.as_ref().map(|key| format!("key {key}"));
+    let key = given.or_else(|| if dedup { by_message() } else { None })?;
+    // The same words to somebody else are another request.
+    let head = &order.envelope.head;
+    let mut digest = sha2::Sha256::new();
+    for named in [head.base.as_ref(), head.tenant.as_ref()] {
+        digest.update(named.map_or("", |name| name.as_str()));
+        digest.update([0]);
+    }
+    digest.update(head.skill.as_ref().map_or("", |skill| skill.as_str()));
+    digest.update([0]);
+    digest.update(&call.canonical);
+    let hash = digest.finalize().into();
     Some(Idempotency { key, hash, until: now.plus(KEY_WINDOW) })
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> 
         let waiting = queued::place(gateway, &order, config).await?;
         return queued::answer(gateway, &waiting, &order).await;
     }
-    let follow_up = follow_up(gateway, &order)?;
+    let follow_up = follow_up(gateway, &order).await?;
     let outgoing = adapt(&order.call, follow_up.as_deref(), Operation::Send)?;
     let mut attempt = Attempt::new(order)?;
     let result = attempt.whole(gateway, &outgoing).await;
@@ -102,14 +102,18 @@ pub(super) fn raw_for(call: &Call, answer: &Answer, passes: bool) -> Option<(Dia
 }
 
 /// The task that a message continues, if it names one that may still be continued.
-pub(super) fn follow_up(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Option<Arc<Row>>, Problem> {
+pub(super) async fn follow_up(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Option<Arc<Row>>, Problem> {
     let Some(id) = &order.envelope.head.task else { return Ok(None) };
     match gateway.tasks.owned(&order.principal, id.as_str()) {
         Owned::Yes(row) if row.state().is_terminal() => {
             Err(Problem::new(Code::TaskOver, format!("the task {id} is over and takes no more messages")))
         }
+        Owned::Yes(row) if row.instance().is_none() => Err(Problem::new(
+            Code::NotOffered,
+            format!("the task {id} still waits for its agent and takes no further messages"),
+        )),
         Owned::Yes(row) => Ok(Some(row)),
-        Owned::No => Ok(None),
+        Owned::No => super::task::unknown_to_all(gateway, order).await.map(|()| None),
     }
 }
 
@@ -224,13 +228,14 @@ pub(super) async fn sight(
             },
         )
         .await?;
+    // Before the answer: the history of a task that is over is not written any more.
+    row.expect_message(&order.call.canonical);
     if !new {
         if let Some(config) = inline {
             super::push::keep(gateway, &row, config, row.seq().saturating_sub(1)).await?;
         }
         row.reported(renamed(&row, &seen.document), seen.state);
     }
-    row.expect_message(&order.call.canonical);
     Ok(row)
 }
 

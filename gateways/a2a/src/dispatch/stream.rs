@@ -30,7 +30,7 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -
         let waiting = queued::place(gateway, &order, config).await?;
         return Ok(queued::stream(&waiting, permit));
     }
-    let follow_up = send::follow_up(gateway, &order)?;
+    let follow_up = send::follow_up(gateway, &order).await?;
     let attempt = Attempt::new(order)?;
     if !attempt.chosen.endpoint.card.streaming {
         return emulated(gateway, attempt, follow_up.as_deref(), config, permit).await;
@@ -50,7 +50,7 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -
         opened.attempt.finish(gateway, Ok(()));
         return Ok(Stream::once(only, permit));
     };
-    Ok(feed(gateway, opened, row, first, new, permit))
+    Ok(feed(gateway, opened, row, first, new, permit).await)
 }
 
 /// A stream of the agent's, its first event read.
@@ -160,7 +160,7 @@ fn outline(id: &str, first: &Answer) -> Bytes {
 }
 
 /// Starts the feeder and returns what the client reads.
-fn feed(
+async fn feed(
     gateway: &Arc<A2aGateway>,
     opened: Opened,
     row: Arc<Row>,
@@ -181,6 +181,8 @@ fn feed(
     let state = state_in(&first);
     let piece = feeder.piece(first, whole);
     let ended = piece.as_ref().map_or(true, |piece| piece.last);
+    let durable = if ended { row.saved().await } else { Ok(()) };
+    let piece = durable.and(piece);
     feeder.queue_result(piece);
     let gateway = gateway.clone();
     tokio::spawn(async move {

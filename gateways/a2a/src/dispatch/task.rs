@@ -92,12 +92,13 @@ pub(super) async fn told(row: &Arc<Row>, call: &crate::call::Call) -> Result<Who
 }
 
 /// A task that the caller has no record of must be nobody else's either, before its agent is asked.
-async fn unknown_to_all(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<(), Problem> {
-    let Some(id) = &order.envelope.head.task else { return Ok(()) };
-    match gateway.tasks.any(id).await? {
-        Some(_) => Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}"))),
-        None => Ok(()),
+pub(super) async fn unknown_to_all(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<(), Problem> {
+    let (Some(id), Pick::Agent(chosen)) = (&order.envelope.head.task, &order.picked) else { return Ok(()) };
+    let theirs = gateway.tasks.store().tasks().upstream(chosen.agent.name.clone(), id.clone()).await?;
+    if theirs.is_some() || gateway.tasks.any(id).await?.is_some() {
+        return Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}")));
     }
+    Ok(())
 }
 
 /// Brings the row up to date with what the agent says.
@@ -108,6 +109,9 @@ async fn seen(
     answer: &Answer,
 ) -> Result<Option<Arc<Row>>, Problem> {
     let Learned::Task { id, context, state, document } = &answer.learned else { return Ok(row) };
+    if row.as_ref().is_some_and(|row| *row.upstream_id().as_str() != **id) {
+        return Err(Problem::new(Code::AgentGarbage, "the agent answered with another task than it was asked for"));
+    }
     let Some(row) = row else {
         // A task without a record, of an agent whose tasks are adopted.
         let seen = Seen { id, context: context.as_deref(), state: *state, document: document.clone() };
@@ -143,6 +147,9 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
         return cancel_queued(row, &order.call).await;
     }
     let outgoing = addressed(&order, row.as_deref())?;
+    if row.is_none() {
+        unknown_to_all(gateway, &order).await?;
+    }
     let mut attempt = Attempt::new(order)?;
     let result = attempt.whole(gateway, &outgoing).await;
     let answer = match result {

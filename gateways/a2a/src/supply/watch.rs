@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_core::{Code, InstanceId, Operation, Phase, Problem, TaskId};
+use moongate_core::{Code, InstanceId, Operation, Phase, Problem, TaskId, TaskState};
 use moongate_wire::a2a::{Binding, Dialect, Version};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::rename;
 use crate::call::Call;
 use crate::gateway::A2aGateway;
 use crate::routing::directory::{Agent, Endpoint};
-use crate::tasks::Row;
+use crate::tasks::{Row, control};
 use crate::translation::exchange::{Bounds, Events, Exchange};
 use crate::translation::{Answer, Learned, Outgoing};
 
@@ -22,8 +22,11 @@ const FIRST_POLL: Duration = Duration::from_millis(250);
 const SLOWEST_POLL: Duration = Duration::from_secs(5);
 /// How long a stream may be silent.
 pub(crate) const SILENCE: Duration = Duration::from_secs(120);
-/// Failures in a row after which a task that nobody listens to is left alone.
-const GIVE_UP: u32 = 60;
+/// Failures in a row after which a task that nobody follows is looked at only now and then; its timeouts end it some day.
+const PATIENT: u32 = 60;
+const NOW_AND_THEN: Duration = Duration::from_secs(60);
+/// So often in a row the agent may say that it does not know the task, until it is believed.
+const BELIEVED: u32 = 10;
 
 /// Sees to it that somebody watches the task.
 pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
@@ -36,7 +39,7 @@ pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
         Watch { gateway: gateway.clone(), row: row.clone() }.run().await;
         drop(feeding);
         // Somebody may have begun to listen between the last look and the release.
-        if row.has_listeners() && wanted(&row) {
+        if row.is_followed() && wanted(&row) {
             watch(&gateway, &row);
         }
     });
@@ -44,7 +47,7 @@ pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
 
 fn wanted(row: &Row) -> bool {
     let state = row.state();
-    row.phase() == Phase::Running && !state.is_terminal() && (!state.is_interrupted() || row.has_listeners())
+    row.phase() == Phase::Running && !state.is_terminal() && (!state.is_interrupted() || row.is_followed())
 }
 
 struct Watch {
@@ -55,15 +58,11 @@ struct Watch {
 impl Watch {
     async fn run(&self) {
         let mut pause = FIRST_POLL;
-        let mut failures = 0;
+        let (mut failures, mut unknown) = (0, 0);
         while wanted(&self.row) {
             let Some((agent, endpoint)) = self.target() else {
                 failures += 1;
-                if failures > GIVE_UP && !self.row.has_listeners() {
-                    tracing::debug!(task = %self.row.id, agent = %self.row.agent, "the task's agent is gone; nobody listens");
-                    return;
-                }
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(self.patience(pause, failures)).await;
                 pause = (pause * 2).min(SLOWEST_POLL);
                 continue;
             };
@@ -75,21 +74,29 @@ impl Watch {
                 self.asked(&agent, &endpoint).await
             };
             match result {
-                Ok(()) => failures = 0,
+                Ok(()) => (failures, unknown) = (0, 0),
                 Err(problem) => {
                     failures += 1;
+                    let denied = problem.code == Code::TaskNotFound && problem.reported.is_some();
+                    unknown = if denied { unknown + 1 } else { 0 };
                     tracing::debug!(task = %self.row.id, %problem, failures, "a watched task could not be read");
-                    if failures > GIVE_UP && !self.row.has_listeners() {
-                        return;
-                    }
                 }
             }
             drop(permit);
+            if unknown >= BELIEVED {
+                let _ = control::end(&self.row, TaskState::Failed, "The agent does not know the task any more.");
+                return;
+            }
             pause = if self.row.seq() == before { (pause * 2).min(SLOWEST_POLL) } else { FIRST_POLL };
             if wanted(&self.row) {
-                tokio::time::sleep(pause).await;
+                tokio::time::sleep(self.patience(pause, failures)).await;
             }
         }
+    }
+
+    /// How long to wait until the next look.
+    fn patience(&self, pause: Duration, failures: u32) -> Duration {
+        if failures > PATIENT && !self.row.is_followed() { NOW_AND_THEN } else { pause }
     }
 
     fn target(&self) -> Option<(Arc<Agent>, Arc<Endpoint>)> {
@@ -135,6 +142,14 @@ impl Watch {
     }
 
     fn record(&self, answer: Answer) -> Result<(), Problem> {
+        let about = match &answer.learned {
+            Learned::Task { id, .. } => Some(id),
+            Learned::Update { task, .. } => Some(task),
+            Learned::Message { .. } | Learned::Other => None,
+        };
+        if about.is_some_and(|id| **id != *self.row.upstream_id().as_str()) {
+            return Err(Problem::new(Code::AgentGarbage, "the agent told of another task than it was asked about"));
+        }
         if !self.row.is_mapped() {
             return match answer.learned {
                 Learned::Task { document, .. } => {

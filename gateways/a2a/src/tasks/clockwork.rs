@@ -37,6 +37,7 @@ async fn strike(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
         let now = gateway.clock.now();
         let due = gateway.tasks.store().tasks().due(now, SLICE).await?;
         let full = due.len() == SLICE as usize;
+        let mut struck = false;
         for stored in due {
             let Some(row) = gateway.tasks.any(&stored.task.id).await? else { continue };
             let Some(timeout) = row.overdue(now) else { continue };
@@ -46,9 +47,9 @@ async fn strike(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
                 supply::cancel_upstream(gateway, &row, row.instance(), row.upstream_id());
             }
             // One that the store has not seen end would be due again at once.
-            let _ = row.saved().await;
+            struck |= row.saved().await.is_ok();
         }
-        if !full {
+        if !full || !struck {
             return Ok(());
         }
     }

@@ -43,47 +43,59 @@ pub struct Courier {
 /// Delivers whatever is owed, for ever.
 pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    // What an earlier run had taken when it died is put off; nobody else has it any more.
-    let mut ahead = LEASE;
+    // What an earlier run had taken when it died is put off until then at the latest; nobody else has it any more. What this
+    // run takes is put off farther.
+    let mut orphaned = Some(tasks.home.clock.now().plus(LEASE - Duration::from_millis(1)));
+    let mut set_back = None;
     loop {
         let poked = tasks.home.deliver.notified();
         let now = tasks.home.clock.now();
         let free = u32::try_from(places.available_permits()).unwrap_or(1);
-        let taken = if free == 0 {
-            Vec::new()
-        } else {
-            let taken = tasks.store().tasks().deliveries(now.plus(ahead), now.plus(LEASE), free).await;
-            taken.unwrap_or_else(|problem| {
+        let until = set_back.take().or(orphaned).unwrap_or(now);
+        let taken = match tasks.store().tasks().deliveries(until, now.plus(LEASE), free).await {
+            Ok(taken) => {
+                if taken.len() < free as usize {
+                    orphaned = None;
+                }
+                taken
+            }
+            Err(problem) => {
                 tracing::warn!(%problem, "what is owed to push receivers cannot be read");
                 Vec::new()
-            })
+            }
         };
+        // While more of those may follow, what fails waits for its turn behind them.
+        let not_before = orphaned.unwrap_or(now);
         let some = !taken.is_empty();
         for delivery in taken {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let (tasks, courier) = (tasks.clone(), courier.clone());
             tokio::spawn(async move {
-                courier.one(&tasks, delivery).await;
+                courier.one(&tasks, delivery, not_before).await;
                 drop(place);
                 tasks.home.deliver.notify_one();
             });
         }
-        if some && places.available_permits() > 0 {
+        if (some || set_back.is_some()) && places.available_permits() > 0 {
             continue;
         }
-        ahead = if some { ahead } else { Duration::ZERO };
         let next = tasks.store().tasks().next_delivery().await.ok().flatten();
+        // Farther ahead than any pause: the clock was set back.
+        set_back = next.filter(|at| at.since(now) > LONGEST_PAUSE + 2 * LEASE);
         let pause = next.map_or(LOOK, |at| at.since(tasks.home.clock.now()).min(LOOK));
         let _ = tokio::time::timeout(pause.max(Duration::from_millis(20)), poked).await;
     }
 }
 
 impl Courier {
-    async fn one(&self, tasks: &Arc<Tasks>, delivery: Delivery) {
-        let end = match PushConfig::stored(&delivery.config, &*tasks.home.vault) {
+    async fn one(&self, tasks: &Arc<Tasks>, delivery: Delivery, not_before: Time) {
+        let mut end = match PushConfig::stored(&delivery.config, &*tasks.home.vault) {
             Some(config) => self.deliver(tasks, &delivery, &config).await,
             None => Settled::Dead("the config cannot be read with this gateway's key".into()),
         };
+        if let Settled::Again { at, .. } = &mut end {
+            *at = (*at).max(not_before.plus(Duration::from_millis(1)));
+        }
         if let Settled::Dead(reason) = &end {
             tracing::warn!(task = %delivery.task, reason, "a push notification was given up; `moongate tasks redrive` tries again");
         }
@@ -101,7 +113,14 @@ impl Courier {
     async fn deliver(&self, tasks: &Arc<Tasks>, delivery: &Delivery, config: &PushConfig) -> Settled {
         let now = tasks.home.clock.now();
         let since = delivery.config.since.unwrap_or(now);
-        let Some(body) = self.payload(tasks, delivery, config).await else { return Settled::Taken };
+        let body = match self.payload(tasks, delivery, config).await {
+            Ok(Some(body)) => body,
+            Ok(None) => return Settled::Taken,
+            Err(problem) => {
+                tracing::info!(task = %delivery.task, %problem, "a push notification cannot be made at present");
+                return Settled::Again { at: again(now, delivery.config.attempt), since };
+            }
+        };
         let mut headers = config.headers();
         let id = format!("{}:{}", delivery.task, delivery.event.seq);
         headers.extend(signature(&*tasks.home.vault, &config.url, &id, now, &body));
@@ -128,15 +147,20 @@ impl Courier {
         Settled::Again { at: again(now, delivery.config.attempt), since }
     }
 
-    /// The body of one delivery: the event itself, or for older receivers the whole task.
-    async fn payload(&self, tasks: &Arc<Tasks>, delivery: &Delivery, config: &PushConfig) -> Option<Bytes> {
+    /// The body of one delivery: the event itself, or for older receivers the whole task; `None` if that is gone.
+    async fn payload(
+        &self,
+        tasks: &Arc<Tasks>,
+        delivery: &Delivery,
+        config: &PushConfig,
+    ) -> Result<Option<Bytes>, Problem> {
         if config.version == Version::V1 {
-            return Some(delivery.event.payload.clone());
+            return Ok(Some(delivery.event.payload.clone()));
         }
-        let row: Result<_, Problem> = tasks.any(&delivery.task).await;
-        let value = row.ok().flatten()?.value();
-        let task = legacy::result_from_v1(Operation::Get, Style::Kind, value).ok()?;
-        serde_json::to_vec(&task).ok().map(Bytes::from)
+        let Some(row) = tasks.any(&delivery.task).await? else { return Ok(None) };
+        row.saved().await?;
+        let task = legacy::result_from_v1(Operation::Get, Style::Kind, row.value())?;
+        Ok(Some(serde_json::to_vec(&task).unwrap_or_default().into()))
     }
 }
 

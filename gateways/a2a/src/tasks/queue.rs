@@ -64,12 +64,18 @@ impl Lanes {
         (wait.is_zero() || wait > LONGEST_PAUSE).then(|| lane.places.clone())
     }
 
-    fn failed(&self, agent: &AgentName, now: Time) {
-        if let Some(lane) = self.0.lock().get_mut(agent) {
+    /// A task that was sent at `began` could not be handed over. Those that were sent together fail together: once is enough.
+    fn failed(&self, agent: &AgentName, began: Time, now: Time) {
+        if let Some(lane) = self.0.lock().get_mut(agent).filter(|lane| began >= lane.not_before) {
             let pause = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(lane.failures.min(20))).min(LONGEST_PAUSE);
             lane.failures += 1;
             lane.not_before = now.plus(pause.mul_f64(0.5 + chance() / 2.0));
         }
+    }
+
+    /// Whether the agent's last task could not be handed over: then it is asked by one, not by all.
+    fn doubtful(&self, agent: &AgentName) -> bool {
+        self.0.lock().get(agent).is_some_and(|lane| lane.failures > 0)
     }
 
     fn succeeded(&self, agent: &AgentName) {
@@ -119,7 +125,8 @@ async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>) -> Result<bool, Pro
             continue;
         }
         let Some(places) = gateway.lanes.open(agent, now) else { continue };
-        let free = u32::try_from(places.available_permits()).unwrap_or(u32::MAX).min(64);
+        let most = if gateway.lanes.doubtful(&agent.name) { 1 } else { 64 };
+        let free = u32::try_from(places.available_permits()).unwrap_or(u32::MAX).min(most);
         if free == 0 {
             continue;
         }
@@ -276,7 +283,7 @@ fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem
     let idempotent =
         row.skill.as_ref().is_some_and(|skill| agent.settings.idempotent.iter().any(|id| id == skill.as_str()));
     if away || (unsure && idempotent) {
-        gateway.lanes.failed(&agent.name, now);
+        gateway.lanes.failed(&agent.name, now, gateway.clock.now());
         let attempts = gateway.settings.load().tasks.attempts;
         // Counted anew after each time that it was set aside: attempts are fences and never go back.
         let given_up = attempts > 0 && row.task().attempt.is_multiple_of(attempts);

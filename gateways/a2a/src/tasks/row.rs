@@ -61,6 +61,8 @@ pub(super) struct State {
     pub(super) held_back: Vec<Arc<Recorded>>,
     /// Why the store does not take it.
     pub(super) trouble: Option<Problem>,
+    /// Whether the record has gone on without this row.
+    pub(super) lost: bool,
     pub(super) landed: Option<Arc<Notify>>,
 }
 
@@ -71,6 +73,16 @@ impl State {
 
     pub(super) fn configs_empty(&self) -> bool {
         self.configs.is_empty()
+    }
+
+    /// The record has gone on without this row: nobody is told anything by it any more.
+    pub(super) fn lose(&mut self, why: Problem) {
+        self.unsaved.clear();
+        self.on_the_way.clear();
+        self.held_back.clear();
+        self.events = None;
+        self.lost = true;
+        self.trouble = Some(why);
     }
 
     pub(super) fn tell(&self, event: Arc<Recorded>) {
@@ -154,6 +166,7 @@ impl Row {
                 request: None,
                 held_back: Vec::new(),
                 trouble: None,
+                lost: false,
                 landed: None,
             }),
         }
@@ -219,6 +232,12 @@ impl Row {
         self.state.lock().listeners() > 0
     }
 
+    /// Whether anybody is told of events: who listens, and receivers of push notifications.
+    pub fn is_followed(&self) -> bool {
+        let state = self.state.lock();
+        state.listeners() > 0 || !state.configs.is_empty()
+    }
+
     /// Claims the right to feed the row, unless somebody has it.
     pub fn feed(self: &Arc<Self>) -> Option<Feeding> {
         let mut state = self.state.lock();
@@ -257,17 +276,20 @@ impl Row {
         state.messages += 1;
         state.doc.expect(request);
         // The first message is kept with the task's request.
-        if state.messages > 1 {
+        if state.messages > 1 && !state.task.state.is_terminal() {
             state.owes = true;
             self.hand_over(&mut state);
         }
     }
 
     /// Takes over the task as an answer shows it, unless somebody feeds the row: then the same news come in order by the
-    /// feed, and only the end is taken from here.
+    /// feed, and only the end is taken from here, and that a question has been answered.
     pub fn reported(self: &Arc<Self>, document: Bytes, state: TaskState) {
-        let fed = self.state.lock().feeders > 0;
-        if !fed || state.is_terminal() {
+        let (fed, waits) = {
+            let held = self.state.lock();
+            (held.feeders > 0, held.task.state.is_interrupted())
+        };
+        if !fed || state.is_terminal() || (waits && !state.is_interrupted()) {
             self.snapshot(document);
         }
     }
@@ -369,6 +391,10 @@ impl Row {
     /// A worker has claimed the task in the store; whether it is still to be sent.
     pub fn claimed(&self, claimed: &Task) -> bool {
         let mut held = self.state.lock();
+        // Read from the store since: it is as the worker left it, and an attempt is one worker's alone.
+        if held.task.fence() == claimed.fence() {
+            return true;
+        }
         if held.task.phase != Phase::Ready {
             return false;
         }

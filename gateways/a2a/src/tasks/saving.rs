@@ -33,7 +33,8 @@ struct Handed {
 
 impl State {
     fn dirty(&self) -> bool {
-        !self.unsaved.is_empty() || self.owes || self.task.fence() != self.saved || self.request.is_some()
+        !self.lost
+            && (!self.unsaved.is_empty() || self.owes || self.task.fence() != self.saved || self.request.is_some())
     }
 }
 
@@ -107,9 +108,7 @@ impl Row {
             }
             Ok(refused) => {
                 tracing::error!(task = %self.id, ?refused, "the record of a task has moved on without us; our news are dropped");
-                held.on_the_way.clear();
-                held.saved = held.task.fence();
-                held.trouble = Some(Problem::new(Code::Internal, "the task's record was changed by somebody else"));
+                held.lose(Problem::new(Code::Internal, "the task's record was changed by somebody else"));
                 false
             }
             Err(problem) => {
@@ -170,7 +169,7 @@ impl Row {
             loop {
                 let landed = {
                     let mut held = self.state.lock();
-                    if held.saved.seq >= target {
+                    if held.saved.seq >= target && !held.lost {
                         return Ok(());
                     }
                     if let Some(trouble) = &held.trouble {
