@@ -55,3 +55,18 @@ pub fn file(url: &str, base: &Path) -> Result<Option<PathBuf>, Problem> {
         Location::Sqlite(path) => Some(path),
     })
 }
+
+/// Writes a copy of a store that nobody has open to a new file, whatever its version; the original stays as it is.
+///
+/// # Errors
+/// - `ConfigWrongValue`: the URL names no engine.
+/// - `StoreUnusable`: there is no such store, or the copy cannot be written.
+/// - `StoreLocked`: somebody has it open; ask it for a backup instead.
+/// - `StoreNewer`, `StoreDamaged`: it is not a store of this program, or of a newer one.
+/// - `FileExists`: something stands where the copy was to be.
+pub fn copy(url: &str, base: &Path, to: &Path) -> Result<(), Problem> {
+    match Location::parse(url, base)? {
+        Location::Memory => Err(memory::nothing_to_copy()),
+        Location::Sqlite(path) => sqlite::copy_closed(&path, to),
+    }
+}

@@ -38,11 +38,15 @@ impl Store for Memory {
     }
 
     fn backup(&self, _to: PathBuf) -> Later<'_, Result<(), Problem>> {
-        let problem = Problem::new(Code::StoreUnusable, "a store in memory has nothing to copy");
-        Box::pin(ready(Err(problem)))
+        Box::pin(ready(Err(nothing_to_copy())))
     }
 
     fn health(&self) -> Result<(), Problem> {
         Ok(())
     }
+}
+
+/// Why there is no backup.
+pub(crate) fn nothing_to_copy() -> Problem {
+    Problem::new(Code::StoreUnusable, "a store in memory has nothing to copy")
 }

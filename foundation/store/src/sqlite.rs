@@ -23,10 +23,12 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use moongate_core::Problem;
 use moongate_core::seam::tasks::Tasks;
 use moongate_core::seam::{Later, Registry, Store};
+use rusqlite::config::DbConfig;
 
 use aside::Aside;
 use health::Health;
@@ -58,6 +60,21 @@ impl Sqlite {
         let aside = Aside::new(path);
         Ok(Self { aside, readers, writer, health, tally, _lock: lock })
     }
+}
+
+/// Copies a file that nobody has open.
+pub(crate) fn copy_closed(path: &Path, to: &Path) -> Result<(), Problem> {
+    let path = file::canonical(path)?;
+    if !path.exists() {
+        return Err(file::unusable(&path, "there is no such file"));
+    }
+    let _lock = file::Lock::take(&path)?;
+    file::prepare(&path)?;
+    let connection = schema::open_reader(&path)?;
+    // The log stays a log.
+    let left = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    left.map_err(|error| health::problem_at(&path, &error))?;
+    copy::copy(&connection, to, &AtomicBool::new(false))
 }
 
 impl Store for Sqlite {

@@ -8,7 +8,10 @@ const FOLDER: &str = "MOONGATE_STORE_TEST_CHILD";
 /// The folder to work in, if this process is the copy.
 #[allow(clippy::disallowed_methods, reason = "the way from a test to its copy; no configuration")]
 pub(crate) fn folder() -> Option<PathBuf> {
-    std::env::var_os(FOLDER).map(PathBuf::from)
+    let folder = std::env::var_os(FOLDER).map(PathBuf::from)?;
+    // The harness has begun a line with the test's name; what the copy says begins another.
+    println!();
+    Some(folder)
 }
 
 /// A command that runs only `test`, as the copy, from `program` or from this one.

@@ -1,4 +1,5 @@
-//! `kill -9` in the middle of writing: what was acknowledged is there, what was not is there whole or not at all.
+//! `kill -9` in the middle of writing registered agents: what was acknowledged is there, what was not is there whole or not
+//! at all.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write, stdout};
@@ -6,7 +7,7 @@ use std::sync::Arc;
 
 use moongate_core::seam::Store;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, reopen};
 use crate::{Dice, child, row};
 
 const ROUNDS: u64 = 20;
@@ -18,7 +19,7 @@ type Possible = BTreeMap<String, BTreeSet<Option<u64>>>;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_acknowledged_row_is_lost_to_kill_9() {
     if let Some(folder) = child::folder() {
-        return write_until_killed(moongate_store::open("sqlite:m.db", &folder).unwrap()).await;
+        return write_until_killed(reopen(&folder)).await;
     }
     let (folder, mut dice) = (Folder::new(), Dice::roll());
     let mut possible = Possible::new();
@@ -92,7 +93,7 @@ fn note(possible: &mut Possible, line: &str) -> bool {
 }
 
 async fn check(folder: &Folder, possible: &mut Possible, round: u64) {
-    let store = folder.open().unwrap();
+    let store = reopen(folder.path());
     let found: BTreeMap<_, _> =
         store.registry().rows().await.unwrap().into_iter().map(|row| (row.id.clone(), row)).collect();
     for (id, states) in possible.iter_mut() {

@@ -21,10 +21,13 @@ macro_rules! exercise {
     };
 }
 
+mod backup;
 mod child;
 mod conformance;
 mod crash;
+mod crash_tasks;
 mod folder;
+mod inspect;
 mod model;
 mod refusals;
 mod restart;

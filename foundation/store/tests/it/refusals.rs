@@ -7,7 +7,7 @@ use moongate_core::{Code, Problem};
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
 
-use crate::folder::Folder;
+use crate::folder::{Folder, again_while};
 use crate::{child, row};
 
 /// A folder with a store of some rows, closed in good order.
@@ -180,14 +180,15 @@ fn places_where_no_file_can_be_are_refused_by_name() {
 /// The copy's part: opens the store and says what came of it.
 fn say(folder: &Path) {
     match moongate_store::open("sqlite:m.db", folder) {
-        Ok(_) => println!("\nanswer opened"),
-        Err(problem) => println!("\nanswer {}", problem.code),
+        Ok(_) => println!("answer opened"),
+        Err(problem) => println!("answer {}", problem.code),
     }
 }
 
 /// What the copy said.
 fn answer(mut command: std::process::Command) -> String {
-    let output = command.output().unwrap();
+    let busy = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ExecutableFileBusy;
+    let output = again_while(busy, || command.output()).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said = String::from_utf8(output.stdout).unwrap();
     said.lines().find(|line| line.starts_with("answer ")).unwrap_or_default().to_owned()

@@ -2,8 +2,13 @@
 
 use std::fs;
 
+use moongate_core::seam::tasks::{Created, NewTask};
+use moongate_core::task::{Command, Deadlines};
+use moongate_core::{Task, Time};
+
 use crate::folder::Folder;
 use crate::row;
+use crate::sample::{advance, claim, config, get, ids, key, new, running, waiting};
 
 #[tokio::test]
 async fn rows_are_there_after_a_restart() {
@@ -54,4 +59,67 @@ async fn the_file_has_a_log_strict_tables_and_the_name_of_its_writer() {
         "SELECT count(*) FROM pragma_table_list WHERE schema = 'main' AND name NOT LIKE 'sqlite_%' AND strict = 0";
     assert_eq!(connection.query_row(lax, [], |row| row.get::<_, i64>(0)), Ok(0));
     assert_eq!(text("SELECT value FROM meta WHERE key = 'written_by'"), env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn tasks_are_there_after_a_restart_with_all_that_belongs_to_them() {
+    let folder = Folder::new();
+    let store = folder.open().unwrap();
+    let keyed =
+        |id: &str| NewTask { idempotency: key("k", 1, 5000), configs: vec![config("c", 0)], ..new(waiting(id)) };
+    store.tasks().create(keyed("a")).await.unwrap();
+    store.tasks().create(new(running("b"))).await.unwrap();
+    store.tasks().create(new(Task { deadlines: closes(3000), ..waiting("c") })).await.unwrap();
+    advance(store.tasks(), "b", Command::Artifact, 2000).await.unwrap();
+    let claimed = store.tasks().claim(claim("lights", 1000, 4000, 1)).await.unwrap();
+    store.tasks().deliveries(Time(1000), Time(2000), 9).await.unwrap();
+    let mut before = Vec::new();
+    for id in ["a", "b", "c"] {
+        before.push(get(store.tasks(), id).await);
+    }
+    drop(store);
+    let store = folder.open().unwrap();
+    let tasks = store.tasks();
+    for stored in before {
+        assert_eq!(get(tasks, stored.task.id.as_str()).await, stored);
+    }
+    assert_eq!(tasks.create(keyed("d")).await, Ok(Created::Repeated("a".into())));
+    assert_eq!(tasks.abandoned(Time(3999), 9).await, Ok(vec![]));
+    assert_eq!(ids(&tasks.abandoned(Time(4000), 9).await.unwrap()), ids(&claimed));
+    assert_eq!(ids(&tasks.due(Time(3000), 9).await.unwrap()), ["c"]);
+    assert_eq!(ids(&tasks.running(None, 9).await.unwrap()), ["b"]);
+    assert_eq!(tasks.next_delivery().await, Ok(Some(Time(2000))), "the one that was on its way goes again");
+    assert_eq!(tasks.deliveries(Time(2000), Time(3000), 9).await.unwrap().len(), 1);
+    assert_eq!(ids(&tasks.claim(claim("lights", 1000, 4000, 9)).await.unwrap()), ["c"]);
+    assert_eq!(store.inspect().await, Ok(vec![]));
+}
+
+fn closes(at: u64) -> Deadlines {
+    Deadlines { close_by: Some(Time(at)), ..Deadlines::default() }
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_schema_keeps_its_rows_and_takes_tasks() {
+    let folder = Folder::new();
+    let connection = rusqlite::Connection::open(folder.file("m.db")).unwrap();
+    let first = "
+        PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = 0x4d4f4f4e;
+        CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE registry (
+            id TEXT PRIMARY KEY, owner TEXT NOT NULL, document BLOB NOT NULL,
+            beat_at INTEGER, updated_at INTEGER NOT NULL) STRICT;
+        INSERT INTO meta VALUES ('written_by', '0.0.1');
+        INSERT INTO registry VALUES ('lights', 'owner-1', CAST('{\"version\":1}' AS BLOB), 1, 1000001);
+        PRAGMA user_version = 1";
+    connection.execute_batch(first).unwrap();
+    drop(connection);
+    for _ in 0..2 {
+        let store = folder.open().unwrap();
+        assert_eq!(store.registry().rows().await, Ok(vec![row("lights", 1)]));
+        assert_ne!(store.tasks().create(new(running("t"))).await, Ok(Created::KeyReused));
+        assert_eq!(store.inspect().await, Ok(vec![]));
+    }
+    let connection = rusqlite::Connection::open(folder.file("m.db")).unwrap();
+    let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
+    assert_eq!(version, Ok(2));
 }

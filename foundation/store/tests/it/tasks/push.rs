@@ -275,7 +275,7 @@ async fn every_event_arrives_whatever_fails(store: Arc<dyn Store>) {
         tasks.create(NewTask { configs, ..new(running(&format!("t{task}"))) }).await.unwrap();
     }
     let mut arrived = BTreeMap::<_, Vec<u64>>::new();
-    for now in 1000..1600 {
+    for now in 1000..4000 {
         if now < 1300 {
             let task = format!("t{}", dice.below(5));
             advance(tasks, &task, Command::Artifact, now).await;
