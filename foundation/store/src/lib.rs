@@ -7,9 +7,10 @@
 //! | `sqlite:moongate.db` | SQLite in write-ahead mode, one writer with group commit | homes, cars, edge: one process, one file |
 //! | `memory:` | a map | tests, demonstrations |
 //!
-//! Both promise the same, and one suite of tests holds both to it (`tests/it/conformance.rs`): a write is durable when
-//! its future is ready (as far as the engine keeps anything at all), writes happen in the order of the calls whether or
-//! not anybody waits for them, and a reader sees every write that was answered before it asked.
+//! Both promise the same: a write is durable when its future is ready (as far as the engine keeps anything at all), writes
+//! happen in the order of the calls whether or not anybody waits for them, and a reader sees every write that was answered
+//! before it asked. One suite of tests holds both to it (`tests/it/conformance.rs`, `tests/it/tasks/`), and so does a random
+//! history that both must answer alike (`tests/it/model.rs`).
 //!
 //! What the rows mean is decided by the rooms that own them; documents are opaque here.
 

@@ -3,7 +3,8 @@
 //! - A lock beside the file refuses a second process ([`mod@file`]); what is no store of ours is refused before anything
 //!   writes to it ([`schema`]).
 //! - One thread owns the writing connection and commits in groups ([`writer`]); two threads read ([`reader`]), so that
-//!   no task of the runtime ever waits for the disk.
+//!   no task of the runtime ever waits for the disk. What takes long has a thread and a connection of its own
+//!   ([`mod@aside`]): copies ([`mod@copy`]) and inspections ([`mod@inspect`]).
 //! - Write-ahead log, `synchronous=FULL`: what was answered survives a loss of power, as far as the disk tells the truth.
 //! - Failures of the disk make the store unhealthy until a write succeeds again; a damaged file stops it for good
 //!   ([`health`]). Nothing is ever deleted or made anew.

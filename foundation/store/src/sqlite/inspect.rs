@@ -42,9 +42,8 @@ const CHECKS: [(&str, &str); 9] = [
     (
         "deadlines",
         "SELECT 'task ' || id || ': its next deadline is not the first of its deadlines'
-        FROM task WHERE deadline IS NOT CASE WHEN pause_frozen = 1 THEN NULL ELSE
-            nullif(min(ifnull(start_by, ~(1 << 63)), ifnull(finish_by, ~(1 << 63)), ifnull(close_by, ~(1 << 63)),
-                ifnull(beat_by, ~(1 << 63))), ~(1 << 63)) END",
+        FROM task WHERE deadline IS NOT iif(pause_frozen = 1, NULL, (SELECT min(at) FROM
+            (SELECT start_by AS at UNION ALL SELECT finish_by UNION ALL SELECT close_by UNION ALL SELECT beat_by)))",
     ),
     (
         "push configs",

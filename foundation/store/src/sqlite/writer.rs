@@ -6,7 +6,7 @@
 //! - An operation is a closure over the connection. It may run twice: if one of the group fails, or the commit itself,
 //!   the group is rolled back and each is tried alone, so that nobody pays for another's mistake.
 //! - The log is copied into the file every 16,000 pages (by SQLite, without waiting for readers) and cut when nothing has
-//!   been written for a second.
+//!   been written for a second. Pages that are free go back to the disk then, if they are many.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -33,6 +33,10 @@ const QUEUE: usize = 4096;
 const BATCH: usize = 256;
 /// Quiet for this long, the writer tidies up.
 const IDLE: Duration = Duration::from_secs(1);
+/// Free pages that are not worth giving back.
+const SPARE: i64 = 1000;
+/// Pages that are given back at once.
+const SHRINK: i64 = 2000;
 /// With nothing to tidy, it looks after the store's health only this often.
 const REST: Duration = Duration::from_secs(30);
 
@@ -219,6 +223,25 @@ impl Work {
                 Err(error) => drop(self.health.failed(&error)),
             }
         }
+        if !self.untidy
+            && let Err(error) = self.shrink()
+        {
+            self.health.failed(&error);
+        }
+    }
+
+    /// Gives free pages back to the disk, a few at a time; as many as a fifth of the file are kept for what comes next.
+    fn shrink(&mut self) -> rusqlite::Result<()> {
+        let number = |sql: &str| self.connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let (free, all) = (number("PRAGMA freelist_count")?, number("PRAGMA page_count")?);
+        if free > SPARE && free > all / 5 {
+            let sql = format!("PRAGMA incremental_vacuum({SHRINK})");
+            let mut vacuum = self.connection.prepare(&sql)?;
+            let mut pages = vacuum.query([])?;
+            while pages.next()?.is_some() {}
+            self.untidy = true;
+        }
+        Ok(())
     }
 
     /// Writes something that changes nothing.

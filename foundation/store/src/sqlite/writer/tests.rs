@@ -163,6 +163,28 @@ async fn the_writer_finds_out_by_itself_that_there_is_room_again() {
 }
 
 #[tokio::test]
+async fn free_pages_go_back_to_the_disk_when_nobody_writes() {
+    let bed = Bed::new();
+    let text = "x".repeat(1 << 20);
+    for n in 0..16 {
+        let text = text.clone();
+        let insert = move |connection: &Connection| {
+            connection.execute("INSERT INTO note (n, text) VALUES (?1, ?2)", rusqlite::params![n, text])
+        };
+        assert_eq!(bed.writer().submit(insert).await, Ok(1));
+    }
+    bed.writer().submit(|connection| connection.execute("DELETE FROM note WHERE n > 0", [])).await.unwrap();
+    let size = || std::fs::metadata(bed.folder.join("m.db")).unwrap().len();
+    let waited = tokio::time::timeout(Duration::from_secs(60), async {
+        while size() == 0 || size() > 8 << 20 {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited.await.expect("the file became smaller");
+    assert_eq!(bed.notes().await, [0]);
+}
+
+#[tokio::test]
 async fn a_damaged_file_is_not_touched_any_more() {
     let mut bed = Bed::new();
     bed.note(1).await.unwrap();
