@@ -275,7 +275,8 @@ impl<'a> Scanner<'a> {
             self.at += 1;
             self.needed_digits()?;
         }
-        let mut large = self.at - start > 300;
+        // Without a third digit in the exponent, 200 digits stay below 1e308.
+        let mut large = self.at - start > 200;
         if let Some(b'e' | b'E') = self.byte() {
             self.at += 1;
             if let Some(b'+' | b'-') = self.byte() {

@@ -234,4 +234,6 @@ fn refusals_name_the_byte() {
     assert_eq!(detail(b"\"a\xff\""), "the body is not UTF-8 at byte 2");
     assert_eq!(detail(b"[1] 2"), "something follows the JSON value at byte 4");
     assert_eq!(detail(b"[1e999]"), "a number out of range at byte 1");
+    assert_eq!(detail(format!("[{}e99]", "9".repeat(257)).as_bytes()), "a number out of range at byte 1");
+    assert!(check(format!("[{}e99]", "9".repeat(200)).as_bytes(), &Limits::default()).is_ok());
 }

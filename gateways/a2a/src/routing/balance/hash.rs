@@ -59,7 +59,8 @@ pub(super) fn pick<'a>(view: &View<'a>, key: u64, maglev: Option<&Maglev>) -> Op
     {
         return Some(placed);
     }
-    rendezvous(view, key, &bound)
+    // Others may fill every place between the count and the choice; the key's own instance then takes one more.
+    rendezvous(view, key, &bound).or_else(|| rendezvous(view, key, &Bound { factor: f64::INFINITY, ..bound }))
 }
 
 fn look_up<'a>(view: &View<'a>, key: u64, table: &Maglev, bound: &Bound) -> Option<Placed<'a>> {
