@@ -76,9 +76,9 @@ pub(super) fn to_v1(operation: Operation, value: Value, at: At<'_>) -> Result<Va
         Operation::ExtendedCard => {}
     }
     let mut rest = fields.rest();
-    if operation != Operation::List {
-        rest.retain(|name, _| !V1_MEMBERS.contains(&camel(name).as_str()));
-    }
+    // 0.3 has no list; ours takes the members of 1.0, but for the address, which no request of 0.3 names.
+    let foreign = if operation == Operation::List { &["tenant"] } else { V1_MEMBERS };
+    rest.retain(|name, _| !foreign.contains(&camel(name).as_str()));
     out.put_rest(rest);
     Ok(Value::Object(out))
 }
