@@ -14,14 +14,14 @@ use std::time::Duration;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use crate::Ending;
 use crate::fault::Fault;
 use crate::load::call::{Call, Send};
 use crate::load::{Length, Load, Spec};
 use crate::machine::Machine;
 use crate::run::gateway::{Entry, Gateway};
 use crate::run::summary::median;
-use crate::run::{folder, interrupted, report, start_agent};
-use crate::{Ending, runtime};
+use crate::run::{attended, folder, report, start_agent};
 
 /// Requests before counting.
 const WARM_UP: u64 = 200;
@@ -101,12 +101,7 @@ pub(crate) struct Count {
 
 /// Counts; ends with no if `--gate` was given and missed.
 pub(crate) fn main(options: Options) -> Result<Ending, Fault> {
-    runtime(1)?.block_on(async {
-        tokio::select! {
-            ending = count(&options) => ending,
-            fault = interrupted() => Err(fault),
-        }
-    })
+    attended(1, count(&options))
 }
 
 async fn count(options: &Options) -> Result<Ending, Fault> {

@@ -92,16 +92,20 @@ pub(crate) struct Options {
 pub(crate) fn main(options: Options) -> Result<Ending, Fault> {
     let scenarios = scenarios(&options.scenarios)?;
     let settings = settings(&options)?;
-    runtime(options.threads)?.block_on(async {
+    attended(options.threads, compare(&options, &scenarios, &settings))
+}
+
+/// Runs `work` on so many threads, until it is done or a signal ends it; what it had started is stopped.
+pub(crate) fn attended(threads: usize, work: impl Future<Output = Result<Ending, Fault>>) -> Result<Ending, Fault> {
+    runtime(threads)?.block_on(async {
         tokio::select! {
-            ending = compare(&options, &scenarios, &settings) => ending,
+            ending = work => ending,
             fault = interrupted() => Err(fault),
         }
     })
 }
 
-/// Waits for a signal to end, so that what was started is stopped.
-pub(crate) async fn interrupted() -> Fault {
+async fn interrupted() -> Fault {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
