@@ -223,7 +223,7 @@ impl Running {
         }
         let gateway = &self.gateway;
         let courier = courier::run(gateway.tasks.clone(), gateway.courier.clone());
-        tokio::join!(queue::run(gateway.clone()), clockwork::run(gateway.clone()), courier);
+        tokio::join!(queue::run(gateway.clone(), self.drain.clone()), clockwork::run(gateway.clone()), courier);
     }
 
     /// Runs until told to stop: looks at heartbeats, probes and the configuration file, then drains.

@@ -239,6 +239,31 @@ pub struct Task {
 }
 
 impl Task {
+    /// A task that begins now: submitted, ready for its agent at once, nothing else known.
+    pub fn new(id: TaskId, owner: std::sync::Arc<str>, agent: AgentName, now: Time) -> Self {
+        Self {
+            id,
+            owner,
+            context: None,
+            agent,
+            instance: None,
+            skill: None,
+            upstream_id: None,
+            state: TaskState::Submitted,
+            phase: Phase::Ready,
+            pause: None,
+            seq: 1,
+            attempt: 0,
+            next_run_at: None,
+            priority: PRIORITY,
+            timeouts: Timeouts::default(),
+            deadlines: Deadlines::default(),
+            created_at: now,
+            status_at: now,
+            ended_at: None,
+        }
+    }
+
     /// Where its row stands.
     pub fn fence(&self) -> Fence {
         Fence { seq: self.seq, attempt: self.attempt, phase: self.phase }
@@ -438,32 +463,13 @@ mod tests {
     use super::*;
 
     fn task(phase: Phase) -> Task {
-        Task {
-            id: "t".into(),
-            owner: "local".into(),
-            context: None,
-            agent: "a".into(),
-            instance: None,
-            skill: None,
-            upstream_id: None,
-            state: TaskState::Submitted,
-            phase,
-            pause: None,
-            seq: 1,
-            attempt: 0,
-            next_run_at: None,
-            priority: PRIORITY,
-            timeouts: Timeouts {
-                schedule_to_start: Some(Duration::from_secs(10)),
-                start_to_close: Some(Duration::from_secs(20)),
-                schedule_to_close: Some(Duration::from_secs(60)),
-                heartbeat: Some(Duration::from_secs(5)),
-            },
-            deadlines: Deadlines::default(),
-            created_at: Time(1),
-            status_at: Time(1),
-            ended_at: None,
-        }
+        let timeouts = Timeouts {
+            schedule_to_start: Some(Duration::from_secs(10)),
+            start_to_close: Some(Duration::from_secs(20)),
+            schedule_to_close: Some(Duration::from_secs(60)),
+            heartbeat: Some(Duration::from_secs(5)),
+        };
+        Task { phase, timeouts, ..Task::new("t".into(), "local".into(), "a".into(), Time(1)) }
     }
 
     fn does(task: &mut Task, command: Command, now: u64) -> Result<bool, Rejected> {

@@ -18,8 +18,8 @@ use std::time::Instant;
 
 use moongate_core::seam::tasks::{Event, Filter, NewTask, Saved, Step};
 use moongate_core::seam::{Later, Store};
-use moongate_core::task::{Command, Deadlines, PRIORITY, Timeouts, apply};
-use moongate_core::{Phase, Problem, Task, TaskState, Time};
+use moongate_core::task::{Command, Deadlines, apply};
+use moongate_core::{Problem, Task, TaskState, Time};
 
 /// Tasks that are measured at once.
 const SLICE: u64 = 30_000;
@@ -38,26 +38,13 @@ impl Bench {
     fn task(&self, n: u64) -> Task {
         let noise = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ n.rotate_left(32).wrapping_mul(0xd6e8_feb8_6659_fd93);
         let grows = format!("{n:012x}-7000-8000-{noise:016x}");
+        let id = if self.random { format!("{noise:016x}-4000-8000-{n:012x}") } else { grows };
         Task {
-            id: if self.random { format!("{noise:016x}-4000-8000-{n:012x}") } else { grows }.into(),
-            owner: "local".into(),
             context: Some(format!("{:016x}-4000-8000-{n:012x}", noise.rotate_left(17)).into()),
-            agent: "lights".into(),
-            instance: None,
             skill: Some("lights.on".into()),
-            upstream_id: None,
-            state: TaskState::Submitted,
-            phase: Phase::Ready,
-            pause: None,
-            seq: 1,
-            attempt: 0,
             next_run_at: Some(Time(n)),
-            priority: PRIORITY,
-            timeouts: Timeouts::default(),
             deadlines: Deadlines { close_by: Some(Time(n + 1_000_000)), ..Deadlines::default() },
-            created_at: Time(n),
-            status_at: Time(n),
-            ended_at: None,
+            ..Task::new(id.into(), "local".into(), "lights".into(), Time(n))
         }
     }
 

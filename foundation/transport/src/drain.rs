@@ -94,7 +94,8 @@ impl Drain {
         *self.shared.open.borrow()
     }
 
-    pub(crate) fn ticket(&self) -> Ticket {
+    /// Something that must not be cut off: [`drained`](Self::drained) waits until the ticket is dropped.
+    pub fn ticket(&self) -> Ticket {
         self.shared.open.send_modify(|count| *count += 1);
         Ticket { drain: self.clone(), key: None }
     }
@@ -122,7 +123,7 @@ impl Default for Drain {
 
 /// One open connection; counts until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     drain: Drain,
     key: Option<u64>,
 }

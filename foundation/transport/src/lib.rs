@@ -25,7 +25,7 @@ pub mod websocket;
 pub use connect::{Resolve, SystemResolver};
 pub use cores::Cores;
 pub use dialer::HttpDialer;
-pub use drain::Drain;
+pub use drain::{Drain, Ticket};
 pub use listen::{Bound, Handler, Listen, ListenLimits, Peer, TlsSlot, bind, serve};
 pub use origin::{InvalidOrigin, Origin};
 pub use pool::{OriginPool, Pool, PoolBody, PoolConfig, SendError, Stage};

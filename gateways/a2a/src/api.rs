@@ -22,7 +22,7 @@ use moongate_core::{Arrival, Code, Domain, Listener, Principal, Problem};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
 
-use crate::endpoint::{Endpoint, Explain, Place, ReplyBody, json_response, problem_response};
+use crate::endpoint::{Endpoint, Place, ReplyBody, json_response, problem_response};
 use crate::routing::directory::Visibility;
 use crate::routing::registry::AgentRegistry;
 use crate::routing::search::Query;
@@ -104,7 +104,7 @@ impl Api {
             (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => {
                 Err(wrong_method())
             }
-            (_, [noun, ..]) if tasks::serves(noun) => self.operate(&who, (listener, peer), &segments, request).await,
+            (_, [noun, ..]) if tasks::serves(noun) => self.operate(&who, &segments, request).await,
             _ => Err(no_such_path(&path)),
         }
     }
@@ -212,7 +212,7 @@ impl Api {
             Problem::new(Code::InvalidParams, format!("the request to explain is malformed: {error}"))
         })?;
         let payload: Bytes = serde_json::to_vec(body.get("body").unwrap_or(&Value::Null)).unwrap_or_default().into();
-        let ran = self.endpoint.take(&Explain, (listener, peer), &place, asked.into_parts().0, payload).await;
+        let ran = self.endpoint.explain((listener, peer), &place, asked.into_parts().0, payload).await;
         let trail = ran.trail;
         let view = json!({
             "principal": trail.principal.as_ref().map(|who| json!({

@@ -13,7 +13,7 @@ use moongate_wire::a2a::{Binding, Dialect, Version};
 use moongate_wire::peek;
 use serde_json::Value;
 
-use crate::tasks::Row;
+use crate::tasks::{Row, push};
 
 /// Our extension by which a client names a skill (`docs/reference/extensions/skill-routing.md`).
 pub const SKILL_ROUTING: &str = "https://w3id.org/moongate/extensions/skill-routing/v1";
@@ -116,6 +116,19 @@ impl Call {
     pub fn value(&self) -> Result<Value, Problem> {
         serde_json::from_slice(&self.canonical)
             .map_err(|error| Problem::new(Code::BodyNotJson, format!("the request is not JSON: {error}")))
+    }
+
+    /// The canonical request as a task's record keeps it: without the push config and its credentials.
+    ///
+    /// # Errors
+    /// As [`value`](Self::value).
+    pub fn recorded(&self) -> Result<Bytes, Problem> {
+        if self.peek.push_config.is_none() {
+            return Ok(self.canonical.clone());
+        }
+        let mut params = self.value()?;
+        push::take_inline(&mut params);
+        Ok(params.to_string().into())
     }
 
     /// Whether the caller wants a task at once rather than its result.

@@ -176,15 +176,14 @@ impl Endpoint {
         http::HeaderValue::from_str(&list.join(", ")).ok().filter(|_| !list.is_empty())
     }
 
-    /// Takes a request of the API's through the pipeline: with [`Live`] it is carried out, with [`Explain`] nobody is called.
-    pub async fn take<D: Dispatch<A2aGateway>>(
+    /// What would happen to a request, without calling anybody.
+    pub async fn explain(
         &self,
-        dispatch: &D,
         (listener, peer): (Listener, Peer),
         place: &Place,
         parts: http::request::Parts,
         body: Bytes,
-    ) -> Ran<D::Answer> {
+    ) -> Ran<()> {
         let settings = self.gateway.settings.load_full();
         let at = self.gateway.clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
@@ -208,12 +207,12 @@ impl Endpoint {
             class: TrafficClass::Normal,
             deadline: self.deadline(settings.request_timeout),
         };
-        run(&self.flow, &*self.gateway, dispatch, envelope, credential.as_deref(), decoded.call).await
+        run(&self.flow, &*self.gateway, &Explain, envelope, credential.as_deref(), decoded.call).await
     }
 }
 
 /// The dispatch that calls nobody: a run with it shows which way a request would take.
-pub struct Explain;
+struct Explain;
 
 impl Dispatch<A2aGateway> for Explain {
     type Answer = ();

@@ -17,6 +17,7 @@ pub mod doc;
 pub mod fold;
 pub mod list;
 pub mod operator;
+mod pace;
 pub mod push;
 pub mod queue;
 pub mod replay;
@@ -33,7 +34,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use moongate_core::seam::tasks::{Created, Event, Idempotency, NewTask, Stored};
 use moongate_core::seam::{Clock, Store, Vault};
-use moongate_core::task::{Deadlines, Timeouts};
+use moongate_core::task::Timeouts;
 use moongate_core::{
     AgentName, Code, ContextId, InstanceId, Phase, Principal, Problem, SkillId, Task, TaskId, TaskState, Time,
 };
@@ -318,13 +319,21 @@ impl Tasks {
         self.sight_under_another_id(who, &upstream, sighting).await
     }
 
+    /// An id that nobody can guess and that grows with time: new rows then stand together in the store's indexes.
+    fn fresh_id(&self) -> TaskId {
+        let now = self.home.clock.now().0;
+        let nanoseconds = u32::try_from(now % 1000).unwrap_or_default() * 1_000_000;
+        let moment = uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, nanoseconds);
+        TaskId::new(uuid::Uuid::new_v7(moment).to_string())
+    }
+
     async fn sight_under_another_id(
         &self,
         who: &Principal,
         upstream: &TaskId,
         sighting: Sighting<'_>,
     ) -> Result<(Arc<Row>, bool), Problem> {
-        let id = TaskId::new(uuid::Uuid::new_v4().to_string());
+        let id = self.fresh_id();
         let Found::Place(place) = self.home.find(&id).await else {
             return Err(Problem::new(Code::Internal, "a random id was taken"));
         };
@@ -344,25 +353,16 @@ impl Tasks {
     fn seen(&self, who: &Principal, id: TaskId, upstream_id: Option<TaskId>, sighting: &Sighting<'_>) -> Task {
         let now = self.home.clock.now();
         let mut task = Task {
-            id,
-            owner: who.id.clone(),
             context: sighting.context.map(ContextId::from),
-            agent: sighting.agent.clone(),
             instance: Some(sighting.instance.clone()),
             skill: sighting.skill.clone(),
             upstream_id,
             state: sighting.state,
             phase: if sighting.state.is_terminal() { Phase::Done } else { Phase::Running },
-            pause: None,
-            seq: 1,
-            attempt: 0,
-            next_run_at: None,
             priority: sighting.terms.priority,
             timeouts: sighting.terms.timeouts,
-            deadlines: Deadlines::default(),
-            created_at: now,
             status_at: fold::status_at_raw(&sighting.document).unwrap_or(now),
-            ended_at: None,
+            ..Task::new(id, who.id.clone(), sighting.agent.clone(), now)
         };
         task.schedule(now);
         task
@@ -416,30 +416,17 @@ impl Tasks {
     /// `KeyReused` if another order came under the same key; what keeps the store from taking it.
     pub async fn place(&self, who: &Principal, order: Order) -> Result<Placed, Problem> {
         let now = self.home.clock.now();
-        let id = TaskId::new(uuid::Uuid::new_v4().to_string());
+        let id = self.fresh_id();
         let Found::Place(place) = self.home.find(&id).await else {
             return Err(Problem::new(Code::Internal, "a random id was taken"));
         };
         let mut task = Task {
-            id: id.clone(),
-            owner: who.id.clone(),
             context: Some(order.context.clone()),
-            agent: order.agent,
-            instance: None,
             skill: order.skill,
-            upstream_id: None,
-            state: TaskState::Submitted,
-            phase: Phase::Ready,
-            pause: None,
-            seq: 1,
-            attempt: 0,
             next_run_at: Some(order.first_run),
             priority: order.terms.priority,
             timeouts: order.terms.timeouts,
-            deadlines: Deadlines::default(),
-            created_at: now,
-            status_at: now,
-            ended_at: None,
+            ..Task::new(id.clone(), who.id.clone(), order.agent, now)
         };
         task.schedule(now);
         let document = control::submitted(order.document, &task, now);

@@ -43,7 +43,6 @@ async fn a_message_to_an_agent_that_is_away_waits_for_it_also_over_a_restart() {
     }
     let listed = Caller::rpc(&gateway.plain()).call(Operation::List, &json!({})).await.unwrap();
     assert_eq!(listed["totalSize"], SPEAKERS.len());
-    gateway.kill().await;
     gateway.restart().await;
     let from = agent.seen().len();
     agent.set_manner(Manner::Done);
@@ -209,6 +208,64 @@ async fn a_key_makes_one_task_of_a_request_that_comes_twice_and_a_message_id_doe
 }
 
 #[tokio::test]
+async fn a_keyed_request_that_waits_for_the_end_is_not_in_its_own_way() {
+    let (agent, gateway) = away("max_in_flight = 1").await;
+    agent.set_manner(Manner::Done);
+    let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", "key-1");
+    let task = keyed.call(Operation::Send, &saying("alone")).await.unwrap()["task"].clone();
+    assert_eq!(state(&task), "COMPLETED", "{task}");
+}
+
+#[tokio::test]
+async fn a_key_goes_with_what_begins_a_task_and_is_refused_where_it_would_be_ignored() {
+    let (agent, gateway) = away("").await;
+    agent.set_manner(Manner::Done);
+    let caller = Caller::rpc(&gateway.plain());
+    let task = id(&caller.call(Operation::Send, &saying("first")).await.unwrap()["task"]);
+    let heard = agent.seen().len();
+    let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", "key-1");
+    let refusal = keyed.call(Operation::Send, &crate::stage::to_task(&task, "more")).await.unwrap_err();
+    assert_eq!(refusal.reason, "INVALID_PARAMS", "{refusal:?}");
+    assert_eq!(agent.seen().len(), heard, "the agent hears nothing of it");
+}
+
+#[tokio::test]
+async fn credentials_of_push_receivers_reach_no_agent_and_no_file() {
+    let (agent, mut gateway) = away("").await;
+    let caller = Caller::rpc(&gateway.plain());
+    for (name, manner) in [
+        ("taskPushNotificationConfig", Manner::Done),
+        ("pushNotificationConfig", Manner::Done),
+        ("taskPushNotificationConfig", Manner::Unavailable),
+        ("pushNotificationConfig", Manner::Unavailable),
+    ] {
+        agent.set_manner(manner);
+        let mut params = at_once("tell me");
+        params["configuration"][name] = json!({"url": "https://hooks.invalid/hook", "token": "hidden-token",
+            "authentication": {"scheme": "Bearer", "credentials": "hidden-credential"}});
+        let task = id(&caller.call(Operation::Send, &params).await.unwrap()["task"]);
+        let configs = caller.call(Operation::PushList, &json!({"taskId": task})).await.unwrap();
+        assert_eq!(configs["configs"][0]["token"], "hidden-token", "{name}, {manner:?}: it is a config: {configs}");
+        agent.set_manner(Manner::Done);
+        until_state(&caller, &task, "COMPLETED").await;
+    }
+    for seen in agent.seen() {
+        assert!(!seen.params.to_string().contains("hidden"), "{}", seen.params);
+    }
+    gateway.kill().await;
+    let mut looked = 0;
+    for entry in std::fs::read_dir(gateway.folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.to_string_lossy().contains("moongate.db") {
+            let bytes = std::fs::read(&path).unwrap();
+            assert!(!bytes.windows(6).any(|window| window == b"hidden"), "{}", path.display());
+            looked += usize::from(bytes.windows(7).any(|window| window == b"tell me"));
+        }
+    }
+    assert!(looked > 0, "the tasks themselves are in the store's files");
+}
+
+#[tokio::test]
 async fn where_the_operator_says_so_a_message_id_is_a_key() {
     let (agent, gateway) = away("dedup = \"message-id\"").await;
     agent.set_manner(Manner::Done);
@@ -217,6 +274,50 @@ async fn where_the_operator_says_so_a_message_id_is_a_key() {
     let first = caller.call(Operation::Send, &params).await.unwrap()["task"].clone();
     let again = caller.call(Operation::Send, &params).await.unwrap()["task"].clone();
     assert_eq!((&first["id"], texts(&agent, 0).len()), (&again["id"], 1));
+}
+
+#[tokio::test]
+async fn a_task_that_is_being_handed_over_is_not_cut_off_by_a_stop() {
+    let (agent, mut gateway) = away("").await;
+    agent.set_manner(Manner::Held);
+    let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", "key-1");
+    let task = id(&keyed.call(Operation::Send, &at_once("hold on")).await.unwrap()["task"]);
+    agent.got(1).await;
+    gateway.ask_to_stop();
+    gateway.logged(0, |line| line["message"].as_str().is_some_and(|text| text.contains("shuts down"))).await;
+    agent.let_go();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    gateway.restart().await;
+    until_state(&Caller::rpc(&gateway.plain()), &task, "COMPLETED").await;
+    assert_eq!(texts(&agent, 0), ["hold on"], "it was handed over once");
+}
+
+#[tokio::test]
+async fn an_agent_works_on_so_many_queued_tasks_and_no_more() {
+    let other = Agent::start("porch", &[json!("porch.do")]).await;
+    let second = format!("[[agents]]\nname = \"porch\"\ncard_url = \"{}\"", other.card_url());
+    let (agent, gateway) = away(&format!("concurrency = 2\n{second}")).await;
+    agent.set_manner(Manner::Held);
+    let caller = Caller::rpc(&gateway.plain());
+    let mut tasks = Vec::new();
+    for number in 0..5 {
+        let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", &format!("key-{number}"));
+        let params = json!({"tenant": "hub", "message": at_once("busy")["message"], "configuration": {"returnImmediately": true}});
+        tasks.push(id(&keyed.call(Operation::Send, &params).await.unwrap()["task"]));
+    }
+    agent.got(2).await;
+    // What waits for the other agent is handed over meanwhile, again and again: so the queue has looked at this one too.
+    for number in 0..5 {
+        let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", &format!("other-{number}"));
+        let params = json!({"tenant": "porch", "message": saying("free")["message"]});
+        assert_eq!(state(&keyed.call(Operation::Send, &params).await.unwrap()["task"]), "COMPLETED");
+    }
+    assert_eq!(texts(&agent, 0).len(), 2, "the others wait");
+    agent.set_manner(Manner::Done);
+    agent.let_go();
+    for task in &tasks {
+        until_state(&caller, task, "COMPLETED").await;
+    }
 }
 
 #[tokio::test]

@@ -113,5 +113,8 @@ pub(crate) async fn until_state(caller: &Caller, id: &str, wanted: &str) -> Valu
         let task = caller.call(Operation::Get, &on(id)).await.unwrap();
         (state(&task) == wanted).then_some(task)
     });
-    asked.await.unwrap_or_else(|| panic!("the task does not become {wanted}"))
+    match asked.await {
+        Some(task) => task,
+        None => panic!("the task does not become {wanted}: {:?}", caller.call(Operation::Get, &on(id)).await),
+    }
 }

@@ -204,6 +204,8 @@ pub enum Settled {
         /// When it was tried first.
         since: Time,
     },
+    /// It was not tried: not before then.
+    Later(Time),
     /// Never again, until it is redriven.
     Dead(String),
     /// The receiver wants no more: the config is removed.

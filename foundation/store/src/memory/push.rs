@@ -44,6 +44,7 @@ impl Row {
                 row.attempt += 1;
                 (row.due_at, row.since) = (at, Some(since));
             }
+            Settled::Later(at) => row.due_at = at,
             Settled::Dead(reason) => {
                 row.attempt += 1;
                 row.dead = Some(reason);

@@ -4,32 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moongate_core::seam::tasks::{Claim, Event, Idempotency, NewTask, PushRow, Saved, Step, Stored, Tasks};
-use moongate_core::task::{Command, Deadlines, Fence, PRIORITY, Timeouts, apply};
+use moongate_core::task::{Command, Fence, apply};
 use moongate_core::{Phase, Task, TaskId, TaskState, Time};
 
 /// A task that waits, of Alice's, for the agent `lights`; made at 1000.
 pub(crate) fn waiting(id: &str) -> Task {
-    Task {
-        id: id.into(),
-        owner: "alice".into(),
-        context: None,
-        agent: "lights".into(),
-        instance: None,
-        skill: Some("lights.on".into()),
-        upstream_id: None,
-        state: TaskState::Submitted,
-        phase: Phase::Ready,
-        pause: None,
-        seq: 1,
-        attempt: 0,
-        next_run_at: Some(Time(1000)),
-        priority: PRIORITY,
-        timeouts: Timeouts::default(),
-        deadlines: Deadlines::default(),
-        created_at: Time(1000),
-        status_at: Time(1000),
-        ended_at: None,
-    }
+    let made = Task::new(id.into(), "alice".into(), "lights".into(), Time(1000));
+    Task { skill: Some("lights.on".into()), next_run_at: Some(made.created_at), ..made }
 }
 
 /// A task that its agent works on already.

@@ -1,30 +1,25 @@
-//! Tasks, the queue and the store, for operators; a caller without the operator's secret sees its own tasks only.
+//! Tasks, the queue and the store, for operators only: callers reach their own tasks by A2A, where rules judge them.
 //!
 //! - `GET /api/v1/tasks?agent=&state=&context=&owner=&limit=&page=`, `GET /api/v1/tasks/{id}`
 //! - `GET /api/v1/tasks/{id}/events?after=&limit=&wait=`: the log; with `wait`, held until there is something new
 //! - `POST /api/v1/tasks/{id}:cancel`, `:pause`, `:resume`, `:redrive`; `POST /api/v1/tasks:redrive` for all
 //! - `GET /api/v1/queue`: what waits, by agent
 //! - `GET /api/v1/store?inspect=`, `POST /api/v1/store:backup`
-//!
-//! A task that the caller may not see is answered like one that does not exist.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use moongate_core::seam::tasks::Filter;
-use moongate_core::{AgentName, Code, Listener, Principal, PrincipalKind, Problem, TaskId, TaskState};
-use moongate_transport::Peer;
+use moongate_core::{AgentName, Code, Principal, PrincipalKind, Problem, TaskId, TaskState};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::query::{Query, wrong};
 use super::{Api, body_of, no_such_path, wrong_method};
-use crate::dispatch::Live;
-use crate::endpoint::{Place, ReplyBody, json_response};
+use crate::endpoint::{ReplyBody, json_response};
 use crate::gateway::A2aGateway;
 use crate::supply::{self, StreamPermit};
 use crate::tasks::list::{cursor, read_cursor};
@@ -42,21 +37,6 @@ pub(super) fn serves(noun: &str) -> bool {
     ["tasks", "queue", "store"].contains(&noun.split(':').next().unwrap_or_default())
 }
 
-fn is_operator(who: &Principal) -> bool {
-    who.kind == PrincipalKind::Operator
-}
-
-fn only_operator(who: &Principal) -> Result<(), Problem> {
-    if is_operator(who) {
-        return Ok(());
-    }
-    Err(Problem::new(Code::Forbidden, "this is for the operator, who is known by the secret file"))
-}
-
-fn no_task(id: &TaskId) -> Problem {
-    Problem::new(Code::TaskNotFound, format!("there is no task {id}"))
-}
-
 fn ok(value: &Value) -> Response<ReplyBody> {
     json_response(StatusCode::OK, value)
 }
@@ -67,71 +47,59 @@ impl Api {
     }
 
     /// Answers a request to one of the paths above.
-    pub(super) async fn operate(
-        &self,
-        who: &Principal,
-        came: (Listener, Peer),
-        segments: &[&str],
-        request: Request<Incoming>,
-    ) -> Answer {
+    pub(super) async fn operate(&self, who: &Principal, segments: &[&str], request: Request<Incoming>) -> Answer {
+        if who.kind != PrincipalKind::Operator {
+            let detail = "this is for the operator, who is known by the secret file; callers have `/a2a/tasks`";
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
         let method = request.method().clone();
         match (method, segments) {
-            (Method::GET, ["tasks"]) => self.tasks(who, request.uri().query()).await,
+            (Method::GET, ["tasks"]) => self.tasks(request.uri().query()).await,
             (Method::POST, ["tasks:redrive"]) => {
-                only_operator(who)?;
                 let redriven = operator::redrive_all(self.gateway()).await?;
                 Ok(ok(&json!({"tasks": redriven.tasks, "deliveries": redriven.deliveries})))
             }
-            (Method::GET, ["tasks", id, "events"]) => self.events(who, &TaskId::from(*id), request.uri().query()).await,
+            (Method::GET, ["tasks", id, "events"]) => self.events(&TaskId::from(*id), request.uri().query()).await,
             (Method::GET, ["tasks", id]) => {
-                let row = self.visible(who, &TaskId::from(*id)).await?;
+                let row = self.task(&TaskId::from(*id)).await?;
                 row.saved().await?;
-                self.told(who, &row).await
+                self.told(&row).await
             }
             (Method::POST, ["tasks", target]) => match target.rsplit_once(':') {
-                Some((id, action)) => self.act(who, came, (&TaskId::from(id), action), &request).await,
+                Some((id, action)) => self.act(&TaskId::from(id), action, request.uri().path()).await,
                 None => Err(wrong_method()),
             },
             (Method::GET, ["queue"]) => {
-                only_operator(who)?;
                 let waiting = self.gateway().tasks.store().tasks().waiting().await?;
                 Ok(ok(&json!({"queue": waiting.iter().map(view::waiting).collect::<Vec<_>>()})))
             }
-            (Method::GET, ["store"]) => self.store(who, request.uri().query()).await,
-            (Method::POST, ["store:backup"]) => self.backup(who, request).await,
+            (Method::GET, ["store"]) => self.store(request.uri().query()).await,
+            (Method::POST, ["store:backup"]) => self.backup(request).await,
             (_, ["tasks" | "tasks:redrive" | "queue" | "store" | "store:backup"])
             | (_, ["tasks", _] | ["tasks", _, "events"]) => Err(wrong_method()),
             _ => Err(no_such_path(request.uri().path())),
         }
     }
 
-    /// The task, if the caller may see it.
-    async fn visible(&self, who: &Principal, id: &TaskId) -> Result<Arc<Row>, Problem> {
-        let tasks = &self.gateway().tasks;
-        let row = if is_operator(who) { tasks.any(id).await? } else { tasks.recall(who, id).await? };
-        row.ok_or_else(|| no_task(id))
+    async fn task(&self, id: &TaskId) -> Result<Arc<Row>, Problem> {
+        let row = self.gateway().tasks.any(id).await?;
+        row.ok_or_else(|| Problem::new(Code::TaskNotFound, format!("there is no task {id}")))
     }
 
-    async fn told(&self, who: &Principal, row: &Row) -> Answer {
-        Ok(ok(&self.gateway().tasks.view(row, is_operator(who)).await?))
+    async fn told(&self, row: &Row) -> Answer {
+        Ok(ok(&self.gateway().tasks.view(row).await?))
     }
 
     /// A page of tasks, newest status first.
-    async fn tasks(&self, who: &Principal, query: Option<&str>) -> Answer {
+    async fn tasks(&self, query: Option<&str>) -> Answer {
         let query = Query::read(query, &["agent", "state", "context", "owner", "limit", "page"])?;
-        let operator = is_operator(who);
-        let owner = match query.text("owner") {
-            Some(owner) if operator || owner == &*who.id => Some(Arc::from(owner)),
-            Some(_) => return Err(Problem::new(Code::Forbidden, "only the operator sees other callers' tasks")),
-            None => (!operator).then(|| who.id.clone()),
-        };
         let after = match query.text("page") {
             Some(token) => Some(read_cursor(token).ok_or_else(|| wrong("page", "is not one that this gateway gave"))?),
             None => None,
         };
         let limit = query.number("limit", (1, LARGEST_PAGE), PAGE)?;
         let filter = Filter {
-            owner,
+            owner: query.text("owner").map(Arc::from),
             agent: query.text("agent").map(AgentName::from),
             context: query.text("context").map(Into::into),
             state: query.text("state").map(state).transpose()?,
@@ -142,17 +110,17 @@ impl Api {
         let page = self.gateway().tasks.store().tasks().list(filter).await?;
         let last = page.tasks.last().filter(|_| page.more);
         let next = last.map(|last| cursor(last.task.status_at, last.task.id.as_str()));
-        let tasks: Vec<Value> = page.tasks.iter().map(|stored| view::summary(&stored.task, operator)).collect();
+        let tasks: Vec<Value> = page.tasks.iter().map(|stored| view::summary(&stored.task)).collect();
         Ok(ok(&json!({"tasks": tasks, "total": page.total, "next_page": next})))
     }
 
     /// Events behind a number.
-    async fn events(&self, who: &Principal, id: &TaskId, query: Option<&str>) -> Answer {
+    async fn events(&self, id: &TaskId, query: Option<&str>) -> Answer {
         let query = Query::read(query, &["after", "limit", "wait"])?;
         let after = query.number("after", (0, u64::MAX), 0)?;
         let limit = query.number("limit", (1, LARGEST_PAGE), LARGEST_PAGE)?;
         let wait = Duration::from_secs(query.number("wait", (0, LONGEST_WAIT), 0)?);
-        let row = self.visible(who, id).await?;
+        let row = self.task(id).await?;
         row.saved().await?;
         if !wait.is_zero() && row.told() <= after && !is_told(&row) {
             let _permit = StreamPermit::take(self.gateway())?;
@@ -186,19 +154,12 @@ impl Api {
     }
 
     /// Does something to a task.
-    async fn act(
-        &self,
-        who: &Principal,
-        came: (Listener, Peer),
-        (id, action): (&TaskId, &str),
-        request: &Request<Incoming>,
-    ) -> Answer {
-        let row = self.visible(who, id).await?;
+    async fn act(&self, id: &TaskId, action: &str, path: &str) -> Answer {
+        let row = self.task(id).await?;
         let gateway = self.gateway();
         match action {
-            "cancel" if row.owner == who.id => self.cancel(came, id, request).await?,
             "cancel" => {
-                tracing::info!(task = %id, owner = %row.owner, "the operator cancels a task of somebody else's");
+                tracing::info!(task = %id, owner = %row.owner, "the operator cancels a task");
                 operator::cancel(gateway, &row).await?;
             }
             "pause" => operator::pause(gateway, &row).await?,
@@ -207,28 +168,13 @@ impl Api {
                 let redriven = operator::redrive(gateway, &row).await?;
                 return Ok(ok(&json!({"tasks": redriven.tasks, "deliveries": redriven.deliveries})));
             }
-            _ => return Err(no_such_path(request.uri().path())),
+            _ => return Err(no_such_path(path)),
         }
-        self.told(who, &row).await
-    }
-
-    /// Cancels the caller's own task as CancelTask does: by the pipeline, with the operator's rules and an entry in the record.
-    async fn cancel(&self, came: (Listener, Peer), id: &TaskId, request: &Request<Incoming>) -> Result<(), Problem> {
-        let path = format!("/a2a/tasks/{id}:cancel");
-        let place = Place::of(&path).ok_or_else(|| no_task(id))?;
-        let mut asked = Request::post(&path).header("a2a-version", "1.0").header("content-type", "application/json");
-        if let Some(credential) = request.headers().get(http::header::AUTHORIZATION) {
-            asked = asked.header(http::header::AUTHORIZATION, credential);
-        }
-        let asked = asked.body(()).map_err(|_| no_task(id))?;
-        let body = Bytes::from_static(b"{}");
-        let live = Live(self.gateway());
-        Box::pin(self.endpoint.take(&live, came, &place, asked.into_parts().0, body)).await.result.map(drop)
+        self.told(&row).await
     }
 
     /// How the store is.
-    async fn store(&self, who: &Principal, query: Option<&str>) -> Answer {
-        only_operator(who)?;
+    async fn store(&self, query: Option<&str>) -> Answer {
         let query = Query::read(query, &["inspect"])?;
         let store = self.gateway().tasks.store();
         let mut told = view::census(&store.tasks().census().await?);
@@ -244,8 +190,7 @@ impl Api {
     }
 
     /// Copies the store to a new file at this machine.
-    async fn backup(&self, who: &Principal, request: Request<Incoming>) -> Answer {
-        only_operator(who)?;
+    async fn backup(&self, request: Request<Incoming>) -> Answer {
         let body = body_of(request).await?;
         let path = body.get("path").and_then(Value::as_str).map(PathBuf::from);
         let path = path.ok_or_else(|| wrong("path", "is missing"))?;

@@ -26,9 +26,9 @@ use crate::tasks::{Order as NewOrder, Placed, Row, Terms, request};
 const KEY_WINDOW: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Whether a message waits in the queue from the beginning.
-pub(super) fn waits(gateway: &A2aGateway, order: &Order<A2aGateway>) -> bool {
+pub(super) fn waits(order: &Order<A2aGateway>) -> bool {
     let fresh = order.envelope.head.task.is_none();
-    let keyed = order.call.wishes.idempotency.is_some() || dedups(gateway, order);
+    let keyed = order.call.wishes.idempotency.is_some() || dedups(order);
     matches!(order.picked, Pick::Queue(_)) || (fresh && (order.call.draft || keyed))
 }
 
@@ -48,18 +48,15 @@ pub(super) fn instead(gateway: &A2aGateway, attempt: Attempt, problem: Problem) 
     Ok(order)
 }
 
-fn dedups(gateway: &A2aGateway, order: &Order<A2aGateway>) -> bool {
-    agent_of(gateway, order).is_some_and(|agent| agent.settings.tasks.dedup)
+fn dedups(order: &Order<A2aGateway>) -> bool {
+    agent_of(order).is_some_and(|agent| agent.settings.tasks.dedup)
 }
 
-fn agent_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<crate::routing::directory::Agent>> {
+fn agent_of(order: &Order<A2aGateway>) -> Option<Arc<crate::routing::directory::Agent>> {
     match &order.picked {
         Pick::Queue(agent) => Some(agent.clone()),
         Pick::Agent(chosen) => Some(chosen.agent.clone()),
-        Pick::Here => match &order.route.target {
-            moongate_core::Target::Agent { agent, .. } => gateway.directory.load().agents.get(agent).cloned(),
-            moongate_core::Target::Here => None,
-        },
+        Pick::Here => None,
     }
 }
 
@@ -72,12 +69,14 @@ pub(super) struct Waiting {
 /// Makes the task that waits, or finds the one that the same request made before.
 pub(super) async fn place(
     gateway: &Arc<A2aGateway>,
-    order: &Order<A2aGateway>,
+    order: &mut Order<A2aGateway>,
     config: Option<PushConfig>,
 ) -> Result<Waiting, Problem> {
-    let Some(agent) = agent_of(gateway, order) else {
+    let Some(agent) = agent_of(order) else {
         return Err(Problem::new(Code::Internal, "a message without an agent cannot wait"));
     };
+    // An instance that was chosen is let go: the hand-over chooses anew, and this request is not in its way.
+    order.picked = Pick::Queue(agent.clone());
     let call = &order.call;
     let params = call.value()?;
     let context = order.envelope.head.context.clone();
@@ -91,7 +90,7 @@ pub(super) async fn place(
     let terms = Terms {
         timeouts: agent.settings.tasks.timeouts(&settings.tasks.timeouts),
         priority: call.priority(),
-        request: request::write(&call.service.extensions, &call.canonical),
+        request: request::write(&call.service.extensions, &call.recorded()?),
         config: config.map(Arc::new),
     };
     let placed = gateway.tasks.place(

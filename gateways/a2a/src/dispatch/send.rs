@@ -16,16 +16,16 @@ use super::{Attempt, Whole, queued};
 use crate::call::Call;
 use crate::gateway::A2aGateway;
 use crate::supply;
-use crate::tasks::push::PushConfig;
+use crate::tasks::push::{self, PushConfig};
 use crate::tasks::{Owned, Row, Sighting, Terms, fold, request};
 use crate::translation::{Answer, Learned, Outgoing};
 
 /// Sends the message and answers with the task or message that came of it.
-pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Whole, Problem> {
+pub(super) async fn send(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>) -> Result<Whole, Problem> {
     let gateway = &gateway;
     let config = inline_config(gateway, &order.call)?;
-    if queued::waits(gateway, &order) {
-        let waiting = queued::place(gateway, &order, config).await?;
+    if queued::waits(&order) {
+        let waiting = queued::place(gateway, &mut order, config).await?;
         return queued::answer(gateway, &waiting, &order).await;
     }
     let follow_up = follow_up(gateway, &order).await?;
@@ -35,8 +35,8 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> 
     let answer = match result {
         Ok(answer) => answer,
         Err(problem) => {
-            let order = queued::instead(gateway, attempt, problem)?;
-            let waiting = queued::place(gateway, &order, config).await?;
+            let mut order = queued::instead(gateway, attempt, problem)?;
+            let waiting = queued::place(gateway, &mut order, config).await?;
             return queued::answer(gateway, &waiting, &order).await;
         }
     };
@@ -104,6 +104,12 @@ pub(super) fn raw_for(call: &Call, answer: &Answer, passes: bool) -> Option<(Dia
 /// The task that a message continues, if it names one that may still be continued.
 pub(super) async fn follow_up(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Option<Arc<Row>>, Problem> {
     let Some(id) = &order.envelope.head.task else { return Ok(None) };
+    if order.call.wishes.idempotency.is_some() {
+        let detail = "an Idempotency-Key goes with a message that begins a task, not with one that continues it";
+        return Err(
+            Problem::new(Code::InvalidParams, detail).field("Idempotency-Key", "cannot be kept for this message")
+        );
+    }
     match gateway.tasks.owned(&order.principal, id.as_str()) {
         Owned::Yes(row) if row.state().is_terminal() => {
             Err(Problem::new(Code::TaskOver, format!("the task {id} is over and takes no more messages")))
@@ -130,10 +136,7 @@ pub(super) fn adapt(call: &Call, follow_up: Option<&Row>, operation: Operation) 
     {
         message.insert("taskId".into(), json!(row.upstream_id().as_str()));
     }
-    if let Some(configuration) = params.get_mut("configuration").and_then(Value::as_object_mut) {
-        configuration.remove("taskPushNotificationConfig");
-        configuration.remove("task_push_notification_config");
-    }
+    push::take_inline(&mut params);
     Ok(Outgoing::with(operation, params))
 }
 
@@ -142,14 +145,9 @@ pub(super) fn inline_config(gateway: &A2aGateway, call: &Call) -> Result<Option<
     if call.peek.push_config.is_none() {
         return Ok(None);
     }
-    let value = call.value()?;
-    let configuration = value.get("configuration");
-    let config = configuration.and_then(|configuration| {
-        configuration.get("taskPushNotificationConfig").or_else(|| configuration.get("task_push_notification_config"))
-    });
-    match config {
+    match push::take_inline(&mut call.value()?) {
         Some(config) if config.is_object() => {
-            PushConfig::read(config.clone(), "", call.dialect.version, &*gateway.courier.egress).map(Some)
+            PushConfig::read(config, "", call.dialect.version, &*gateway.courier.egress).map(Some)
         }
         _ => Ok(None),
     }
@@ -221,7 +219,7 @@ pub(super) async fn sight(
                 terms: Terms {
                     timeouts,
                     priority: order.call.priority(),
-                    request: request::write(&[], &order.call.canonical),
+                    request: request::write(&[], &order.call.recorded()?),
                     config: inline.clone(),
                 },
                 relaxed,

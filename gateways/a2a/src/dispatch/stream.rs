@@ -22,12 +22,12 @@ use crate::translation::exchange::{Events, Exchange};
 use crate::translation::{Answer, Learned, Outgoing};
 
 /// Sends the message and returns the stream of what becomes of it.
-pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Stream, Problem> {
+pub(super) async fn stream(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>) -> Result<Stream, Problem> {
     let gateway = &gateway;
     let permit = supply::StreamPermit::take(gateway)?;
     let config = send::inline_config(gateway, &order.call)?;
-    if queued::waits(gateway, &order) {
-        let waiting = queued::place(gateway, &order, config).await?;
+    if queued::waits(&order) {
+        let waiting = queued::place(gateway, &mut order, config).await?;
         return Ok(queued::stream(&waiting, permit));
     }
     let follow_up = send::follow_up(gateway, &order).await?;
@@ -39,8 +39,8 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, order: Order<A2aGateway>) -
     let mut opened = match open(gateway, attempt, &outgoing).await {
         Ok(opened) => opened,
         Err((attempt, problem)) => {
-            let order = queued::instead(gateway, attempt, problem)?;
-            let waiting = queued::place(gateway, &order, config).await?;
+            let mut order = queued::instead(gateway, attempt, problem)?;
+            let waiting = queued::place(gateway, &mut order, config).await?;
             return Ok(queued::stream(&waiting, permit));
         }
     };
@@ -340,8 +340,8 @@ async fn emulated(
     let answer = match attempt.whole(gateway, &outgoing).await {
         Ok(answer) => answer,
         Err(problem) => {
-            let order = queued::instead(gateway, attempt, problem)?;
-            let waiting = queued::place(gateway, &order, config).await?;
+            let mut order = queued::instead(gateway, attempt, problem)?;
+            let waiting = queued::place(gateway, &mut order, config).await?;
             return Ok(queued::stream(&waiting, permit));
         }
     };

@@ -4,6 +4,7 @@
 //! 2xx or until its deadline; then the config is given up and can be redriven. 410 ends the config. A crash repeats at most
 //! the delivery that was under way, under the same `webhook-id`.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,22 +13,108 @@ use bytes::Bytes;
 use moongate_core::seam::tasks::{Delivery, Settled};
 use moongate_core::seam::{Dialer, Egress, Fetch, Vault};
 use moongate_core::{Code, Operation, Problem, Time};
+use moongate_transport::Origin;
 use moongate_wire::a2a::Version;
 use moongate_wire::a2a::legacy::{self, Style};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::Tasks;
+use super::pace::{self, Pace};
 use super::push::PushConfig;
 
 const TRY_MS: u64 = 10_000;
 /// How long a delivery that was taken is put off, in case we die with it.
 const LEASE: Duration = Duration::from_secs(30);
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// Deliveries under way at once.
-const AT_ONCE: usize = 64;
+/// Deliveries under way at once, and those of them to one origin: the rest of the places is for others.
+const AT_ONCE: usize = 128;
+const TO_ONE: usize = 32;
+/// Who takes longer to answer is slow: more deliveries than it has places are put off, and do not wait for it here.
+const SLOW: Duration = Duration::from_secs(1);
+const PUT_OFF: Duration = Duration::from_secs(2);
+/// From so many on, origins that nothing is under way to are forgotten.
+const REMEMBERED: usize = 4096;
 /// Without news, the log is looked at this often.
 const LOOK: Duration = Duration::from_secs(30);
+
+/// Who is delivered to at present, and who has not answered lately.
+#[derive(Clone, Default)]
+struct Receivers(Arc<Mutex<HashMap<String, Receiver>>>);
+
+struct Receiver {
+    places: Arc<Semaphore>,
+    /// Deliveries that have a place or wait for one.
+    open: usize,
+    /// When it answered last, and how long that had taken.
+    heard: Time,
+    took: Duration,
+    pace: Pace,
+}
+
+/// Whether a delivery may go on its way.
+enum Entry {
+    Go(Visit),
+    /// It is slow, and enough are under way.
+    Full,
+    /// It has not answered lately; not before then.
+    Closed(Time),
+}
+
+/// A delivery that has a place, or waits for one.
+struct Visit {
+    receivers: Receivers,
+    origin: String,
+    places: Arc<Semaphore>,
+}
+
+impl Receivers {
+    fn enter(&self, origin: String, now: Time) -> Entry {
+        let mut all = self.0.lock();
+        if all.len() >= REMEMBERED {
+            all.retain(|_, receiver| receiver.open > 0);
+        }
+        let receiver = all.entry(origin.clone()).or_insert_with(|| Receiver {
+            places: Arc::new(Semaphore::new(TO_ONE)),
+            open: 0,
+            heard: now,
+            took: Duration::ZERO,
+            pace: Pace::default(),
+        });
+        if receiver.open == 0 {
+            receiver.heard = now;
+        }
+        if let Some(at) = receiver.pace.closed(now) {
+            return Entry::Closed(at);
+        }
+        let slow = receiver.took.max(now.since(receiver.heard)) > SLOW;
+        if (receiver.open >= TO_ONE && slow) || (receiver.open > 0 && receiver.pace.doubtful()) {
+            return Entry::Full;
+        }
+        receiver.open += 1;
+        let places = receiver.places.clone();
+        Entry::Go(Visit { receivers: self.clone(), origin, places })
+    }
+}
+
+impl Visit {
+    fn note(&self, taken: bool, began: Time, now: Time) {
+        if let Some(receiver) = self.receivers.0.lock().get_mut(&self.origin) {
+            (receiver.heard, receiver.took) = (now, now.since(began));
+            if taken { receiver.pace.succeeded() } else { receiver.pace.failed(began, now) }
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut all = self.receivers.0.lock();
+        let Some(receiver) = all.get_mut(&self.origin) else { return };
+        receiver.open -= 1;
+        if receiver.open == 0 && !receiver.pace.doubtful() {
+            all.remove(&self.origin);
+        }
+    }
+}
 
 /// What deliveries need.
 #[derive(Clone)]
@@ -42,7 +129,7 @@ pub struct Courier {
 
 /// Delivers whatever is owed, for ever.
 pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let (places, receivers) = (Arc::new(Semaphore::new(AT_ONCE)), Receivers::default());
     // What an earlier run had taken when it died is put off until then at the latest; nobody else has it any more. What this
     // run takes is put off farther.
     let mut orphaned = Some(tasks.home.clock.now().plus(LEASE - Duration::from_millis(1)));
@@ -69,9 +156,9 @@ pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
         let some = !taken.is_empty();
         for delivery in taken {
             let Ok(place) = places.clone().acquire_owned().await else { return };
-            let (tasks, courier) = (tasks.clone(), courier.clone());
+            let (tasks, courier, receivers) = (tasks.clone(), courier.clone(), receivers.clone());
             tokio::spawn(async move {
-                courier.one(&tasks, delivery, not_before).await;
+                courier.one(&tasks, &receivers, delivery, not_before).await;
                 drop(place);
                 tasks.home.deliver.notify_one();
             });
@@ -81,19 +168,19 @@ pub async fn run(tasks: Arc<Tasks>, courier: Courier) {
         }
         let next = tasks.store().tasks().next_delivery().await.ok().flatten();
         // Farther ahead than any pause: the clock was set back.
-        set_back = next.filter(|at| at.since(now) > LONGEST_PAUSE + 2 * LEASE);
+        set_back = next.filter(|at| at.since(now) > pace::LONGEST + 2 * LEASE);
         let pause = next.map_or(LOOK, |at| at.since(tasks.home.clock.now()).min(LOOK));
         let _ = tokio::time::timeout(pause.max(Duration::from_millis(20)), poked).await;
     }
 }
 
 impl Courier {
-    async fn one(&self, tasks: &Arc<Tasks>, delivery: Delivery, not_before: Time) {
+    async fn one(&self, tasks: &Arc<Tasks>, receivers: &Receivers, delivery: Delivery, not_before: Time) {
         let mut end = match PushConfig::stored(&delivery.config, &*tasks.home.vault) {
-            Some(config) => self.deliver(tasks, &delivery, &config).await,
+            Some(config) => self.visit(tasks, receivers, &delivery, &config).await,
             None => Settled::Dead("the config cannot be read with this gateway's key".into()),
         };
-        if let Settled::Again { at, .. } = &mut end {
+        if let Settled::Again { at, .. } | Settled::Later(at) = &mut end {
             *at = (*at).max(not_before.plus(Duration::from_millis(1)));
         }
         if let Settled::Dead(reason) = &end {
@@ -109,8 +196,32 @@ impl Courier {
         }
     }
 
-    /// Tries once.
-    async fn deliver(&self, tasks: &Arc<Tasks>, delivery: &Delivery, config: &PushConfig) -> Settled {
+    /// Tries once, when it is the receiver's turn.
+    async fn visit(
+        &self,
+        tasks: &Arc<Tasks>,
+        receivers: &Receivers,
+        delivery: &Delivery,
+        config: &PushConfig,
+    ) -> Settled {
+        let now = tasks.home.clock.now();
+        let visit = match receivers.enter(origin(&config.url), now) {
+            Entry::Go(visit) => visit,
+            Entry::Full => return Settled::Later(now.plus(PUT_OFF)),
+            // Its origin did not answer others a moment ago: as good as a try.
+            Entry::Closed(at) => {
+                let since = delivery.config.since.unwrap_or(now);
+                if now.since(since) >= self.give_up {
+                    return Settled::Dead("the receiver's origin does not answer".into());
+                }
+                return Settled::Again { at: at.plus(pace::pause(0)), since };
+            }
+        };
+        let Ok(_place) = visit.places.acquire().await else { return Settled::Later(now.plus(PUT_OFF)) };
+        self.deliver(tasks, delivery, config, &visit).await
+    }
+
+    async fn deliver(&self, tasks: &Arc<Tasks>, delivery: &Delivery, config: &PushConfig, visit: &Visit) -> Settled {
         let now = tasks.home.clock.now();
         let since = delivery.config.since.unwrap_or(now);
         let body = match self.payload(tasks, delivery, config).await {
@@ -118,7 +229,7 @@ impl Courier {
             Ok(None) => return Settled::Taken,
             Err(problem) => {
                 tracing::info!(task = %delivery.task, %problem, "a push notification cannot be made at present");
-                return Settled::Again { at: again(now, delivery.config.attempt), since };
+                return Settled::Again { at: now.plus(pace::pause(delivery.config.attempt)), since };
             }
         };
         let mut headers = config.headers();
@@ -133,7 +244,9 @@ impl Courier {
             limit: 64 * 1024,
             egress: Some(self.egress.clone()),
         };
-        let why = match self.dialer.fetch(fetch).await {
+        let fetched = self.dialer.fetch(fetch).await;
+        visit.note(fetched.is_ok(), now, tasks.home.clock.now());
+        let why = match fetched {
             Ok(answer) if (200..300).contains(&answer.status) => return Settled::Taken,
             Ok(answer) if answer.status == 410 => return Settled::Gone,
             Ok(answer) => format!("the receiver answered {}", answer.status),
@@ -144,7 +257,7 @@ impl Courier {
         if now.since(since) >= self.give_up {
             return Settled::Dead(why);
         }
-        Settled::Again { at: again(now, delivery.config.attempt), since }
+        Settled::Again { at: now.plus(pace::pause(delivery.config.attempt)), since }
     }
 
     /// The body of one delivery: the event itself, or for older receivers the whole task; `None` if that is gone.
@@ -166,8 +279,12 @@ impl Courier {
 
 /// The purpose for which the vault derives the secret of a receiver: its origin, so that no receiver can sign for another.
 pub fn secret_of(url: &str) -> String {
-    let origin = url.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
-    format!("webhook {}", origin.to_ascii_lowercase())
+    format!("webhook {}", origin(url))
+}
+
+/// Scheme, host and port in one spelling; of what is no URL, the text itself.
+fn origin(url: &str) -> String {
+    Origin::parse(url, false).map_or_else(|_| url.to_owned(), |origin| origin.to_string())
 }
 
 /// That secret as receivers' libraries want it (Standard Webhooks 1.0).
@@ -189,8 +306,53 @@ fn signature(vault: &dyn Vault, url: &str, id: &str, now: Time, body: &[u8]) -> 
     ]
 }
 
-/// Exponential, with full jitter above half of it.
-fn again(now: Time, attempt: u32) -> Time {
-    let pause = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(attempt.min(20))).min(LONGEST_PAUSE);
-    now.plus(pause.mul_f64(0.5 + super::queue::chance() / 2.0))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn go(receivers: &Receivers, origin: &str, now: u64) -> Option<Visit> {
+        match receivers.enter(origin.to_owned(), Time(now)) {
+            Entry::Go(visit) => Some(visit),
+            Entry::Full | Entry::Closed(_) => None,
+        }
+    }
+
+    #[test]
+    fn a_slow_receiver_gets_its_share_of_places_and_a_quick_one_what_it_likes() {
+        let receivers = Receivers::default();
+        let quick: Vec<_> = (0..100).filter_map(|_| go(&receivers, "https://quick", 1000)).collect();
+        assert_eq!(quick.len(), 100);
+        quick[0].note(true, Time(1000), Time(1500));
+        assert!(go(&receivers, "https://quick", 2400).is_some());
+        let slow: Vec<_> = (0..TO_ONE).filter_map(|_| go(&receivers, "https://slow", 1000)).collect();
+        assert_eq!(slow.len(), TO_ONE);
+        assert!(go(&receivers, "https://slow", 2001).is_none(), "nothing came back for a second");
+        slow[0].note(true, Time(1000), Time(9000));
+        assert!(go(&receivers, "https://slow", 9001).is_none(), "what came back had taken long");
+        assert!(go(&receivers, "https://other", 9001).is_some());
+        drop(slow);
+        assert!(go(&receivers, "https://slow", 9001).is_some());
+    }
+
+    #[test]
+    fn a_receiver_that_does_not_answer_is_left_alone_and_then_asked_by_one() {
+        let receivers = Receivers::default();
+        let visits: Vec<_> = (0..3).filter_map(|_| go(&receivers, "https://gone", 1000)).collect();
+        visits.iter().for_each(|visit| visit.note(false, Time(1000), Time(2000)));
+        drop(visits);
+        assert!(matches!(receivers.enter("https://gone".into(), Time(2001)), Entry::Closed(at) if at <= Time(2500)));
+        let probe = go(&receivers, "https://gone", 2500).unwrap();
+        assert!(go(&receivers, "https://gone", 2500).is_none());
+        probe.note(true, Time(2500), Time(2600));
+        assert!(go(&receivers, "https://gone", 2600).is_some());
+        drop(probe);
+    }
+
+    #[test]
+    fn an_origin_has_one_secret_however_it_is_written() {
+        for url in ["https://h.example/a", "https://H.example:443", "https://h.example?x=/y"] {
+            assert_eq!(secret_of(url), "webhook https://h.example", "{url}");
+        }
+        assert_ne!(secret_of("http://h.example/"), secret_of("https://h.example/"));
+    }
 }

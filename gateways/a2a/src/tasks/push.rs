@@ -15,8 +15,23 @@ use serde_json::{Map, Value, json};
 /// The most push configs of one task.
 pub const LIMIT: usize = 16;
 
+/// What a send calls the push config that it carries: A2A 1.0's names, and those of older clients.
+const INLINE: [&str; 6] = [
+    "taskPushNotificationConfig",
+    "task_push_notification_config",
+    "pushNotificationConfig",
+    "push_notification_config",
+    "pushNotification",
+    "push_notification",
+];
+
+/// Takes the push config out of a send's parameters: neither an agent nor the task's record gets its credentials.
+pub fn take_inline(params: &mut Value) -> Option<Value> {
+    let configuration = params.get_mut("configuration")?.as_object_mut()?;
+    INLINE.into_iter().filter_map(|name| configuration.remove(name)).fold(None, |found, value| found.or(Some(value)))
+}
+
 /// One push config.
-#[derive(Debug)]
 pub struct PushConfig {
     /// Its id, unique within the task.
     pub id: String,
@@ -26,6 +41,13 @@ pub struct PushConfig {
     pub document: Value,
     /// In which dialect its maker speaks; decides the payload.
     pub version: Version,
+}
+
+impl std::fmt::Debug for PushConfig {
+    /// Without the URL and the credentials, which may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PushConfig").field("id", &self.id).field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl PushConfig {

@@ -14,10 +14,12 @@ use std::time::Duration;
 use moongate_core::seam::tasks::{Claim, Stored};
 use moongate_core::task::Command;
 use moongate_core::{AgentName, Code, Operation, Problem, Retry, TaskId, TaskState, Time};
+use moongate_transport::{Drain, Ticket};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::pace::{self, Pace};
 use super::request::Asked;
 use super::row::Told;
 use super::{Row, control};
@@ -29,9 +31,6 @@ use crate::translation::{Answer, Learned, Outgoing};
 
 /// Tasks that one lane hands over at once, where nobody set a limit.
 const AT_ONCE: u32 = 32;
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// The longest pause between two tries; a moment that lies farther ahead is a clock that was set back.
-pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// Without news, the queue is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
 /// How much longer than its agent may take a claim holds.
@@ -41,8 +40,7 @@ const SPARE: Duration = Duration::from_secs(30);
 struct Lane {
     limit: u32,
     places: Arc<Semaphore>,
-    failures: u32,
-    not_before: Time,
+    pace: Pace,
 }
 
 /// All lanes.
@@ -54,71 +52,64 @@ impl Lanes {
     fn open(&self, agent: &Agent, now: Time) -> Option<Arc<Semaphore>> {
         let limit = if agent.settings.tasks.concurrency == 0 { AT_ONCE } else { agent.settings.tasks.concurrency };
         let mut lanes = self.0.lock();
-        let fresh =
-            || Lane { limit, places: Arc::new(Semaphore::new(limit as usize)), failures: 0, not_before: Time(0) };
+        let fresh = || Lane { limit, places: Arc::new(Semaphore::new(limit as usize)), pace: Pace::default() };
         let lane = lanes.entry(agent.name.clone()).or_insert_with(fresh);
         if lane.limit != limit {
-            *lane = Lane { failures: lane.failures, not_before: lane.not_before, ..fresh() };
+            *lane = Lane { pace: lane.pace, ..fresh() };
         }
-        let wait = lane.not_before.since(now);
-        (wait.is_zero() || wait > LONGEST_PAUSE).then(|| lane.places.clone())
+        lane.pace.closed(now).is_none().then(|| lane.places.clone())
     }
 
-    /// A task that was sent at `began` could not be handed over. Those that were sent together fail together: once is enough.
+    /// A task that was sent at `began` could not be handed over.
     fn failed(&self, agent: &AgentName, began: Time, now: Time) {
-        if let Some(lane) = self.0.lock().get_mut(agent).filter(|lane| began >= lane.not_before) {
-            let pause = FIRST_PAUSE.saturating_mul(2u32.saturating_pow(lane.failures.min(20))).min(LONGEST_PAUSE);
-            lane.failures += 1;
-            lane.not_before = now.plus(pause.mul_f64(0.5 + chance() / 2.0));
+        if let Some(lane) = self.0.lock().get_mut(agent) {
+            lane.pace.failed(began, now);
         }
     }
 
     /// Whether the agent's last task could not be handed over: then it is asked by one, not by all.
     fn doubtful(&self, agent: &AgentName) -> bool {
-        self.0.lock().get(agent).is_some_and(|lane| lane.failures > 0)
+        self.0.lock().get(agent).is_some_and(|lane| lane.pace.doubtful())
     }
 
-    fn succeeded(&self, agent: &AgentName) {
+    /// The agent takes messages: whatever waits for it need not wait longer.
+    pub fn reopen(&self, agent: &AgentName) {
         if let Some(lane) = self.0.lock().get_mut(agent) {
-            lane.failures = 0;
-            lane.not_before = Time(0);
+            lane.pace.succeeded();
         }
     }
-
-    /// The agent is back: whatever waits for it need not wait longer.
-    pub fn reopen(&self, agent: &AgentName) {
-        self.succeeded(agent);
-    }
 }
 
-/// A number in 0..1 that differs between callers.
-pub(super) fn chance() -> f64 {
-    let bytes = uuid::Uuid::new_v4().into_bytes();
-    f64::from(u16::from_le_bytes([bytes[0], bytes[1]])) / 65_536.0
-}
-
-/// Hands over whatever can be, for ever.
-pub async fn run(gateway: Arc<A2aGateway>) {
+/// Hands over whatever can be, until `drain` begins; what is being handed over then may end.
+pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
     let worker: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     loop {
         let ready = gateway.tasks.ready.notified();
-        match round(&gateway, &worker).await {
+        let ticket = Arc::new(drain.ticket());
+        if drain.draining() {
+            return;
+        }
+        match round(&gateway, &worker, &ticket).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(problem) => tracing::warn!(%problem, "the queue cannot be read"),
         }
-        let _ = tokio::time::timeout(LOOK, ready).await;
+        drop(ticket);
+        tokio::select! {
+            _ = tokio::time::timeout(LOOK, ready) => {}
+            () = drain.started() => return,
+        }
     }
 }
 
 /// One look at all lanes; whether another should follow at once.
-async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>) -> Result<bool, Problem> {
+async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>, ticket: &Arc<Ticket>) -> Result<bool, Problem> {
     let mut more = false;
     for waiting in gateway.tasks.store().tasks().waiting().await? {
         let now = gateway.clock.now();
         let ahead = waiting.next.since(now);
         // Farther ahead than any pause: the clock was set back.
-        let now = if ahead > LONGEST_PAUSE { waiting.next } else { now };
+        let now = if ahead > pace::LONGEST { waiting.next } else { now };
         let directory = gateway.directory.load_full();
         let Some(agent) = directory.agents.get(&waiting.agent).filter(|agent| agent.is_up()) else { continue };
         if waiting.next > now {
@@ -126,29 +117,36 @@ async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>) -> Result<bool, Pro
         }
         let Some(places) = gateway.lanes.open(agent, now) else { continue };
         let most = if gateway.lanes.doubtful(&agent.name) { 1 } else { 64 };
-        let free = u32::try_from(places.available_permits()).unwrap_or(u32::MAX).min(most);
-        if free == 0 {
+        let free = places.available_permits().min(most);
+        let Ok(mut free) = places.try_acquire_many_owned(u32::try_from(free).unwrap_or_default()) else { continue };
+        let limit = u32::try_from(free.num_permits()).unwrap_or_default();
+        if limit == 0 {
             continue;
         }
         let until = now.plus(agent.settings.timeout + SPARE);
-        let claim = Claim { agent: agent.name.clone(), worker: worker.clone(), now, until, limit: free };
+        let claim = Claim { agent: agent.name.clone(), worker: worker.clone(), now, until, limit };
         let claimed = gateway.tasks.store().tasks().claim(claim).await?;
-        more |= claimed.len() == free as usize && waiting.count > u64::from(free);
+        more |= claimed.len() == limit as usize && waiting.count > u64::from(limit);
         for stored in claimed {
-            let Ok(place) = places.clone().try_acquire_owned() else { break };
-            let (gateway, agent) = (gateway.clone(), agent.clone());
-            tokio::spawn(async move { hand_over(&gateway, &agent, stored, place).await });
+            let place = free.split(1);
+            let (gateway, agent, ticket) = (gateway.clone(), agent.clone(), ticket.clone());
+            tokio::spawn(async move {
+                hand_over(&gateway, &agent, stored, place).await;
+                drop(ticket);
+            });
         }
     }
     Ok(more)
 }
 
 /// Hands one claimed task to its agent.
-async fn hand_over(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, stored: Stored, place: OwnedSemaphorePermit) {
+async fn hand_over(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, stored: Stored, place: Option<OwnedSemaphorePermit>) {
     let request = stored.request.clone().unwrap_or_default();
     match gateway.tasks.take_up(stored).await {
         Some(row) => {
             send(gateway, agent, &row, &request).await;
+            // What keeps the store from taking it is told where the row is saved.
+            let _ = row.saved().await;
             keep_place(gateway.clone(), row, place);
         }
         None => drop(place),
@@ -157,7 +155,7 @@ async fn hand_over(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, stored: Stored
 }
 
 /// The place is taken until the task is over or waits for somebody.
-fn keep_place(gateway: Arc<A2aGateway>, row: Arc<Row>, place: OwnedSemaphorePermit) {
+fn keep_place(gateway: Arc<A2aGateway>, row: Arc<Row>, place: Option<OwnedSemaphorePermit>) {
     let busy = |row: &Row| row.phase() == moongate_core::Phase::Running && !row.state().is_interrupted();
     if !busy(&row) {
         return;
@@ -187,7 +185,7 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
     };
     match result {
         Ok((instance, answer)) => {
-            gateway.lanes.succeeded(&agent.name);
+            gateway.lanes.reopen(&agent.name);
             take_over(gateway, row, instance, &answer);
         }
         Err(problem) => failed(gateway, agent, row, &problem, now),
@@ -200,8 +198,6 @@ fn params(row: &Row, asked: &str) -> Value {
     if let Some(members) = params.as_object_mut() {
         let configuration = members.entry("configuration").or_insert_with(|| json!({}));
         if let Some(configuration) = configuration.as_object_mut() {
-            configuration.remove("taskPushNotificationConfig");
-            configuration.remove("task_push_notification_config");
             configuration.insert("returnImmediately".into(), json!(true));
         }
         if let (Some(message), Some(context)) =
@@ -292,7 +288,7 @@ fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem
             row.change(Command::GiveUp, Told { text: "The task could not be handed to its agent.", ..Told::default() })
         } else {
             let at = match problem.retry {
-                Retry::Later(Some(after)) => now.plus(after.min(LONGEST_PAUSE)),
+                Retry::Later(Some(after)) => now.plus(after.min(pace::LONGEST)),
                 _ => now,
             };
             row.change(Command::Again(at), Told::default())

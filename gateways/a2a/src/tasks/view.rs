@@ -8,12 +8,13 @@ use super::push::PushConfig;
 use super::{Row, Tasks, fold};
 use crate::moment;
 
-/// A task in a list. Whose it is stands there for the operator only.
-pub fn summary(task: &Task, operator: bool) -> Value {
+/// A task in a list.
+pub fn summary(task: &Task) -> Value {
     let moment = |at: Option<Time>| at.map(moment::write);
     let deadlines = &task.deadlines;
-    let mut view = json!({
+    json!({
         "id": task.id,
+        "owner": task.owner,
         "agent": task.agent,
         "instance": task.instance,
         "skill": task.skill,
@@ -32,11 +33,7 @@ pub fn summary(task: &Task, operator: bool) -> Value {
             "close_by": moment(deadlines.close_by),
             "beat_by": moment(deadlines.beat_by),
         },
-    });
-    if let (true, Some(members)) = (operator, view.as_object_mut()) {
-        members.insert("owner".into(), json!(task.owner));
-    }
-    view
+    })
 }
 
 impl Tasks {
@@ -44,10 +41,10 @@ impl Tasks {
     ///
     /// # Errors
     /// What keeps the store from being read.
-    pub async fn view(&self, row: &Row, operator: bool) -> Result<Value, Problem> {
+    pub async fn view(&self, row: &Row) -> Result<Value, Problem> {
         let stored = self.store().tasks().get(None, row.id.clone()).await?;
         let configs = stored.map(|stored| stored.configs).unwrap_or_default();
-        let mut view = summary(&row.task(), operator);
+        let mut view = summary(&row.task());
         if let Some(members) = view.as_object_mut() {
             members.insert("events".into(), json!(row.told()));
             members.insert("task".into(), row.value());

@@ -40,6 +40,7 @@ pub(super) const ADVANCE: &str = "
     WHERE pk = ?1";
 pub(super) const AGAIN: &str = "
     UPDATE push_config SET attempt = attempt + 1, due_at = ?2, since = ?3, taken = 0 WHERE pk = ?1";
+pub(super) const LATER: &str = "UPDATE push_config SET due_at = ?2, taken = 0 WHERE pk = ?1";
 pub(super) const GIVE_UP: &str = "
     UPDATE push_config SET attempt = attempt + 1, dead = ?2, owed = 0, taken = 0 WHERE pk = ?1";
 pub(super) const NEXT: &str = "SELECT min(due_at) FROM push_config INDEXED BY push_due WHERE owed = 1";
@@ -157,6 +158,7 @@ pub(super) fn settle(
         Settled::Again { at, since } => {
             connection.prepare_cached(AGAIN)?.execute((pk, milliseconds(*at), milliseconds(*since))).map(drop)
         }
+        Settled::Later(at) => connection.prepare_cached(LATER)?.execute((pk, milliseconds(*at))).map(drop),
         Settled::Dead(reason) => {
             connection.prepare_cached(GIVE_UP)?.execute((pk, reason))?;
             tally.note(|numbers| numbers.dead_configs += 1);

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use moongate_core::seam::Store;
-use moongate_core::task::{Command, Deadlines, PRIORITY, Timeouts, apply};
-use moongate_core::{Code, Phase, Task, TaskState};
+use moongate_core::task::{Command, Deadlines, apply};
+use moongate_core::{Code, Task, TaskState};
 use rusqlite::StatementStatus;
 
 use super::*;
@@ -45,25 +45,11 @@ impl Drop for Bed {
 
 fn task(n: u64) -> Task {
     Task {
-        id: format!("task-{n:06}").into(),
-        owner: "alice".into(),
         context: Some(format!("context-{n}").into()),
-        agent: "lights".into(),
-        instance: None,
-        skill: None,
         upstream_id: Some(format!("theirs-{n}").into()),
-        state: TaskState::Submitted,
-        phase: Phase::Ready,
-        pause: None,
-        seq: 1,
-        attempt: 0,
         next_run_at: Some(Time(n)),
-        priority: PRIORITY,
-        timeouts: Timeouts::default(),
         deadlines: Deadlines { close_by: Some(Time(1_000_000 + n)), ..Deadlines::default() },
-        created_at: Time(n),
-        status_at: Time(n),
-        ended_at: None,
+        ..Task::new(format!("task-{n:06}").into(), "alice".into(), "lights".into(), Time(n))
     }
 }
 
@@ -105,7 +91,7 @@ fn statements() -> Vec<(String, String)> {
         read: BY_ID BY_ID_AND_OWNER PK NEWEST_PART NEXT_PART CONVERSATION UPSTREAM OWN_ID;
         write: KEY PUT_KEY TASK BODY EVENT STANDING REPLACE_BODY;
         queue: URGENCY READY CLAIM RENEW ABANDONED WAITING RUNNING DUE;
-        push: SEQ DEAD PUT CONFIGS REMOVE OWE DUE PUT_OFF TAKEN ADVANCE AGAIN GIVE_UP NEXT REDRIVE_ALL REDRIVE;
+        push: SEQ DEAD PUT CONFIGS REMOVE OWE DUE PUT_OFF TAKEN ADVANCE AGAIN LATER GIVE_UP NEXT REDRIVE_ALL REDRIVE;
         retention: OLDEST BELONGINGS REMOVE KEYS;
     };
     let updates = write::UPDATES.iter().map(|sql| ("write::UPDATES".to_owned(), sql.clone()));

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use moongate_core::seam::tasks::{Created, Event, Idempotency, NewTask, Saved, Step};
 use moongate_core::task::{Fence, Task};
 use moongate_core::{TaskId, TaskState, Time};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::{push, retention};
 use crate::sqlite::tally::Tally;
@@ -18,12 +18,12 @@ pub(super) const KEY: &str = "SELECT hash, task, until FROM idem WHERE owner = ?
 pub(super) const PUT_KEY: &str =
     "INSERT OR REPLACE INTO idem (owner, key, hash, task, until) VALUES (?1, ?2, ?3, ?4, ?5)";
 pub(super) const TASK: &str = "
-    INSERT INTO task (id, owner, context_id, agent, instance, skill, upstream_task_id, state, phase, seq, attempt,
-        next_run_at, priority, deadline, start_by, finish_by, close_by, beat_by, start_within, finish_within,
-        close_within, beat_within, paused_from, paused_at, pause_frozen, document_seq, configs, created_at, status_at,
-        ended_at)
+    INSERT INTO task (state, status_at, ended_at, phase, next_run_at, priority, deadline, agent, context_id,
+        upstream_task_id, seq, attempt, instance, skill, start_by, finish_by, close_by, beat_by, start_within,
+        finish_within, close_within, beat_within, paused_from, paused_at, pause_frozen, document_seq, created_at, owner,
+        id, configs)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23,
-        ?24, ?25, ?26, ?27, ?28, ?29, ?30)
+        ?24, ?25, ?26, ?27, ?28, ?29, 0)
     ON CONFLICT (id) DO NOTHING";
 pub(super) const BODY: &str = "INSERT INTO task_body (task, document, request) VALUES (?1, ?2, ?3)";
 pub(super) const EVENT: &str = "INSERT INTO task_event (task, seq, at, state, payload) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -76,22 +76,33 @@ fn known(connection: &Connection, owner: &str, key: &Idempotency, now: Time) -> 
 }
 
 fn insert(connection: &Connection, task: &Task) -> rusqlite::Result<usize> {
+    let mut insert = connection.prepare_cached(TASK)?;
+    with_columns(task, |columns| {
+        insert.execute(
+            &[columns, params![number(task.seq), milliseconds(task.created_at), task.owner, task.id.as_str()]].concat()
+                [..],
+        )
+    })
+}
+
+/// What rows are made of and steps write, in the order of the statements' numbers, ?1 to ?25.
+fn with_columns<R>(task: &Task, run: impl FnOnce(&[&dyn ToSql]) -> R) -> R {
     let (deadlines, timeouts, pause) = (&task.deadlines, &task.timeouts, task.pause);
-    connection.prepare_cached(TASK)?.execute(params![
-        task.id.as_str(),
-        task.owner,
-        task.context.as_ref().map(|context| context.as_str()),
-        task.agent.as_str(),
-        task.instance.as_ref().map(|instance| instance.as_str()),
-        task.skill.as_ref().map(|skill| skill.as_str()),
-        task.upstream_id.as_ref().map(TaskId::as_str),
+    run(params![
         state(task.state),
+        milliseconds(task.status_at),
+        task.ended_at.map(milliseconds),
         phase(task.phase),
-        number(task.seq),
-        task.attempt,
         task.next_run_at.map(milliseconds),
         task.priority,
         task.next_deadline().map(milliseconds),
+        task.agent.as_str(),
+        task.context.as_ref().map(|context| context.as_str()),
+        task.upstream_id.as_ref().map(TaskId::as_str),
+        number(task.seq),
+        task.attempt,
+        task.instance.as_ref().map(|instance| instance.as_str()),
+        task.skill.as_ref().map(|skill| skill.as_str()),
         deadlines.start_by.map(milliseconds),
         deadlines.finish_by.map(milliseconds),
         deadlines.close_by.map(milliseconds),
@@ -103,11 +114,6 @@ fn insert(connection: &Connection, task: &Task) -> rusqlite::Result<usize> {
         pause.map(|pause| phase(pause.from)),
         pause.map(|pause| milliseconds(pause.at)),
         pause.map(|pause| pause.frozen),
-        number(task.seq),
-        0,
-        milliseconds(task.created_at),
-        milliseconds(task.status_at),
-        task.ended_at.map(milliseconds),
     ])
 }
 
@@ -202,18 +208,18 @@ impl Changes {
 
 fn update_sql(changes: usize) -> String {
     let groups = [
-        "state = ?1, status_at = ?2, ended_at = ?26, ",
-        "phase = ?3, next_run_at = ?4, priority = ?5, lease_owner = CASE ?3 WHEN 1 THEN lease_owner END,
-            lease_until = CASE ?3 WHEN 1 THEN lease_until END, ",
-        "deadline = ?6, ",
-        "agent = ?7, context_id = ?8, upstream_task_id = ?9, ",
+        "state = ?1, status_at = ?2, ended_at = ?3, ",
+        "phase = ?4, next_run_at = ?5, priority = ?6, lease_owner = CASE ?4 WHEN 1 THEN lease_owner END,
+            lease_until = CASE ?4 WHEN 1 THEN lease_until END, ",
+        "deadline = ?7, ",
+        "agent = ?8, context_id = ?9, upstream_task_id = ?10, ",
     ];
     let chosen = groups.into_iter().enumerate().filter(|(bit, _)| changes >> bit & 1 == 1).map(|(_, group)| group);
     format!(
-        "UPDATE task SET {}seq = ?10, attempt = ?11, instance = ?12, skill = ?13,
-            start_by = ?14, finish_by = ?15, close_by = ?16, beat_by = ?17,
-            start_within = ?18, finish_within = ?19, close_within = ?20, beat_within = ?21,
-            paused_from = ?22, paused_at = ?23, pause_frozen = ?24, document_seq = ifnull(?25, document_seq)
+        "UPDATE task SET {}seq = ?11, attempt = ?12, instance = ?13, skill = ?14,
+            start_by = ?15, finish_by = ?16, close_by = ?17, beat_by = ?18,
+            start_within = ?19, finish_within = ?20, close_within = ?21, beat_within = ?22,
+            paused_from = ?23, paused_at = ?24, pause_frozen = ?25, document_seq = ifnull(?26, document_seq)
         WHERE pk = ?27",
         chosen.collect::<String>()
     )
@@ -221,36 +227,9 @@ fn update_sql(changes: usize) -> String {
 
 fn update(connection: &Connection, pk: i64, step: &Step, changes: Changes) -> rusqlite::Result<()> {
     let task = &step.task;
-    let (deadlines, timeouts, pause) = (&task.deadlines, &task.timeouts, task.pause);
     let Some(sql) = UPDATES.get(changes.number()) else { return Ok(()) };
-    connection.prepare_cached(sql)?.execute(params![
-        state(task.state),
-        milliseconds(task.status_at),
-        phase(task.phase),
-        task.next_run_at.map(milliseconds),
-        task.priority,
-        task.next_deadline().map(milliseconds),
-        task.agent.as_str(),
-        task.context.as_ref().map(|context| context.as_str()),
-        task.upstream_id.as_ref().map(TaskId::as_str),
-        number(task.seq),
-        task.attempt,
-        task.instance.as_ref().map(|instance| instance.as_str()),
-        task.skill.as_ref().map(|skill| skill.as_str()),
-        deadlines.start_by.map(milliseconds),
-        deadlines.finish_by.map(milliseconds),
-        deadlines.close_by.map(milliseconds),
-        deadlines.beat_by.map(milliseconds),
-        timeouts.schedule_to_start.map(span),
-        timeouts.start_to_close.map(span),
-        timeouts.schedule_to_close.map(span),
-        timeouts.heartbeat.map(span),
-        pause.map(|pause| phase(pause.from)),
-        pause.map(|pause| milliseconds(pause.at)),
-        pause.map(|pause| pause.frozen),
-        step.document.as_ref().map(|_| number(task.seq)),
-        task.ended_at.map(milliseconds),
-        pk,
-    ])?;
+    let mut update = connection.prepare_cached(sql)?;
+    let document = step.document.as_ref().map(|_| number(task.seq));
+    with_columns(task, |columns| update.execute(&[columns, params![document, pk]].concat()[..]))?;
     Ok(())
 }

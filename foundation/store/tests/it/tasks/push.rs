@@ -16,6 +16,7 @@ exercise! {
     one_delivery_of_a_config_is_on_its_way_at_once
     what_was_not_settled_is_delivered_again
     a_delivery_is_settled_once
+    what_was_not_tried_is_put_off_and_no_more
     a_config_that_was_replaced_is_left_as_it_is
     a_failure_is_tried_again_at_its_time
     what_was_given_up_waits_for_its_redrive
@@ -114,10 +115,21 @@ async fn a_delivery_is_settled_once(store: Arc<dyn Store>) {
     settle(&store, "a", 1, Settled::Again { at: Time(5000), since: Time(1000) }).await;
     let expected = cursor(&store, "a").await;
     assert_eq!((expected.attempt, expected.due_at), (1, Time(5000)));
+    settle(&store, "a", 1, Settled::Later(Time(7000))).await;
     settle(&store, "a", 1, Settled::Again { at: Time(6000), since: Time(2000) }).await;
     settle(&store, "a", 1, Settled::Dead("no".into())).await;
     settle(&store, "a", 1, Settled::Gone).await;
     assert_eq!(cursor(&store, "a").await, expected);
+}
+
+async fn what_was_not_tried_is_put_off_and_no_more(store: Arc<dyn Store>) {
+    make(&store, vec![config("a", 0)]).await;
+    deliveries(&store, 1000).await;
+    settle(&store, "a", 1, Settled::Later(Time(5000))).await;
+    let put_off = cursor(&store, "a").await;
+    assert_eq!((put_off.attempt, put_off.since, put_off.due_at), (0, None, Time(5000)));
+    assert_eq!(deliveries(&store, 4999).await, []);
+    assert_eq!(named(&deliveries(&store, 5000).await), [("a", 1)]);
 }
 
 async fn a_config_that_was_replaced_is_left_as_it_is(store: Arc<dyn Store>) {
