@@ -21,7 +21,7 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 56] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 57] {
     [
         compare!(old, new, domain),
         compare!(old, new, public_url),
@@ -46,6 +46,7 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 56] {
         compare!(old, new, limits.connections),
         compare!(old, new, limits.agents),
         compare!(old, new, limits.tasks),
+        compare!(old, new, limits.waiting),
         compare!(old, new, limits.drain_seconds),
         (
             "tasks.schedule_to_start_seconds",

@@ -174,6 +174,8 @@ pub struct Limits {
     pub agents: usize,
     /// The most tasks remembered at once.
     pub tasks: usize,
+    /// The most tasks that wait for agents.
+    pub waiting: usize,
     /// How long requests may go on once the gateway shuts down.
     pub drain_seconds: Duration,
 }

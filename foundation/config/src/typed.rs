@@ -196,6 +196,7 @@ fn limits(table: &Table<'_>) -> Limits {
         connections: table.integer("connections").unwrap_or_default(),
         agents: table.integer("agents").unwrap_or_default(),
         tasks: table.integer("tasks").unwrap_or_default(),
+        waiting: table.integer("waiting").unwrap_or_default(),
         drain_seconds: table.seconds("drain_seconds").unwrap_or_default(),
     }
 }

@@ -75,6 +75,7 @@ pub(crate) fn copy_closed(path: &Path, to: &Path) -> Result<(), Problem> {
     // The log stays a log.
     let left = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     left.map_err(|error| health::problem_at(&path, &error))?;
+    schema::judge(&connection, &path)?;
     copy::copy(&connection, to, &AtomicBool::new(false))
 }
 

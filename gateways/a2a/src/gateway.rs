@@ -85,6 +85,8 @@ pub struct TaskSettings {
     pub retain: Duration,
     /// The most finished tasks that are kept.
     pub keep: u64,
+    /// The most tasks that wait for agents.
+    pub waiting: u64,
 }
 
 /// The A2A Gateway.

@@ -29,6 +29,7 @@ pub mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -36,7 +37,7 @@ use moongate_core::seam::tasks::{Created, Event, Idempotency, NewTask, Stored};
 use moongate_core::seam::{Clock, Store, Vault};
 use moongate_core::task::Timeouts;
 use moongate_core::{
-    AgentName, Code, ContextId, InstanceId, Phase, Principal, Problem, SkillId, Task, TaskId, TaskState, Time,
+    AgentName, Code, ContextId, InstanceId, Phase, Principal, Problem, SkillId, Task, TaskId, TaskState,
 };
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -98,8 +99,6 @@ pub struct Order {
     pub context: ContextId,
     /// The task object without its ids and status: history and metadata.
     pub document: Value,
-    /// When it may go out first.
-    pub first_run: Time,
     /// Its idempotency key.
     pub idempotency: Option<Idempotency>,
     /// What it gets.
@@ -135,6 +134,8 @@ pub struct Tasks {
     conversations: Mutex<Conversations>,
     /// Something may be ready to go out.
     pub(crate) ready: tokio::sync::Notify,
+    /// At least as many tasks as wait for agents: it only grows until they are counted.
+    waiting: AtomicU64,
 }
 
 /// The store closes once nobody needs it, and writes down what it was asked to.
@@ -148,7 +149,12 @@ impl Tasks {
     /// The tasks of a store; `vault` keeps push configs' credentials from whoever reads its files.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {
         let home = Arc::new(Home::new(store, clock, vault));
-        Self { home, conversations: Mutex::default(), ready: tokio::sync::Notify::new() }
+        Self {
+            home,
+            conversations: Mutex::default(),
+            ready: tokio::sync::Notify::new(),
+            waiting: AtomicU64::new(u64::MAX / 2),
+        }
     }
 
     /// The store beneath.
@@ -410,6 +416,25 @@ impl Tasks {
         NewTask { task, document, first, request: Some(terms.request.clone()), idempotency, configs }
     }
 
+    /// Lets a task more wait for its agent.
+    ///
+    /// # Errors
+    /// `TooManyWaiting` if so many wait already; what keeps the store from being read.
+    pub async fn admit(&self, limit: u64) -> Result<(), Problem> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) < limit {
+            return Ok(());
+        }
+        // So many were let in: those that still wait are counted.
+        let census = self.home.store.tasks().census().await?;
+        let waits = [Phase::Ready, Phase::Sending, Phase::Paused, Phase::Dead];
+        let count: u64 = waits.into_iter().map(|phase| census.count(phase)).sum();
+        self.waiting.store(count.saturating_add(1), Ordering::Relaxed);
+        if count >= limit {
+            return Err(Problem::new(Code::TooManyWaiting, format!("{count} tasks wait already")));
+        }
+        Ok(())
+    }
+
     /// Makes a task of the gateway's own, durable when this returns.
     ///
     /// # Errors
@@ -423,7 +448,7 @@ impl Tasks {
         let mut task = Task {
             context: Some(order.context.clone()),
             skill: order.skill,
-            next_run_at: Some(order.first_run),
+            next_run_at: Some(now),
             priority: order.terms.priority,
             timeouts: order.terms.timeouts,
             ..Task::new(id.clone(), who.id.clone(), order.agent, now)

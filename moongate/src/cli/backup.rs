@@ -1,6 +1,7 @@
 //! `moongate backup`: a consistent copy of the store, made by the running gateway, or by this process if none runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use moongate_config::Config;
@@ -9,8 +10,11 @@ use serde_json::json;
 
 use super::client::Client;
 use super::output::{data, talk};
-use super::{Context, Ending, Failure, run};
+use super::{Context, Ending, Failure};
 use crate::wire_up;
+
+/// How long the gateway may copy: a large store on a slow disk.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// Arguments.
 #[derive(Args)]
@@ -25,11 +29,11 @@ pub(crate) fn backup(context: &Context, arguments: &Backup) -> Result<Ending, Fa
     let config = &loaded.config;
     let to = std::path::absolute(&arguments.file)
         .map_err(|error| Problem::new(Code::CommandFailed, format!("{}: {error}", arguments.file.display())))?;
-    let asked = Client::of(config)?.api("POST", "/api/v1/store:backup", Some(&json!({ "path": to })));
+    let asked = Client::of(config)?.patient(PATIENCE).api("POST", "/api/v1/store:backup", Some(&json!({ "path": to })));
     let by = match asked {
         Ok(_) => "the running gateway",
         Err(problem) if problem.code == Code::GatewayUnreachable => {
-            alone(config, to.clone())?;
+            alone(config, &to)?;
             "this command, as no gateway runs"
         }
         Err(problem) => return Err(problem.into()),
@@ -50,10 +54,6 @@ fn key(config: &Config) -> PathBuf {
 }
 
 /// Copies a store that no gateway has open.
-fn alone(config: &Config, to: PathBuf) -> Result<(), Problem> {
-    if let Some(file) = moongate_store::file(&config.store.url, &config.data_dir)?.filter(|file| !file.exists()) {
-        return Err(Problem::new(Code::StoreUnusable, format!("there is no store at {} yet", file.display())));
-    }
-    let store = moongate_store::open(&config.store.url, &config.data_dir)?;
-    run::runtime()?.block_on(store.backup(to))
+fn alone(config: &Config, to: &Path) -> Result<(), Problem> {
+    moongate_store::copy(&config.store.url, &config.data_dir, to)
 }

@@ -14,12 +14,16 @@ use serde_json::Value;
 use super::{Context, Failure, run};
 use crate::wire_up;
 
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 /// A client of the running gateway.
 pub(crate) struct Client {
     runtime: tokio::runtime::Runtime,
     dialer: HttpDialer,
     base: String,
     secret: Option<String>,
+    patience: Duration,
     answered: Cell<bool>,
 }
 
@@ -44,7 +48,12 @@ impl Client {
         let tls = moongate_identity::tls::client_config(&[])?;
         let dialer = HttpDialer::new(Pool::new(PoolConfig::default(), tls));
         let (runtime, base) = (run::runtime()?, format!("http://{address}"));
-        Ok(Self { runtime, dialer, base, secret: None, answered: Cell::new(false) })
+        Ok(Self { runtime, dialer, base, secret: None, patience: PATIENCE, answered: Cell::new(false) })
+    }
+
+    /// The same, for what takes long.
+    pub(crate) fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Whether anything has been answered yet.
@@ -85,12 +94,16 @@ impl Client {
             url: format!("{}{path}", self.base),
             headers,
             body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
-            timeout_ms: 300_000,
+            timeout_ms: u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX),
             limit: 64 * 1024 * 1024,
             egress: None,
         };
-        let answer = self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| {
-            Problem::new(Code::GatewayUnreachable, format!("no gateway answers at {}", self.base)).inside(problem)
+        let answer = self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| match problem.code {
+            Code::AgentTimeout => {
+                let waited = self.patience.as_secs();
+                Problem::new(Code::CommandFailed, format!("the gateway did not answer within {waited} s"))
+            }
+            _ => Problem::new(Code::GatewayUnreachable, format!("no gateway answers at {}", self.base)).inside(problem),
         })?;
         self.answered.set(true);
         Ok(answer)

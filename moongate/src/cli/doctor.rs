@@ -248,11 +248,10 @@ struct Numbers {
 
 impl Numbers {
     fn of(census: &Census) -> Self {
-        let dead = census.phases.iter().filter(|(phase, _)| *phase == moongate_core::Phase::Dead);
         Self {
             tasks: census.phases.iter().map(|(_, count)| count).sum(),
             events: census.events,
-            dead: dead.map(|(_, count)| count).sum(),
+            dead: census.count(moongate_core::Phase::Dead),
             receivers: census.dead_configs,
         }
     }

@@ -149,7 +149,8 @@ fn configuration([main, plain, admin]: [u16; 3], agents: &[Member]) -> String {
     );
     for Member { name, port, .. } in agents {
         text.push_str(&format!(
-            "\n[[agents]]\nname = \"{name}\"\ncard_url = \"http://127.0.0.1:{port}/.well-known/agent-card.json\"\n"
+            "\n[[agents]]\nname = \"{name}\"\ncard_url = \"http://127.0.0.1:{port}/.well-known/agent-card.json\"\n\
+             queue = false\n"
         ));
     }
     text

@@ -35,6 +35,7 @@ pub(crate) fn gateway(config: &Config) -> Settings {
             pause_freezes: config.tasks.pause_deadline == schema::PauseDeadline::Freeze,
             retain: config.tasks.retain_seconds,
             keep: config.limits.tasks as u64,
+            waiting: config.limits.waiting as u64,
         },
     }
 }

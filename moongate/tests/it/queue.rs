@@ -321,6 +321,24 @@ async fn an_agent_works_on_so_many_queued_tasks_and_no_more() {
 }
 
 #[tokio::test]
+async fn no_more_tasks_wait_than_the_operator_allows() {
+    let (agent, gateway) = away("[limits]\nwaiting = 3").await;
+    let caller = Caller::rpc(&gateway.plain());
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(id(&caller.call(Operation::Send, &at_once("wait")).await.unwrap()["task"]));
+    }
+    let refusal = caller.call(Operation::Send, &at_once("one more")).await.unwrap_err();
+    assert_eq!(refusal.gateway_code.as_deref(), Some("MG-0610"), "{refusal:?}");
+    caller.call(Operation::Cancel, &on(&waiting[0])).await.unwrap();
+    waiting.push(id(&caller.call(Operation::Send, &at_once("there is room again")).await.unwrap()["task"]));
+    agent.set_manner(Manner::Done);
+    for task in &waiting[1..] {
+        until_state(&caller, task, "COMPLETED").await;
+    }
+}
+
+#[tokio::test]
 async fn the_urgent_goes_first_and_one_at_a_time_means_one() {
     let (agent, gateway) = away("concurrency = 1").await;
     let mut tasks = Vec::new();

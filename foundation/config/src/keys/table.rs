@@ -170,6 +170,13 @@ static LIMITS: Section = Section {
         key("agents", Kind::Integer(1, 1_000_000), "10000", Applied, "The most agents registered at once."),
         key("tasks", Kind::Integer(1, 100_000_000), "100000", Applied, "The most finished tasks that are kept."),
         key(
+            "waiting",
+            Kind::Integer(1, 100_000_000),
+            "100000",
+            Applied,
+            "The most tasks that wait for agents, those that are paused or were set aside included; further ones are refused.",
+        ),
+        key(
             "drain_seconds",
             Kind::Seconds(0.0, 3600.0),
             "20",
@@ -552,14 +559,14 @@ pub(crate) static AGENT: Section = Section {
             Kind::Flag,
             "true",
             Applied,
-            "Whether messages wait for it while it is away; else they are refused.",
+            "Whether messages wait for it while it is away; else they are refused. Messages with an idempotency key wait all the same.",
         ),
         open(
             "concurrency",
             Kind::Integer(1, 1_000_000),
             "1",
             Applied,
-            "The most queued tasks that it works on at once; unset, 32 are handed over at once.",
+            "The most tasks from the queue that it works on at once; 32 unless set. What it is sent directly does not count.",
         ),
         key(
             "dedup",

@@ -22,7 +22,7 @@ fn an_empty_file_is_the_documented_defaults() {
         (Duration::from_secs(300), Duration::from_secs(20))
     );
     assert_eq!((config.limits.streams, config.limits.connections), (1024, 4096));
-    assert_eq!((config.limits.agents, config.limits.tasks), (10_000, 100_000));
+    assert_eq!((config.limits.agents, config.limits.tasks, config.limits.waiting), (10_000, 100_000, 100_000));
     assert_eq!((config.log.level.as_str(), config.log.format, config.log.access), ("info", LogFormat::Human, false));
     assert_eq!((config.store.url.as_str(), config.egress.dns), ("sqlite:moongate.db", Dns::System));
     assert!(config.egress.allow.is_empty() && config.agents.is_empty());

@@ -172,6 +172,7 @@ codes! {
     PushConfigNotFound = 607, TaskNotFound, Caller, NEVER, "there is no such push notification config", "list the task's configs";
     TooManyStreams = 608, Overloaded, Caller, LATER, "too many streams are open", "close some; the limit is `limits.streams`";
     KeyReused = 609, Conflict, Caller, NEVER, "the idempotency key came before, with another request", "use a new key for a new request";
+    TooManyWaiting = 610, Overloaded, Gateway, LATER, "too many tasks wait for agents", "come back later; the limit is `limits.waiting`";
 
     // 07xx: registry
     CardUnreachable = 701, Unavailable, Target, LATER, "the agent's card cannot be fetched", "check the address and that the agent runs";

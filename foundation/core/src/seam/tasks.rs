@@ -251,6 +251,13 @@ pub struct Census {
     pub dead_configs: u64,
 }
 
+impl Census {
+    /// How many tasks are in this phase.
+    pub fn count(&self, phase: crate::Phase) -> u64 {
+        self.phases.iter().find(|(held, _)| *held == phase).map_or(0, |(_, count)| *count)
+    }
+}
+
 /// The facet of the store that keeps tasks. Futures that borrow nothing may be waited for anywhere, or by nobody.
 pub trait Tasks: Send + Sync {
     /// Makes a task.

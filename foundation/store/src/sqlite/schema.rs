@@ -112,7 +112,10 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Whose is it, is it whole, and which schema does it have? 0 for a file without tables.
-fn judge(connection: &Connection, path: &Path) -> Result<i32, Problem> {
+///
+/// # Errors
+/// `StoreDamaged`, `StoreNewer`.
+pub(super) fn judge(connection: &Connection, path: &Path) -> Result<i32, Problem> {
     let failed = |error: rusqlite::Error| health::problem_at(path, &error);
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
     let size = number("PRAGMA page_count")?.saturating_mul(number("PRAGMA page_size")?);

@@ -178,25 +178,32 @@ impl Work {
         for mut job in batch {
             let end = match self.health.stopped() {
                 Some(problem) => Err(problem),
-                None => self.commit(std::slice::from_mut(&mut job)).map_err(|error| self.health.failed(&error)),
+                None => self.commit(std::slice::from_mut(&mut job)).map_err(|error| {
+                    self.untidy = true;
+                    self.health.failed(&error)
+                }),
             };
             self.counts.ended.fetch_add(1, SeqCst);
             job.answer(end);
         }
     }
 
-    /// All of them or none, in one transaction.
+    /// All of them or none, in one transaction. One that changes nothing reaches no disk, and says nothing about it.
     fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
-        self.untidy = true;
+        let before = self.connection.total_changes();
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         self.tally.clear();
         for job in jobs {
             job.run(&transaction)?;
         }
         self.tally.write(&transaction)?;
+        let changed = transaction.total_changes() != before;
         transaction.commit()?;
         self.counts.commits.fetch_add(1, Relaxed);
-        self.health.recovered();
+        if changed {
+            self.untidy = true;
+            self.health.recovered();
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use moongate_core::task::Command;
 use moongate_core::{Phase, Problem, TaskState, Time};
 
+use super::queue::LEASE;
 use super::row::Told;
 use super::{Row, control};
 use crate::gateway::A2aGateway;
@@ -15,17 +16,26 @@ use crate::supply;
 const TICK: Duration = Duration::from_secs(1);
 /// How many tasks are looked at, or forgotten, in one go.
 const SLICE: u32 = 500;
+/// Claims are prolonged every so many ticks.
+const RENEWAL: u64 = 10;
+/// Every so many ticks the age of finished tasks is looked at; their number, which costs next to nothing, at each.
+const RETENTION: u64 = 60;
 
 /// Looks after deadlines and retention, for ever.
 pub async fn run(gateway: Arc<A2aGateway>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
+    for tick in 0.. {
         ticks.tick().await;
         if let Err(problem) = strike(&gateway).await {
             tracing::warn!(%problem, "the tasks' deadlines cannot be read");
         }
-        if let Err(problem) = forget(&gateway).await {
+        if tick % RENEWAL == 0
+            && let Err(problem) = look_after(&gateway).await
+        {
+            tracing::warn!(%problem, "claims on tasks cannot be looked after");
+        }
+        if let Err(problem) = forget(&gateway, tick % RETENTION == 0).await {
             tracing::warn!(%problem, "finished tasks cannot be forgotten");
         }
     }
@@ -37,7 +47,7 @@ async fn strike(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
         let now = gateway.clock.now();
         let due = gateway.tasks.store().tasks().due(now, SLICE).await?;
         let full = due.len() == SLICE as usize;
-        let mut struck = false;
+        let mut ended = Vec::new();
         for stored in due {
             let Some(row) = gateway.tasks.any(&stored.task.id).await? else { continue };
             let Some(timeout) = row.overdue(now) else { continue };
@@ -46,7 +56,11 @@ async fn strike(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
             if running {
                 supply::cancel_upstream(gateway, &row, row.instance(), row.upstream_id());
             }
-            // One that the store has not seen end would be due again at once.
+            ended.push(row);
+        }
+        // One that the store has not seen end would be due again at once.
+        let mut struck = false;
+        for row in ended {
             struck |= row.saved().await.is_ok();
         }
         if !full || !struck {
@@ -55,9 +69,32 @@ async fn strike(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
     }
 }
 
-/// Forgets finished tasks that are too old, or too many.
-async fn forget(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
+/// Prolongs the claims of what is being handed over, and puts right what nobody hands over any more.
+async fn look_after(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
+    let store = gateway.tasks.store().clone();
+    let now = gateway.clock.now();
+    let held = gateway.lanes.in_hand();
+    if !held.is_empty() {
+        store.tasks().renew(held, now.plus(LEASE)).await?;
+    }
+    for stored in store.tasks().abandoned(now, SLICE).await? {
+        let Some(row) = gateway.tasks.any(&stored.task.id).await? else { continue };
+        // A clock that leaps ends claims that are held all the same.
+        if row.phase() == Phase::Sending && !gateway.lanes.hands_over(&row.id) {
+            interrupted(gateway, &row);
+            row.saved().await?;
+        }
+    }
+    Ok(())
+}
+
+/// Forgets finished tasks that are too many or, if `by_age`, too old.
+async fn forget(gateway: &Arc<A2aGateway>, by_age: bool) -> Result<(), Problem> {
     let settings = gateway.settings.load_full();
+    let finished = gateway.tasks.store().tasks().census().await?.count(Phase::Done);
+    if !by_age && finished <= settings.tasks.keep {
+        return Ok(());
+    }
     let now = gateway.clock.now();
     let retain = u64::try_from(settings.tasks.retain.as_millis()).unwrap_or(u64::MAX);
     let before = Time(now.0.saturating_sub(retain));
@@ -99,7 +136,7 @@ pub async fn recover(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
     }
 }
 
-/// A task that was being handed over when the gateway died.
+/// A task that was being handed over when the gateway died, or when what handed it over did.
 fn interrupted(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
     let directory = gateway.directory.load();
     let agent = directory.agents.get(&row.agent);

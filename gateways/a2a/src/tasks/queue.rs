@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::seam::tasks::{Claim, Stored};
-use moongate_core::task::Command;
+use moongate_core::task::{Command, Fence};
 use moongate_core::{AgentName, Code, Operation, Problem, Retry, TaskId, TaskState, Time};
 use moongate_transport::{Drain, Ticket};
 use parking_lot::Mutex;
@@ -33,8 +33,8 @@ use crate::translation::{Answer, Learned, Outgoing};
 const AT_ONCE: u32 = 32;
 /// Without news, the queue is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
-/// How much longer than its agent may take a claim holds.
-const SPARE: Duration = Duration::from_secs(30);
+/// How long a claim holds unless it is prolonged.
+pub(super) const LEASE: Duration = Duration::from_secs(60);
 
 /// One agent's way out.
 struct Lane {
@@ -43,15 +43,18 @@ struct Lane {
     pace: Pace,
 }
 
-/// All lanes.
+/// All lanes, and what is being handed over.
 #[derive(Default)]
-pub struct Lanes(Mutex<HashMap<AgentName, Lane>>);
+pub struct Lanes {
+    lanes: Mutex<HashMap<AgentName, Lane>>,
+    in_hand: Mutex<HashMap<TaskId, Fence>>,
+}
 
 impl Lanes {
     /// The places of a lane, if it may be used now.
     fn open(&self, agent: &Agent, now: Time) -> Option<Arc<Semaphore>> {
         let limit = if agent.settings.tasks.concurrency == 0 { AT_ONCE } else { agent.settings.tasks.concurrency };
-        let mut lanes = self.0.lock();
+        let mut lanes = self.lanes.lock();
         let fresh = || Lane { limit, places: Arc::new(Semaphore::new(limit as usize)), pace: Pace::default() };
         let lane = lanes.entry(agent.name.clone()).or_insert_with(fresh);
         if lane.limit != limit {
@@ -62,20 +65,55 @@ impl Lanes {
 
     /// A task that was sent at `began` could not be handed over.
     fn failed(&self, agent: &AgentName, began: Time, now: Time) {
-        if let Some(lane) = self.0.lock().get_mut(agent) {
+        if let Some(lane) = self.lanes.lock().get_mut(agent) {
             lane.pace.failed(began, now);
         }
     }
 
     /// Whether the agent's last task could not be handed over: then it is asked by one, not by all.
     fn doubtful(&self, agent: &AgentName) -> bool {
-        self.0.lock().get(agent).is_some_and(|lane| lane.pace.doubtful())
+        self.lanes.lock().get(agent).is_some_and(|lane| lane.pace.doubtful())
     }
 
     /// The agent takes messages: whatever waits for it need not wait longer.
     pub fn reopen(&self, agent: &AgentName) {
-        if let Some(lane) = self.0.lock().get_mut(agent) {
+        if let Some(lane) = self.lanes.lock().get_mut(agent) {
             lane.pace.succeeded();
+        }
+    }
+
+    /// What is being handed over.
+    pub(super) fn in_hand(&self) -> Vec<(TaskId, Fence)> {
+        self.in_hand.lock().iter().map(|(id, fence)| (id.clone(), *fence)).collect()
+    }
+
+    /// Whether this task is being handed over.
+    pub(super) fn hands_over(&self, id: &TaskId) -> bool {
+        self.in_hand.lock().contains_key(id)
+    }
+}
+
+/// A task in the hands of a worker, also if that breaks down.
+struct InHand {
+    gateway: Arc<A2aGateway>,
+    id: TaskId,
+    fence: Fence,
+}
+
+impl InHand {
+    fn new(gateway: &Arc<A2aGateway>, stored: &Stored) -> Self {
+        let (id, fence) = (stored.task.id.clone(), stored.task.fence());
+        gateway.lanes.in_hand.lock().insert(id.clone(), fence);
+        Self { gateway: gateway.clone(), id, fence }
+    }
+}
+
+impl Drop for InHand {
+    fn drop(&mut self) {
+        let mut in_hand = self.gateway.lanes.in_hand.lock();
+        // One that waits again may be in the next worker's hands already.
+        if in_hand.get(&self.id) == Some(&self.fence) {
+            in_hand.remove(&self.id);
         }
     }
 }
@@ -123,16 +161,16 @@ async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>, ticket: &Arc<Ticket
         if limit == 0 {
             continue;
         }
-        let until = now.plus(agent.settings.timeout + SPARE);
-        let claim = Claim { agent: agent.name.clone(), worker: worker.clone(), now, until, limit };
+        let claim = Claim { agent: agent.name.clone(), worker: worker.clone(), now, until: now.plus(LEASE), limit };
         let claimed = gateway.tasks.store().tasks().claim(claim).await?;
         more |= claimed.len() == limit as usize && waiting.count > u64::from(limit);
         for stored in claimed {
             let place = free.split(1);
-            let (gateway, agent, ticket) = (gateway.clone(), agent.clone(), ticket.clone());
+            let in_hand = InHand::new(gateway, &stored);
+            let (agent, ticket) = (agent.clone(), ticket.clone());
             tokio::spawn(async move {
-                hand_over(&gateway, &agent, stored, place).await;
-                drop(ticket);
+                hand_over(&in_hand.gateway, &agent, stored, place).await;
+                drop((in_hand, ticket));
             });
         }
     }

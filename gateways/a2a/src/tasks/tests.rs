@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use moongate_core::Mono;
 
+use moongate_core::Time;
+
 use super::*;
 
 #[derive(Default)]

@@ -144,6 +144,7 @@ async fn a_full_disk_makes_the_store_unhealthy_until_there_is_room_again() {
     assert!(problem.inside.unwrap().contains("full"));
     assert_eq!(bed.health.check().unwrap_err().code, Code::StoreUnusable);
     bed.limit_pages(400).await;
+    assert!(bed.health.check().is_err(), "what changes nothing does not show that there is room");
     assert_eq!(large(&bed).await, Ok(1));
     assert_eq!((bed.health.check(), bed.notes().await.len()), (Ok(()), 1));
 }

@@ -118,7 +118,7 @@ pub(super) fn binding(stated: &str) -> Option<Binding> {
 fn major_minor(version: &str) -> String {
     let version = version.trim();
     match version.match_indices('.').nth(1) {
-        Some((second, _)) => version.get(..second).unwrap_or(version).to_owned(),
+        Some((second, _)) => version.get(..second).unwrap_or(version).trim_end().to_owned(),
         None => version.to_owned(),
     }
 }
