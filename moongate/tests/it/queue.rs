@@ -361,20 +361,24 @@ async fn the_urgent_goes_first_and_one_at_a_time_means_one() {
 
 #[tokio::test]
 async fn a_task_ends_when_its_time_is_over() {
-    let (_agent, gateway) = away("schedule_to_start_seconds = 0.3").await;
-    let caller = Caller::rpc(&gateway.plain());
-    let task = caller.call(Operation::Send, &saying("too late")).await.unwrap()["task"].clone();
-    assert_eq!(state(&task), "FAILED", "whoever waits is told");
-    assert!(task["status"]["message"]["parts"][0]["text"].as_str().unwrap().contains("schedule-to-start"), "{task}");
-
-    let agent = Scripted::start(Plan::new("quiet")).await;
-    let entry = agent.entry("heartbeat_seconds = 0.3");
-    let gateway = with_entries(&[entry], "").await;
-    let caller = Caller::rpc(&gateway.plain());
-    let task = caller.call(Operation::Send, &at_once("slow and silent")).await.unwrap()["task"].clone();
-    let task = until_state(&caller, &id(&task), "FAILED").await;
-    assert!(task["status"]["message"]["parts"][0]["text"].as_str().unwrap().contains("heartbeat"), "{task}");
-    agent.heard("the agent is told", |request| request.json()["method"] == "CancelTask").await;
+    let why = |task: &Value| task["status"]["message"]["parts"][0]["text"].as_str().unwrap_or_default().to_owned();
+    for timeout in ["schedule-to-start", "schedule-to-close"] {
+        let (_agent, gateway) = away(&format!("{}_seconds = 0.3", timeout.replace('-', "_"))).await;
+        let caller = Caller::rpc(&gateway.plain());
+        let task = caller.call(Operation::Send, &saying("too late")).await.unwrap()["task"].clone();
+        assert_eq!(state(&task), "FAILED", "whoever waits is told");
+        assert!(why(&task).contains(timeout), "{task}");
+    }
+    for timeout in ["heartbeat", "start-to-close"] {
+        let agent = Scripted::start(Plan::new("quiet")).await;
+        let entry = agent.entry(&format!("{}_seconds = 0.3", timeout.replace('-', "_")));
+        let gateway = with_entries(&[entry], "").await;
+        let caller = Caller::rpc(&gateway.plain());
+        let task = caller.call(Operation::Send, &at_once("slow and silent")).await.unwrap()["task"].clone();
+        let task = until_state(&caller, &id(&task), "FAILED").await;
+        assert!(why(&task).contains(timeout), "{task}");
+        agent.heard("the agent is told", |request| request.json()["method"] == "CancelTask").await;
+    }
 }
 
 #[tokio::test]

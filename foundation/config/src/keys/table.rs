@@ -559,7 +559,7 @@ pub(crate) static AGENT: Section = Section {
             Kind::Flag,
             "true",
             Applied,
-            "Whether messages wait for it while it is away; else they are refused. Messages with an idempotency key wait all the same.",
+            "Whether messages wait for it while it is away; else they are refused.",
         ),
         open(
             "concurrency",
