@@ -21,8 +21,9 @@ use super::shelf::Home;
 
 /// How many events a subscriber may lag behind before it reads what it missed from the store.
 const BACKLOG: usize = 256;
-/// Events that may wait for a store that does not take them.
+/// Events, and their bytes, that may wait for a store that does not take them.
 const STUCK: usize = 4096;
+const STUCK_BYTES: usize = 8 * 1024 * 1024;
 
 /// One event of a task, as every subscriber gets it.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Recorded {
 pub(super) struct State {
     pub(super) task: Task,
     pub(super) doc: Doc,
+    /// About how many bytes its document has.
+    weight: usize,
     feeders: u32,
     configs: Vec<Arc<PushConfig>>,
     messages: u32,
@@ -123,27 +126,30 @@ impl std::fmt::Debug for Row {
 
 impl Drop for Row {
     fn drop(&mut self) {
-        self.home.left(&self.id);
+        let weight = self.state.get_mut().weight;
+        self.home.left(&self.id, weight);
     }
 }
 
 impl Row {
     /// A task that the store is being given as it stands here.
     pub(super) fn fresh(task: Task, document: &Bytes, home: Arc<Home>) -> Self {
-        Self::with(task, Doc::new(document), home)
+        Self::with(task, Doc::new(document), document.len(), home)
     }
 
     /// A task that the store has.
     pub(super) fn stored(stored: Stored, home: Arc<Home>) -> Self {
         let doc = Doc::stored(&stored);
+        let weight = stored.document.len() + stored.tail.iter().map(|event| event.payload.len()).sum::<usize>();
         let configs = stored.configs.iter().filter_map(|row| PushConfig::stored(row, &*home.vault)).map(Arc::new);
         let configs = configs.collect();
-        let row = Self::with(stored.task, doc, home);
+        let row = Self::with(stored.task, doc, weight, home);
         row.state.lock().configs = configs;
         row
     }
 
-    fn with(task: Task, doc: Doc, home: Arc<Home>) -> Self {
+    fn with(task: Task, doc: Doc, weight: usize, home: Arc<Home>) -> Self {
+        home.weighs(0, weight);
         Self {
             id: task.id.clone(),
             owner: task.owner.clone(),
@@ -154,6 +160,7 @@ impl Row {
                 saved: task.fence(),
                 task,
                 doc,
+                weight,
                 feeders: 0,
                 configs: Vec::new(),
                 messages: 0,
@@ -311,6 +318,7 @@ impl Row {
             held.task.context = Some(context);
         }
         held.doc.replace(new);
+        self.weighs(&mut held, document.len());
         held.owes = true;
         for (event, command) in events {
             let event = serde_json::to_vec(&event).unwrap_or_default().into();
@@ -330,16 +338,25 @@ impl Row {
         if held.task.state.is_terminal() {
             return Ok(None);
         }
-        if held.unsaved.len() >= STUCK {
+        let stuck = held.unsaved.iter().map(|event| event.payload.len()).sum::<usize>();
+        if held.unsaved.len() >= STUCK || stuck >= STUCK_BYTES {
             let detail = "the task's events cannot be recorded, so no more are taken";
             return Err(Problem::new(Code::StoreUnusable, detail));
         }
         let event = Bytes::copy_from_slice(canonical);
         held.doc.push(event.clone());
+        let weight = held.weight + event.len();
+        self.weighs(&mut held, weight);
         self.commit(&mut held, event, command, said);
         let seq = held.task.seq;
         self.hand_over(&mut held);
         Ok(Some(seq))
+    }
+
+    /// Its document has about so many bytes now.
+    fn weighs(&self, held: &mut State, weight: usize) {
+        self.home.weighs(held.weight, weight);
+        held.weight = weight;
     }
 
     /// Numbers an event that is in the document already, and tells it.

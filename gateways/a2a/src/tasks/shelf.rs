@@ -5,6 +5,7 @@
 //! while one is being read or made, everybody else who wants it waits for that.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use moongate_core::TaskId;
@@ -14,8 +15,9 @@ use tokio::sync::Notify;
 
 use super::Row;
 
-/// Rows that stay although nobody holds them.
+/// Rows that stay although nobody holds them, as long as all rows together have no more bytes.
 const LATEST: usize = 512;
+const LATEST_BYTES: usize = 16 * 1024 * 1024;
 
 enum Slot {
     Here(Weak<Row>),
@@ -37,6 +39,8 @@ pub(super) struct Home {
     /// Somebody is owed a delivery.
     pub(super) deliver: Notify,
     slots: Mutex<Slots>,
+    /// About how many bytes the documents of all rows have.
+    bytes: AtomicUsize,
 }
 
 /// What a look for a row found.
@@ -57,7 +61,7 @@ pub(super) struct Place<'a> {
 
 impl Home {
     pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {
-        Self { store, clock, vault, deliver: Notify::new(), slots: Mutex::default() }
+        Self { store, clock, vault, deliver: Notify::new(), slots: Mutex::default(), bytes: AtomicUsize::new(0) }
     }
 
     /// The row, if it is here.
@@ -104,8 +108,21 @@ impl Home {
         Place { home: self, id: id.clone(), came, used: false }
     }
 
-    /// A row has been dropped.
-    pub(super) fn left(&self, id: &TaskId) {
+    /// The row that has been here longest, if it is one too many.
+    fn spare(&self) -> Option<Arc<Row>> {
+        let mut slots = self.slots.lock();
+        let many = slots.latest.len() > LATEST || self.bytes.load(Relaxed) > LATEST_BYTES;
+        if many { slots.latest.pop_front() } else { None }
+    }
+
+    /// A row's document has grown or shrunk.
+    pub(super) fn weighs(&self, before: usize, now: usize) {
+        self.bytes.fetch_add(now.wrapping_sub(before), Relaxed);
+    }
+
+    /// A row of this many bytes has been dropped.
+    pub(super) fn left(&self, id: &TaskId, weight: usize) {
+        self.weighs(weight, 0);
         let mut slots = self.slots.lock();
         if matches!(slots.rows.get(id), Some(Slot::Here(row)) if row.strong_count() == 0) {
             slots.rows.remove(id);
@@ -117,14 +134,15 @@ impl Place<'_> {
     /// Puts the row there.
     pub(super) fn put(mut self, row: Row) -> Arc<Row> {
         let row = Arc::new(row);
-        let spare = {
+        {
             let mut slots = self.home.slots.lock();
             slots.rows.insert(self.id.clone(), Slot::Here(Arc::downgrade(&row)));
             slots.latest.push_back(row.clone());
-            if slots.latest.len() > LATEST { slots.latest.pop_front() } else { None }
-        };
-        // Outside the lock: the last holder's drop takes it.
-        drop(spare);
+        }
+        while let Some(spare) = self.home.spare() {
+            // Outside the lock: the last holder's drop takes it.
+            drop(spare);
+        }
         self.used = true;
         self.came.notify_waiters();
         row

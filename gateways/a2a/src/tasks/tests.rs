@@ -153,3 +153,34 @@ async fn what_happens_is_numbered_saved_and_read_again_from_any_point() {
     let stored = tasks.store().tasks().get(None, "t1".into()).await.unwrap().unwrap();
     assert_eq!(doc::Doc::stored(&stored).value(), &row.value(), "folded events are the task as it stands");
 }
+
+#[tokio::test]
+async fn large_tasks_do_not_stay_in_memory_for_long() {
+    let tasks = tasks();
+    let me = Principal::local("home");
+    let large = "x".repeat(3 << 20);
+    let mut held = Vec::new();
+    for n in 0..12 {
+        let id = format!("t{n}");
+        let mut sighting = sighting(&id, "a", "WORKING");
+        sighting.document = format!(r#"{{"id":"{id}","contextId":"{large}","status":{{}}}}"#).into();
+        held.push(tasks.sight(&me, sighting).await.unwrap().0);
+    }
+    assert_eq!(tasks.in_memory(), 12, "what somebody needs stays");
+    held.clear();
+    tasks.sight(&me, sighting("small", "a", "WORKING")).await.unwrap();
+    assert!(tasks.in_memory() <= 6, "{} rows of 3 MiB are here", tasks.in_memory());
+    assert!(matches!(tasks.owned(&me, "small"), Owned::Yes(_)));
+    // What has grown by its events counts as large.
+    let (row, _) = tasks.sight(&me, sighting("grown", "a", "WORKING")).await.unwrap();
+    for _ in 0..6 {
+        let parts = format!(r#"[{{"text":"{large}"}}]"#);
+        let event =
+            format!(r#"{{"artifactUpdate":{{"taskId":"grown","artifact":{{"artifactId":"a","parts":{parts}}}}}}}"#);
+        row.event(&event.into()).unwrap();
+        row.saved().await.unwrap();
+    }
+    drop(row);
+    tasks.sight(&me, sighting("next", "a", "WORKING")).await.unwrap();
+    assert!(matches!(tasks.owned(&me, "grown"), Owned::No), "it is in the store alone");
+}
