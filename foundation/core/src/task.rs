@@ -99,11 +99,6 @@ impl Phase {
             Self::Done => "done",
         }
     }
-
-    /// The phase that a word means.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|phase| phase.as_str() == text)
-    }
 }
 
 /// Where a row stands: whoever writes names it, and is refused if it has moved. `seq` grows with every event, `attempt` with

@@ -70,7 +70,7 @@ impl Bench {
                 let expected = task.fence();
                 let seen = apply(&mut task, expected, command, Time(n + 5)).unwrap();
                 let events = if seen { vec![event(&task)] } else { vec![] };
-                let step = Step { expected, task: task.clone(), events, document: None, request: None };
+                let step = Step { expected, task: task.clone(), events, document: None };
                 let saved = self.store.tasks().save(step);
                 waiting.push(Box::pin(async { saved.await.map(|saved| assert_eq!(saved, Saved::Done)) })).await;
             }

@@ -230,12 +230,12 @@ impl A2aGateway {
         self.by_weight(&directory, (who, envelope), resolved, tried)
     }
 
-    /// An instance of one agent, whoever asks.
+    /// An instance of one agent for a task from the queue.
     ///
     /// # Errors
     /// `NoInstance`, `AgentOverloaded`.
     pub fn instance_of(&self, agent: &Arc<Agent>) -> Result<Box<Chosen>, Problem> {
-        let picked = agent.balancer.pick(self.clock.mono(), None, &[]);
+        let picked = agent.balancer.pick_queued(self.clock.mono());
         match self.admit(Operation::Send, agent, picked, &agent.name)? {
             Pick::Agent(chosen) => Ok(chosen),
             Pick::Here | Pick::Queue(_) => Err(Problem::new(Code::Internal, "an agent is no instance")),

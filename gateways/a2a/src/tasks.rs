@@ -377,7 +377,7 @@ impl Tasks {
     fn made(&self, task: Task, document: &Bytes, terms: &Terms) -> Row {
         let row = Row::fresh(task, document, self.home.clone());
         if let Some(config) = &terms.config {
-            row.add_config(config.clone(), push::LIMIT);
+            row.add_config(config.clone());
         }
         row
     }

@@ -96,8 +96,6 @@ pub struct Step {
     pub events: Vec<Event>,
     /// The task object as of `task.seq`, if the stored one shall be replaced by it.
     pub document: Option<Bytes>,
-    /// Another request to send, such as a message that waits while the task is paused.
-    pub request: Option<Request>,
 }
 
 /// What came of a step. A task that is over says so, whatever the fence.

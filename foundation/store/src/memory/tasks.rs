@@ -180,7 +180,7 @@ impl Rows {
 impl Row {
     /// Writes a step that fits. What the contract says never changes does not.
     fn advance(&mut self, step: Step) {
-        let Step { task, events, document, request, .. } = step;
+        let Step { task, events, document, .. } = step;
         let (owner, created_at) = (self.task.owner.clone(), self.task.created_at);
         if let Some(first) = events.first() {
             self.owe(task.seq, first.at);
@@ -190,7 +190,6 @@ impl Row {
         }
         self.task = moongate_core::Task { owner, created_at, ..task };
         self.events.extend(events);
-        self.request = request.or(self.request.take());
         if self.task.phase != Phase::Sending {
             self.lease_until = None;
         }

@@ -187,10 +187,10 @@ impl Pair {
         if self.chance(10) {
             task.context = Some(format!("c{}", self.dice.below(4)).into());
         }
-        let (document, request) = (self.chance(3).then(|| sample::document(&task)), self.chance(9).then(|| "r".into()));
+        let document = self.chance(3).then(|| sample::document(&task));
         let broken = if self.chance(30) { task.seq + 1 } else { task.seq };
         let task = Task { seq: broken, ..task };
-        let step = Step { expected, task: task.clone(), events, document, request };
+        let step = Step { expected, task: task.clone(), events, document };
         let saved = ask!(self, save(step));
         self.note(&format!("{saved:?}"), 1);
         if saved == Ok(Saved::Done) {

@@ -58,7 +58,7 @@ pub(crate) fn step(before: &Task, commands: impl IntoIterator<Item = Command>, n
             events.push(event(&task, Time(now)));
         }
     }
-    Step { expected: before.fence(), task, events, document: None, request: None }
+    Step { expected: before.fence(), task, events, document: None }
 }
 
 /// A claim of worker `w`.

@@ -48,7 +48,7 @@ pub(super) async fn keep(
     delivered: u64,
 ) -> Result<(), Problem> {
     let replaces = row.configs().iter().any(|held| held.id == config.id);
-    if !row.add_config(config.clone(), LIMIT) {
+    if !row.add_config(config.clone()) {
         return Err(Problem::new(
             Code::InvalidParams,
             format!("a task takes at most {LIMIT} push notification configs"),

@@ -97,9 +97,9 @@ impl Balancer {
         })
     }
 
-    /// As [`pick`](Self::pick) for a send that waited in the queue: ejection does not apply to it.
-    pub fn pick_queued(&self, now: Mono, key: Option<u64>, tried: &[InstanceId]) -> Option<Picked> {
-        self.choose(now, key, tried, Gates::Ignore)
+    /// As [`pick`](Self::pick) for a send that waited in the queue: ejection keeps nobody from it where nobody else is left.
+    pub fn pick_queued(&self, now: Mono) -> Option<Picked> {
+        self.pick(now, None, &[]).or_else(|| self.choose(now, None, &[], Gates::Ignore))
     }
 
     /// The one instance that owns the task or conversation, whatever its health; `None` if it is not in the set.

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::doc::Doc;
 use super::fold;
-use super::push::PushConfig;
+use super::push::{self, PushConfig};
 use super::shelf::Home;
 
 /// How many events a subscriber may lag behind before it reads what it missed from the store.
@@ -58,8 +58,6 @@ pub(super) struct State {
     pub(super) owes: bool,
     /// Events since the store was last given the document.
     pub(super) since_document: usize,
-    /// A request that the store shall keep in place of the one that it has.
-    pub(super) request: Option<Bytes>,
     /// What is told once it is durable.
     pub(super) held_back: Vec<Arc<Recorded>>,
     /// Why the store does not take it.
@@ -170,7 +168,6 @@ impl Row {
                 saving: false,
                 owes: false,
                 since_document: 0,
-                request: None,
                 held_back: Vec::new(),
                 trouble: None,
                 lost: false,
@@ -212,11 +209,6 @@ impl Row {
     /// Its place in the queue.
     pub fn phase(&self) -> Phase {
         self.state.lock().task.phase
-    }
-
-    /// When the status last changed: as the agent says, else when we heard of it.
-    pub fn status_at(&self) -> Time {
-        self.state.lock().task.status_at
     }
 
     /// A copy of what the gateway knows of it.
@@ -432,11 +424,11 @@ impl Row {
         self.state.lock().configs.clone()
     }
 
-    /// Adds a push config, or replaces the one with its id. At most `limit` are kept.
-    pub fn add_config(&self, config: Arc<PushConfig>, limit: usize) -> bool {
+    /// Adds a push config, or replaces the one with its id; whether there was room for it.
+    pub fn add_config(&self, config: Arc<PushConfig>) -> bool {
         let mut state = self.state.lock();
         state.configs.retain(|held| held.id != config.id);
-        if state.configs.len() >= limit {
+        if state.configs.len() >= push::LIMIT {
             return false;
         }
         state.configs.push(config);

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use moongate_core::seam::Later;
 use moongate_core::seam::tasks::{Saved, Step};
@@ -27,14 +26,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 struct Handed {
     /// Where the row stands afterwards.
     fence: Fence,
-    request: Option<Bytes>,
     outcome: Later<'static, Result<Saved, Problem>>,
 }
 
 impl State {
     fn dirty(&self) -> bool {
-        !self.lost
-            && (!self.unsaved.is_empty() || self.owes || self.task.fence() != self.saved || self.request.is_some())
+        !self.lost && (!self.unsaved.is_empty() || self.owes || self.task.fence() != self.saved)
     }
 }
 
@@ -71,15 +68,9 @@ impl Row {
             held.since_document = 0;
         }
         held.on_the_way.clone_from(&events);
-        let request = held.request.take();
-        let step = Step {
-            expected: held.saved,
-            task: held.task.clone(),
-            events,
-            document: whole.then(|| held.doc.bytes()),
-            request: request.clone(),
-        };
-        Handed { fence: held.task.fence(), request, outcome: self.home.store.tasks().save(step) }
+        let step =
+            Step { expected: held.saved, task: held.task.clone(), events, document: whole.then(|| held.doc.bytes()) };
+        Handed { fence: held.task.fence(), outcome: self.home.store.tasks().save(step) }
     }
 
     /// Takes note of what came of a hand-over; whether it must be tried again.
@@ -103,7 +94,7 @@ impl Row {
                 // A worker claimed it between our look and our word; the word counts.
                 held.task.attempt = held.task.attempt.max(fence.attempt);
                 held.saved = fence;
-                restore(held, handed);
+                restore(held);
                 false
             }
             Ok(refused) => {
@@ -116,7 +107,7 @@ impl Row {
                     tracing::warn!(task = %self.id, %problem, "the store does not take a task's news; trying again");
                 }
                 held.trouble = Some(problem);
-                restore(held, handed);
+                restore(held);
                 true
             }
         };
@@ -195,12 +186,9 @@ impl Row {
 }
 
 /// What could not be handed over is new again.
-fn restore(held: &mut State, handed: &Handed) {
+fn restore(held: &mut State) {
     let mut events = std::mem::take(&mut held.on_the_way);
     events.append(&mut held.unsaved);
     held.unsaved = events;
     held.owes = true;
-    if held.request.is_none() {
-        held.request.clone_from(&handed.request);
-    }
 }

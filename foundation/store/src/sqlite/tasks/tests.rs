@@ -76,7 +76,7 @@ fn step(task: &mut Task, command: Command) -> Step {
     let expected = task.fence();
     let seen = apply(task, expected, command, Time(task.status_at.0 + 1)).unwrap();
     let events = if seen { vec![event(task)] } else { vec![] };
-    Step { expected, task: task.clone(), events, document: None, request: None }
+    Step { expected, task: task.clone(), events, document: None }
 }
 
 /// Every statement that is written down, with its name.

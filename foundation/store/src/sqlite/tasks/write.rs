@@ -32,7 +32,7 @@ pub(super) const STANDING: &str = "
         upstream_task_id
     FROM task WHERE id = ?1";
 pub(super) const REPLACE_BODY: &str = "
-    UPDATE task_body SET document = ifnull(?2, document), request = ifnull(?3, request) WHERE task = ?1";
+    UPDATE task_body SET document = ?2 WHERE task = ?1";
 
 /// Makes a task, unless its key or its id says otherwise.
 pub(super) fn create(connection: &Connection, tally: &Tally, new: &NewTask) -> rusqlite::Result<Created> {
@@ -160,9 +160,8 @@ pub(super) fn save(connection: &Connection, tally: &Tally, step: &Step) -> rusql
     }
     update(connection, pk, step, changes)?;
     append(connection, pk, &step.events)?;
-    if step.document.is_some() || step.request.is_some() {
-        let (document, request) = (step.document.as_deref(), step.request.as_deref());
-        connection.prepare_cached(REPLACE_BODY)?.execute(params![pk, document, request])?;
+    if let Some(document) = step.document.as_deref() {
+        connection.prepare_cached(REPLACE_BODY)?.execute(params![pk, document])?;
     }
     if configs > 0
         && let Some(first) = step.events.first()

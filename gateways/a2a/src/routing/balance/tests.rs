@@ -307,11 +307,15 @@ fn late_failures_of_the_past_do_not_eject_again() {
 }
 
 #[test]
-fn queued_sends_and_owners_ignore_ejection() {
-    let balancer = balancer(settings(Policy::RoundRobin), &[1, 1, 1]);
-    fail(&balancer, 0, T0, 5);
-    let reached: Vec<_> = (0..6).map(|_| balancer.pick_queued(T0, None, &[]).unwrap()).collect();
-    assert_eq!(reached.iter().filter(|p| p.instance.id().as_str() == "agent@0").count(), 2);
+fn a_queued_send_goes_to_who_is_left_and_to_who_was_ejected_if_nobody_is() {
+    let bed = balancer(settings(Policy::RoundRobin), &[1, 1, 1]);
+    fail(&bed, 0, T0, 5);
+    let reached: Vec<_> = (0..6).map(|_| bed.pick_queued(T0).unwrap()).collect();
+    assert!(reached.iter().all(|picked| picked.instance.id().as_str() != "agent@0"));
+    let alone = balancer(Settings { max_ejected_percent: 100, ..settings(Policy::RoundRobin) }, &[1]);
+    fail(&alone, 0, T0, 5);
+    assert!(alone.pick(T0, None, &[]).is_none());
+    assert!(alone.pick_queued(T0).is_some());
 }
 
 #[test]
