@@ -129,18 +129,11 @@ async fn measure(options: &Options) -> Result<Ending, Fault> {
                 None => accepted.push(Accepted { way: way.to_owned(), connections, rounds: vec![outcome] }),
             }
         }
+        drained(gateway.plain).await?;
     }
     let filling = options.stored.saturating_sub(count(gateway.plain, "")?);
     if filling > 0 {
         load(gateway.plain, call("agent"), 64, Length::Requests(filling)).await?;
-    }
-    // What still waits is sent in the background, on the same cores.
-    let began = Instant::now();
-    while count(gateway.plain, "&status=TASK_STATE_SUBMITTED")? > 0 {
-        if began.elapsed() > DRAINED {
-            return Err(Fault::new("tasks", "the queue does not become empty"));
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let mut empty_and_full = Vec::new();
     for round in 0..options.rounds.max(1) {
@@ -163,13 +156,25 @@ async fn measure(options: &Options) -> Result<Ending, Fault> {
     Ok(if options.gate && !missed.is_empty() { Ending::No } else { Ending::Yes })
 }
 
+/// Waits until nothing waits any more: what does is sent in the background, on the same cores.
+async fn drained(address: SocketAddr) -> Result<(), Fault> {
+    let began = Instant::now();
+    while count(address, "&status=TASK_STATE_SUBMITTED")? > 0 {
+        if began.elapsed() > DRAINED {
+            return Err(Fault::new("tasks", "the queue does not become empty"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
 /// A gateway with a new store on the disk.
 fn start(options: &Options, folder: &Path, agent: SocketAddr) -> Result<Gateway, Fault> {
     for old in ["moongate.db", "moongate.db-wal", "moongate.db-shm"] {
         let _ = std::fs::remove_file(folder.join(old));
     }
     let entries = [Entry::new("fixture-task", agent, "task")];
-    let more = "[limits]\ntasks = 100000000\n";
+    let more = "[limits]\ntasks = 100000000\nwaiting = 100000000\n";
     Gateway::start_with_store(&options.moongate, folder, &entries, more, "sqlite:moongate.db")
 }
 
