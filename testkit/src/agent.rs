@@ -7,6 +7,7 @@
 //! | `stream N` | a task whose artifact grows by N chunks |
 //! | `slow X` | a working task that goes on when [`Agent::release`] is called |
 //! | `steps N` | like `stream N`, each chunk waiting for a release |
+//! | `heavy N` | like `steps N`, each chunk of 32 KiB |
 //! | `ask X` | a task that needs input; the next message ends it |
 //! | `odd` | an answer in unusual JSON, with members that A2A does not know |
 //! | `wrong-id X` | like `echo X`, under another request's JSON-RPC id |

@@ -29,7 +29,7 @@ use crate::routing::search::Query;
 
 /// A registration is a card at most.
 const BODY: usize = 2 * 1024 * 1024;
-const HITS: usize = 20;
+const HITS: u64 = 20;
 const MOST_HITS: usize = 200;
 
 /// The API.
@@ -99,7 +99,7 @@ impl Api {
                 may_register(&who)?;
                 Ok(json_response(StatusCode::OK, &self.registry.beat(&who, id).await?))
             }
-            (Method::GET, ["skills"]) => self.skills(request.uri().query().unwrap_or_default()),
+            (Method::GET, ["skills"]) => self.skills(request.uri().query()),
             (Method::POST, ["explain"]) => self.explain(listener, peer, request).await,
             (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => {
                 Err(wrong_method())
@@ -123,44 +123,16 @@ impl Api {
     }
 
     /// Searches skills: by id, tag, attribute and words, each hit with its score and why.
-    fn skills(&self, query: &str) -> Result<Response<ReplyBody>, Problem> {
-        let mut asked: [Option<String>; 4] = [None, None, None, None];
-        let mut limit = HITS;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = decoded(&value.replace('+', " "));
-            let slot = match name {
-                "q" => 0,
-                "tag" => 1,
-                "input" => 2,
-                "zone" => 3,
-                "limit" => {
-                    limit = value.parse().ok().filter(|n| (1..=MOST_HITS).contains(n)).ok_or_else(|| {
-                        Problem::new(Code::InvalidParams, format!("limit is a number from 1 to {MOST_HITS}"))
-                            .field("limit", "is none")
-                    })?;
-                    continue;
-                }
-                other => {
-                    return Err(Problem::new(
-                        Code::InvalidParams,
-                        "known parameters are q, tag, input, zone and limit",
-                    )
-                    .field(other.to_owned(), "is not one of them"));
-                }
-            };
-            if let Some(slot) = asked.get_mut(slot) {
-                *slot = Some(value).filter(|value| !value.is_empty());
-            }
-        }
-        let [text, tag, input, zone] = &asked;
+    fn skills(&self, asked: Option<&str>) -> Result<Response<ReplyBody>, Problem> {
+        let asked = query::Query::read(asked, &["q", "tag", "input", "zone", "limit"])?;
+        let limit = asked.number("limit", (1, MOST_HITS as u64), HITS)? as usize;
         let directory = self.endpoint.gateway().directory.load();
         // The index knows agents that are down; searchers should not.
         let query = Query {
-            text: text.as_deref(),
-            tag: tag.as_deref(),
-            input: input.as_deref(),
-            zone: zone.as_deref(),
+            text: asked.text("q"),
+            tag: asked.text("tag"),
+            input: asked.text("input"),
+            zone: asked.text("zone"),
             limit: MOST_HITS,
         };
         let hits: Vec<Value> = directory

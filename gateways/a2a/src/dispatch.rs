@@ -222,9 +222,7 @@ impl Attempt {
 
     /// Whether the operator says that the skill may be asked for again although the first attempt may have arrived.
     fn may_repeat(&self, problem: &Problem) -> bool {
-        let idempotent = &self.chosen.agent.settings.idempotent;
-        let named =
-            self.order.resolved.skill.as_ref().is_some_and(|skill| idempotent.iter().any(|id| id == skill.as_str()));
+        let named = self.chosen.agent.settings.may_repeat(self.order.resolved.skill.as_ref());
         named && matches!(problem.code, Code::AgentClosed | Code::AgentUnreachable)
     }
 

@@ -26,6 +26,8 @@ const AHEAD: usize = 64;
 /// How long a client may take no event before the feeder goes on without it; short while others wait for the same events.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_OTHERS: Duration = Duration::from_millis(100);
+/// How long an agent that has agreed to cancel a task may take to end it.
+const STOPPING: Duration = Duration::from_secs(1);
 
 /// One event for a client.
 #[derive(Clone, Debug)]
@@ -248,17 +250,17 @@ impl Follow {
     }
 }
 
-/// Waits until the task is over, at most for `patience`.
-pub async fn ended(row: &Arc<Row>, patience: Duration) {
-    let _ = tokio::time::timeout(patience, reached(row, Until::Terminal)).await;
+/// Waits a moment for a task that its agent has agreed to cancel: some agents say yes before they have stopped.
+pub async fn ended(row: &Arc<Row>) {
+    let _ = tokio::time::timeout(STOPPING, reached(row, Until::Terminal)).await;
 }
 
 /// Waits until the task is over, or waits for somebody.
 pub async fn reached(row: &Arc<Row>, until: Until) {
     loop {
-        let mut following = row.follow();
+        let mut events = row.listen();
         while !until.reached(row.state()) {
-            match following.events.recv().await {
+            match events.recv().await {
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             }

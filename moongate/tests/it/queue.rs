@@ -293,6 +293,42 @@ async fn a_task_that_is_being_handed_over_is_not_cut_off_by_a_stop() {
 }
 
 #[tokio::test]
+async fn what_a_crash_cuts_off_is_sent_again_only_if_its_skill_may_be() {
+    let (agent, mut gateway) = away("idempotent = [\"hub.do\"]").await;
+    agent.set_manner(Manner::Held);
+    let mut tasks = Vec::new();
+    for (key, skill) in [("key-1", Some("hub.do")), ("key-2", None)] {
+        let mut params = at_once(key);
+        if let Some(skill) = skill {
+            params["message"]["metadata"] = json!({crate::support::ROUTING: {"skillId": skill}});
+        }
+        let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", key);
+        tasks.push(id(&keyed.call(Operation::Send, &params).await.unwrap()["task"]));
+    }
+    agent.got(2).await;
+    gateway.kill().await;
+    agent.set_manner(Manner::Done);
+    gateway.restart().await;
+    let caller = Caller::rpc(&gateway.plain());
+    until_state(&caller, &tasks[0], "COMPLETED").await;
+    let failed = until_state(&caller, &tasks[1], "FAILED").await;
+    assert!(failed["status"]["message"]["parts"][0]["text"].as_str().unwrap().contains("not known"), "{failed}");
+    let mut heard = texts(&agent, 0);
+    heard.sort();
+    assert_eq!(heard, ["key-1", "key-1", "key-2"]);
+}
+
+#[tokio::test]
+async fn deadlines_run_on_during_a_pause_where_the_operator_says_so() {
+    let (_agent, gateway) = away("schedule_to_start_seconds = 0.5\n[tasks]\npause_deadline = \"run\"").await;
+    let caller = Caller::rpc(&gateway.plain());
+    let task = id(&caller.call(Operation::Send, &at_once("hold")).await.unwrap()["task"]);
+    assert_eq!(pause(&caller, &task).await["metadata"][PAUSE]["paused"], true);
+    let ended = until_state(&caller, &task, "FAILED").await;
+    assert!(ended["status"]["message"]["parts"][0]["text"].as_str().unwrap().contains("schedule-to-start"), "{ended}");
+}
+
+#[tokio::test]
 async fn an_agent_works_on_so_many_queued_tasks_and_no_more() {
     let other = Agent::start("porch", &[json!("porch.do")]).await;
     let second = format!("[[agents]]\nname = \"porch\"\ncard_url = \"{}\"", other.card_url());

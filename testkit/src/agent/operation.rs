@@ -195,16 +195,20 @@ fn begin(shared: &Shared, message: &Value, word: &str, rest: &str) -> Arc<Held> 
     held
 }
 
+/// Bytes of a chunk of `heavy`.
+const HEAVY: usize = 32 * 1024;
+
 /// What the words ask for.
 fn script(word: &str, rest: &str) -> Vec<Step> {
     let mut steps = vec![Step::Status("TASK_STATE_WORKING", Some("at work".into()))];
-    let chunk = |n: usize, of: usize| Step::Chunk { text: format!("chunk {n}"), append: n > 1, last: n == of };
+    let padding = if word == "heavy" { "x".repeat(HEAVY) } else { String::new() };
+    let chunk = |n: usize, of: usize| Step::Chunk { text: format!("chunk {n}{padding}"), append: n > 1, last: n == of };
     let whole = |text: &str| Step::Chunk { text: text.into(), append: false, last: true };
     match word {
-        "stream" | "steps" => {
+        "stream" | "steps" | "heavy" => {
             let count = rest.trim().parse().unwrap_or(3);
             for n in 1..=count {
-                if word == "steps" {
+                if word != "stream" {
                     steps.push(Step::Gate);
                 }
                 steps.push(chunk(n, count));

@@ -6,20 +6,17 @@ use moongate_core::{Code, Problem};
 use moongate_flow::pipeline::Order;
 use serde_json::{Value, json};
 
-use super::Whole;
+use super::{Whole, task};
 use crate::gateway::A2aGateway;
 use crate::supply;
+use crate::tasks::Row;
 use crate::tasks::push::{LIMIT, PushConfig, render, render_all};
-use crate::tasks::{Owned, Row};
 
 fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Result<Arc<Row>, Problem> {
     let id = order.envelope.head.task.as_ref();
     let id =
         id.ok_or_else(|| Problem::new(Code::InvalidParams, "the request names no task").field("taskId", "is missing"))?;
-    match gateway.tasks.owned(&order.principal, id.as_str()) {
-        Owned::Yes(row) => Ok(row),
-        Owned::No => Err(Problem::new(Code::TaskNotFound, format!("there is no task {id}"))),
-    }
+    task::row_of(gateway, order).ok_or_else(|| Problem::new(Code::TaskNotFound, format!("there is no task {id}")))
 }
 
 fn config_id(params: &Value) -> Result<&str, Problem> {

@@ -224,6 +224,9 @@ impl Feeder {
     /// Reads the agent's stream to its end.
     async fn run(&mut self, events: &mut Events, mut state: Option<TaskState>) -> Result<(), Problem> {
         loop {
+            if self.records {
+                self.row.room().await;
+            }
             let event = match tokio::time::timeout(supply::SILENCE, events.next()).await {
                 Ok(Some(event)) => event,
                 Ok(None) => break,

@@ -1,7 +1,6 @@
 //! GetTask, ListTasks, CancelTask and SubscribeToTask (A2A 1.0 §3.1.3 to §3.1.6).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use moongate_core::{Code, Operation, Phase, Problem, TaskState};
 use moongate_flow::pipeline::Order;
@@ -13,9 +12,6 @@ use crate::gateway::{A2aGateway, Pick};
 use crate::supply::{self, Stream};
 use crate::tasks::{Owned, Row, control, fold, list as listing};
 use crate::translation::{Answer, Learned, Outgoing};
-
-/// How long a cancelled task may take to end before the caller is told that it has not.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(super) fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
     let id = order.envelope.head.task.as_ref()?;
@@ -162,10 +158,10 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
     let passes = attempt.passes(&outgoing);
     let row = seen(gateway, &attempt, row, &answer).await?;
     let call = attempt.finish(gateway, Ok(())).call;
-    // Some agents say yes before they have stopped: what they say next is what the caller wants to hear.
+    // What the agent says next is what the caller wants to hear.
     if let Some(row) = row.as_ref().filter(|row| !row.state().is_terminal()) {
         supply::watch(gateway, row);
-        supply::ended(row, CANCEL_PATIENCE).await;
+        supply::ended(row).await;
         if row.state().is_terminal() {
             return told(row, &call).await;
         }

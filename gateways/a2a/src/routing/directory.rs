@@ -161,6 +161,13 @@ pub struct AgentSettings {
     pub idempotent: Vec<String>,
 }
 
+impl AgentSettings {
+    /// Whether a request for this skill may be sent again although the agent may have got it.
+    pub fn may_repeat(&self, skill: Option<&SkillId>) -> bool {
+        skill.is_some_and(|skill| self.idempotent.iter().any(|id| id == skill.as_str()))
+    }
+}
+
 /// An agent: one name, one card, one or more instances.
 pub struct Agent {
     /// Its name.

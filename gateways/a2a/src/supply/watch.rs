@@ -125,6 +125,7 @@ impl Watch {
         // A silent stream is given up now and then: the next look begins with the task as it stands.
         while let Ok(Some(event)) = tokio::time::timeout(SILENCE, events.next()).await {
             self.record(event?)?;
+            self.row.room().await;
             if !wanted(&self.row) {
                 break;
             }

@@ -140,12 +140,7 @@ pub async fn recover(gateway: &Arc<A2aGateway>) -> Result<(), Problem> {
 fn interrupted(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
     let directory = gateway.directory.load();
     let agent = directory.agents.get(&row.agent);
-    let idempotent = row
-        .skill
-        .as_ref()
-        .zip(agent)
-        .is_some_and(|(skill, agent)| agent.settings.idempotent.iter().any(|id| id == skill.as_str()));
-    let done = if idempotent {
+    let done = if agent.is_some_and(|agent| agent.settings.may_repeat(row.skill.as_ref())) {
         row.change(Command::Again(gateway.clock.now()), Told::default())
     } else {
         let text = "The gateway stopped while it handed the task over: whether the agent works on it is not known.";

@@ -1,7 +1,6 @@
 //! What operators do to tasks beside the protocol: end one, whoever's it is; hold it; try again what was given up.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use moongate_core::seam::tasks::Filter;
 use moongate_core::task::Command;
@@ -12,8 +11,6 @@ use super::{Row, control};
 use crate::gateway::A2aGateway;
 use crate::supply;
 
-/// How long a cancelled task may take to end before it is told as it stands.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 /// How many tasks are looked at in one go.
 const SLICE: u32 = 500;
 
@@ -40,10 +37,9 @@ pub async fn cancel(gateway: &Arc<A2aGateway>, row: &Arc<Row>) -> Result<(), Pro
         control::end(row, TaskState::Canceled, text).map_err(|_| over())?;
     } else {
         supply::cancel(gateway, row, row.instance(), row.upstream_id()).await?;
-        // Some agents say yes before they have stopped.
         if !row.state().is_terminal() {
             supply::watch(gateway, row);
-            supply::ended(row, CANCEL_PATIENCE).await;
+            supply::ended(row).await;
         }
     }
     row.saved().await

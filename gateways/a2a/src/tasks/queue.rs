@@ -194,15 +194,16 @@ async fn hand_over(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, stored: Stored
 
 /// The place is taken until the task is over or waits for somebody.
 fn keep_place(gateway: Arc<A2aGateway>, row: Arc<Row>, place: Option<OwnedSemaphorePermit>) {
-    let busy = |row: &Row| row.phase() == moongate_core::Phase::Running && !row.state().is_interrupted();
+    let busy =
+        |row: &Row| row.phase() == moongate_core::Phase::Running && !row.state().is_interrupted() && !row.is_lost();
     if !busy(&row) {
         return;
     }
     tokio::spawn(async move {
-        let mut following = row.follow();
+        let mut events = row.listen();
         while busy(&row) {
-            if following.events.recv().await.is_err() && busy(&row) {
-                following = row.follow();
+            if events.recv().await.is_err() && busy(&row) {
+                events = row.listen();
             }
         }
         drop(place);
@@ -314,9 +315,7 @@ fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem
     let away = matches!(problem.code, Code::AgentUnreachable | Code::NoInstance | Code::AgentOverloaded)
         && problem.reported.is_none();
     let unsure = matches!(problem.code, Code::AgentClosed | Code::AgentTimeout);
-    let idempotent =
-        row.skill.as_ref().is_some_and(|skill| agent.settings.idempotent.iter().any(|id| id == skill.as_str()));
-    if away || (unsure && idempotent) {
+    if away || (unsure && agent.settings.may_repeat(row.skill.as_ref())) {
         gateway.lanes.failed(&agent.name, now, gateway.clock.now());
         let attempts = gateway.settings.load().tasks.attempts;
         // Counted anew after each time that it was set aside: attempts are fences and never go back.

@@ -23,7 +23,9 @@ use super::shelf::Home;
 const BACKLOG: usize = 256;
 /// Events, and their bytes, that may wait for a store that does not take them.
 const STUCK: usize = 4096;
-const STUCK_BYTES: usize = 8 * 1024 * 1024;
+const STUCK_BYTES: usize = 32 * 1024 * 1024;
+/// With so many bytes waiting, no more are read from the agent until the store has caught up.
+const CROWD_BYTES: usize = 4 * 1024 * 1024;
 
 /// One event of a task, as every subscriber gets it.
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub(super) struct State {
     events: Option<broadcast::Sender<Arc<Recorded>>>,
     /// Events that the store has not been given.
     pub(super) unsaved: Vec<Event>,
+    /// How many bytes these have.
+    pub(super) unsaved_bytes: usize,
     /// Events on their way to the store.
     pub(super) on_the_way: Vec<Event>,
     /// Whether a hand-over is under way.
@@ -72,6 +76,10 @@ impl State {
         self.events.as_ref().map_or(0, broadcast::Sender::receiver_count)
     }
 
+    fn listen(&mut self) -> broadcast::Receiver<Arc<Recorded>> {
+        self.events.get_or_insert_with(|| broadcast::Sender::new(BACKLOG)).subscribe()
+    }
+
     pub(super) fn configs_empty(&self) -> bool {
         self.configs.is_empty()
     }
@@ -79,6 +87,7 @@ impl State {
     /// The record has gone on without this row: nobody is told anything by it any more.
     pub(super) fn lose(&mut self, why: Problem) {
         self.unsaved.clear();
+        self.unsaved_bytes = 0;
         self.on_the_way.clear();
         self.held_back.clear();
         self.events = None;
@@ -164,6 +173,7 @@ impl Row {
                 messages: 0,
                 events: None,
                 unsaved: Vec::new(),
+                unsaved_bytes: 0,
                 on_the_way: Vec::new(),
                 saving: false,
                 owes: false,
@@ -250,18 +260,20 @@ impl Row {
     /// Follows the row from now on: the present document and its number, and every later event, without gap or repetition.
     pub fn follow(&self) -> Following {
         let mut state = self.state.lock();
-        let document = state.doc.bytes();
-        let events = match &state.events {
-            Some(events) => events.subscribe(),
-            None => {
-                let (sender, receiver) = broadcast::channel(BACKLOG);
-                state.events = Some(sender);
-                receiver
-            }
-        };
+        let (document, events) = (state.doc.bytes(), state.listen());
         // What is held back is in the document, and will be told all the same: whoever follows counts from before it.
         let seq = state.held_back.first().map_or(state.task.seq, |held| held.seq - 1);
         Following { document, seq, state: state.task.state, events }
+    }
+
+    /// Whether the record has gone on without this row: nothing is told by it any more.
+    pub fn is_lost(&self) -> bool {
+        self.state.lock().lost
+    }
+
+    /// Every event that is told from now on, for those who need no document.
+    pub fn listen(&self) -> broadcast::Receiver<Arc<Recorded>> {
+        self.state.lock().listen()
     }
 
     /// How many of the user's messages passed here since the row is in memory.
@@ -319,6 +331,16 @@ impl Row {
         self.hand_over(&mut held);
     }
 
+    /// Waits until the store has caught up, if it is far behind: whoever reads an agent's stream asks before each event, and so
+    /// reads no faster than the disk writes.
+    pub async fn room(&self) {
+        let crowded = self.state.lock().unsaved_bytes >= CROWD_BYTES;
+        if crowded {
+            // What keeps the store from taking it is told where the event is.
+            let _ = self.saved().await;
+        }
+    }
+
     /// Takes over one event of the agent's stream: a `StreamResponse` with `statusUpdate` or `artifactUpdate`. Its number, if
     /// it has one.
     ///
@@ -330,8 +352,7 @@ impl Row {
         if held.task.state.is_terminal() {
             return Ok(None);
         }
-        let stuck = held.unsaved.iter().map(|event| event.payload.len()).sum::<usize>();
-        if held.unsaved.len() >= STUCK || stuck >= STUCK_BYTES {
+        if held.unsaved.len() >= STUCK || held.unsaved_bytes >= STUCK_BYTES {
             let detail = "the task's events cannot be recorded, so no more are taken";
             return Err(Problem::new(Code::StoreUnusable, detail));
         }
@@ -370,6 +391,7 @@ impl Row {
     fn record(&self, held: &mut State, payload: Bytes, now: Time) {
         let (seq, state) = (held.task.seq, held.task.state);
         let event = Arc::new(Recorded { seq, canonical: payload.clone(), state });
+        held.unsaved_bytes += payload.len();
         held.unsaved.push(Event { seq, at: now, state, payload });
         if state.is_terminal() {
             held.held_back.push(event);

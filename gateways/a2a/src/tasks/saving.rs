@@ -58,6 +58,7 @@ impl Row {
     fn submit(&self, held: &mut State) -> Handed {
         held.saving = true;
         let events = std::mem::take(&mut held.unsaved);
+        held.unsaved_bytes = 0;
         held.since_document += events.len();
         let state = held.task.state;
         let whole = std::mem::take(&mut held.owes)
@@ -189,6 +190,7 @@ impl Row {
 fn restore(held: &mut State) {
     let mut events = std::mem::take(&mut held.on_the_way);
     events.append(&mut held.unsaved);
+    held.unsaved_bytes = events.iter().map(|event| event.payload.len()).sum();
     held.unsaved = events;
     held.owes = true;
 }
