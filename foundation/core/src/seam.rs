@@ -139,6 +139,8 @@ pub struct Fetch {
     pub timeout_ms: u64,
     /// The most bytes of answer to read.
     pub limit: usize,
+    /// Whether the answer's body matters. If not, one that is too large is cut off and no error.
+    pub body_wanted: bool,
     /// The guard that judges the URL and every resolved address; `None` for addresses that the operator chose.
     pub egress: Option<Arc<dyn Egress>>,
 }

@@ -53,7 +53,8 @@ impl Bench {
         for n in self.rows..self.rows + SLICE {
             let task = self.task(n);
             let (first, document, request) = (event(&task), vec![b'd'; 500].into(), Some(vec![b'r'; 300].into()));
-            let new = NewTask { document, first, request, idempotency: None, configs: vec![], task };
+            let new =
+                NewTask { document, first, request, idempotency: None, configs: vec![], most_waiting: None, task };
             waiting.push(self.store.tasks().create(new)).await;
         }
         waiting.end().await;

@@ -188,6 +188,7 @@ impl Worker {
             body,
             timeout_ms: TIMEOUT_MS,
             limit: 64 * 1024,
+            body_wanted: true,
             egress: None,
         };
         match self.dialer.fetch(fetch).await {

@@ -41,12 +41,12 @@ impl HttpDialer {
         match &fetch.egress {
             None => {
                 let answer = self.pool.send(&origin, request).await.map_err(failed)?;
-                whole(answer, fetch.limit).await
+                whole(answer, fetch.limit, fetch.body_wanted).await
             }
             Some(guard) => {
                 guard.judge_url(&format!("{origin}{}", request.uri()))?;
                 let answer = pinned::send(self.pool.connector(), &origin, request, guard.as_ref()).await?;
-                whole(answer, fetch.limit).await
+                whole(answer, fetch.limit, fetch.body_wanted).await
             }
         }
     }
@@ -88,17 +88,20 @@ fn failed(error: SendError) -> Problem {
     Problem::new(code, detail).inside(error)
 }
 
-async fn whole(answer: Response<PoolBody>, limit: usize) -> Result<Fetched, Problem> {
+async fn whole(answer: Response<PoolBody>, limit: usize, wanted: bool) -> Result<Fetched, Problem> {
     let (head, mut body) = answer.into_parts();
     let too_large = || Problem::new(Code::AgentAnswerTooLarge, format!("the answer has more than {limit} bytes"));
-    if body.size_hint().lower() > limit as u64 {
+    if wanted && body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
     let mut bytes = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(failed)?.into_data() else { continue };
         if bytes.len() + data.len() > limit {
-            return Err(too_large());
+            if wanted {
+                return Err(too_large());
+            }
+            break;
         }
         bytes.extend_from_slice(&data);
     }

@@ -327,11 +327,20 @@ impl A2aGateway {
     }
 
     /// The agent whose queue a message joins, as none of its instances can take it.
-    fn queue_for(&self, envelope: &Envelope, resolved: &Resolved, problem: &Problem) -> Option<Arc<Agent>> {
-        if problem.code != Code::NoInstance
-            || !envelope.head.operation.carries_message()
-            || envelope.head.task.is_some()
-        {
+    fn queue_for(
+        &self,
+        envelope: &Envelope,
+        resolved: &Resolved,
+        call: &Call,
+        problem: &Problem,
+    ) -> Option<Arc<Agent>> {
+        let queues = match problem.code {
+            Code::NoInstance => true,
+            // What becomes a task before its agent is asked can as well wait for a place there.
+            Code::AgentOverloaded => call.draft || call.wishes.idempotency.is_some(),
+            _ => false,
+        };
+        if !queues || !envelope.head.operation.carries_message() || envelope.head.task.is_some() {
             return None;
         }
         let directory = self.directory.load();
@@ -425,7 +434,7 @@ impl Gateway for A2aGateway {
         who: &Principal,
         envelope: &Envelope,
         resolved: &Resolved,
-        _call: &Call,
+        call: &Call,
     ) -> Result<(Route, Pick), Problem> {
         let here = || {
             let rule = resolved.rule.clone();
@@ -441,7 +450,7 @@ impl Gateway for A2aGateway {
             Err(_) if &*resolved.rule == "task" && (known_here(envelope.head.operation) || self.waits(envelope)) => {
                 return here();
             }
-            Err(problem) => match self.queue_for(envelope, resolved, &problem) {
+            Err(problem) => match self.queue_for(envelope, resolved, call, &problem) {
                 Some(agent) => Pick::Queue(agent),
                 None => return Err(problem),
             },

@@ -29,7 +29,6 @@ pub mod view;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
@@ -44,7 +43,7 @@ use serde_json::Value;
 
 use push::{PushConfig, wrap_task};
 pub use row::{Following, Recorded, Row, Told};
-use shelf::{Found, Home};
+use shelf::{Found, Home, Place};
 
 /// What a look-up by task id found.
 pub enum Owned {
@@ -63,7 +62,7 @@ pub struct Terms {
     pub priority: u8,
     /// What the caller asked for, as the store keeps it ([`request`]).
     pub request: Bytes,
-    /// A push config that came with the request.
+    /// A push config that came with the request; it becomes the task's under whatever id that gets.
     pub config: Option<Arc<PushConfig>>,
 }
 
@@ -101,6 +100,8 @@ pub struct Order {
     pub document: Value,
     /// Its idempotency key.
     pub idempotency: Option<Idempotency>,
+    /// It is refused if so many tasks wait already.
+    pub most_waiting: u64,
     /// What it gets.
     pub terms: Terms,
 }
@@ -134,8 +135,6 @@ pub struct Tasks {
     conversations: Mutex<Conversations>,
     /// Something may be ready to go out.
     pub(crate) ready: tokio::sync::Notify,
-    /// At least as many tasks as wait for agents: it only grows until they are counted.
-    waiting: AtomicU64,
 }
 
 /// The store closes once nobody needs it, and writes down what it was asked to.
@@ -149,12 +148,7 @@ impl Tasks {
     /// The tasks of a store; `vault` keeps push configs' credentials from whoever reads its files.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {
         let home = Arc::new(Home::new(store, clock, vault));
-        Self {
-            home,
-            conversations: Mutex::default(),
-            ready: tokio::sync::Notify::new(),
-            waiting: AtomicU64::new(u64::MAX / 2),
-        }
+        Self { home, conversations: Mutex::default(), ready: tokio::sync::Notify::new() }
     }
 
     /// The store beneath.
@@ -199,7 +193,11 @@ impl Tasks {
     /// The row of a task that a worker has claimed; `None` if it was ended, held or taken meanwhile.
     pub(crate) async fn take_up(&self, stored: Stored) -> Option<Arc<Row>> {
         match self.home.find(&stored.task.id).await {
-            Found::Here(row) => row.claimed(&stored.task).then_some(row),
+            Found::Here(row) => {
+                // What was on its way to the store may have come before the claim, or be refused because of it.
+                let _ = row.saved().await;
+                row.claimed(&stored.task).then_some(row)
+            }
             Found::Place(place) => Some(place.put(Row::stored(stored, self.home.clone()))),
         }
     }
@@ -305,10 +303,10 @@ impl Tasks {
                 Found::Place(place) => {
                     let task = self.seen(who, upstream.clone(), None, &sighting);
                     let row = self.made(task, &sighting.document, &sighting.terms);
-                    if self.create(&row, &sighting).await? == Created::New {
-                        self.owes(&sighting.terms);
-                        return Ok((place.put(row), true));
-                    }
+                    let place = match self.create(place, row, &sighting).await? {
+                        Ok(row) => return Ok((row, true)),
+                        Err(place) => place,
+                    };
                     let stored = self.home.store.tasks().get(Some(who.id.clone()), upstream.clone()).await?;
                     if let Some(stored) = stored.filter(|stored| is_it(&stored.task)) {
                         return Ok((place.put(Row::stored(stored, self.home.clone())), false));
@@ -347,12 +345,9 @@ impl Tasks {
         crate::supply::rename(&mut document, upstream.as_str(), id.as_str());
         let document: Bytes = serde_json::to_vec(&document).unwrap_or_default().into();
         let row = self.made(self.seen(who, id, Some(upstream.clone()), &sighting), &document, &sighting.terms);
-        match self.create(&row, &sighting).await? {
-            Created::New => {
-                self.owes(&sighting.terms);
-                Ok((place.put(row), true))
-            }
-            _ => Err(Problem::new(Code::Internal, "a random id was taken")),
+        match self.create(place, row, &sighting).await? {
+            Ok(row) => Ok((row, true)),
+            Err(_) => Err(Problem::new(Code::Internal, "a random id was taken")),
         }
     }
 
@@ -377,28 +372,43 @@ impl Tasks {
     fn made(&self, task: Task, document: &Bytes, terms: &Terms) -> Row {
         let row = Row::fresh(task, document, self.home.clone());
         if let Some(config) = &terms.config {
-            row.add_config(config.clone());
+            row.add_config(Arc::new(PushConfig::clone(config).of_task(row.id.as_str())));
         }
         row
     }
 
-    /// Gives a new task to the store.
-    async fn create(&self, row: &Row, sighting: &Sighting<'_>) -> Result<Created, Problem> {
-        let mut created = self.home.store.tasks().create(self.new_task(row, &sighting.terms, None));
-        if let Some(created) = (&mut created).now_or_never() {
-            return created;
-        }
-        if !sighting.relaxed {
-            return created.await;
-        }
-        let id = row.id.clone();
-        tokio::spawn(async move {
-            match created.await {
-                Ok(Created::New) => {}
-                other => tracing::error!(task = %id, ?other, "a task that was relayed could not be recorded"),
+    /// Gives a new task to the store, and its row the place; the place is given back if the id is taken.
+    async fn create<'p>(
+        &self,
+        place: Place<'p>,
+        row: Row,
+        sighting: &Sighting<'_>,
+    ) -> Result<Result<Arc<Row>, Place<'p>>, Problem> {
+        let mut created = self.home.store.tasks().create(self.new_task(&row, &sighting.terms, None));
+        let known = match (&mut created).now_or_never() {
+            Some(created) => created?,
+            None if !sighting.relaxed => created.await?,
+            None => {
+                // Here until it is there: whoever asks meanwhile finds it.
+                let row = place.put(row);
+                self.owes(&sighting.terms);
+                let held = row.clone();
+                tokio::spawn(async move {
+                    match created.await {
+                        Ok(Created::New) => {}
+                        other => {
+                            tracing::error!(task = %held.id, ?other, "a task that was relayed could not be recorded")
+                        }
+                    }
+                });
+                return Ok(Ok(row));
             }
-        });
-        Ok(Created::New)
+        };
+        if known != Created::New {
+            return Ok(Err(place));
+        }
+        self.owes(&sighting.terms);
+        Ok(Ok(place.put(row)))
     }
 
     /// A new task that came with a push config owes its first event.
@@ -413,32 +423,21 @@ impl Tasks {
         let now = self.home.clock.now();
         let configs = row.configs().iter().map(|config| config.row(&*self.home.vault, 0, now)).collect();
         let first = Event { seq: 1, at: now, state: task.state, payload: wrap_task(&document) };
-        NewTask { task, document, first, request: Some(terms.request.clone()), idempotency, configs }
-    }
-
-    /// Lets a task more wait for its agent.
-    ///
-    /// # Errors
-    /// `TooManyWaiting` if so many wait already; what keeps the store from being read.
-    pub async fn admit(&self, limit: u64) -> Result<(), Problem> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) < limit {
-            return Ok(());
+        NewTask {
+            task,
+            document,
+            first,
+            request: Some(terms.request.clone()),
+            idempotency,
+            configs,
+            most_waiting: None,
         }
-        // So many were let in: those that still wait are counted.
-        let census = self.home.store.tasks().census().await?;
-        let waits = [Phase::Ready, Phase::Sending, Phase::Paused, Phase::Dead];
-        let count: u64 = waits.into_iter().map(|phase| census.count(phase)).sum();
-        self.waiting.store(count.saturating_add(1), Ordering::Relaxed);
-        if count >= limit {
-            return Err(Problem::new(Code::TooManyWaiting, format!("{count} tasks wait already")));
-        }
-        Ok(())
     }
 
     /// Makes a task of the gateway's own, durable when this returns.
     ///
     /// # Errors
-    /// `KeyReused` if another order came under the same key; what keeps the store from taking it.
+    /// `KeyReused` if another order came under the same key; `TooManyWaiting`; what keeps the store from taking it.
     pub async fn place(&self, who: &Principal, order: Order) -> Result<Placed, Problem> {
         let now = self.home.clock.now();
         let id = self.fresh_id();
@@ -456,7 +455,16 @@ impl Tasks {
         task.schedule(now);
         let document = control::submitted(order.document, &task, now);
         let row = self.made(task, &document, &order.terms);
-        match self.home.store.tasks().create(self.new_task(&row, &order.terms, order.idempotency)).await? {
+        match self
+            .home
+            .store
+            .tasks()
+            .create(NewTask {
+                most_waiting: Some(order.most_waiting),
+                ..self.new_task(&row, &order.terms, order.idempotency)
+            })
+            .await?
+        {
             Created::New => {
                 let row = place.put(row);
                 self.owes(&order.terms);
@@ -468,6 +476,7 @@ impl Tasks {
                 Err(Problem::new(Code::KeyReused, "the idempotency key came before, with another request")
                     .field("Idempotency-Key", "names another request"))
             }
+            Created::Full(waiting) => Err(Problem::new(Code::TooManyWaiting, format!("{waiting} tasks wait already"))),
             Created::Taken => Err(Problem::new(Code::Internal, "a random id was taken")),
         }
     }

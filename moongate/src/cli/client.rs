@@ -96,6 +96,7 @@ impl Client {
             body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
             timeout_ms: u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX),
             limit: 64 * 1024 * 1024,
+            body_wanted: true,
             egress: None,
         };
         let answer = self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| match problem.code {
@@ -103,6 +104,7 @@ impl Client {
                 let waited = self.patience.as_secs();
                 Problem::new(Code::CommandFailed, format!("the gateway did not answer within {waited} s"))
             }
+            Code::AgentAnswerTooLarge => Problem::new(Code::CommandFailed, problem.detail),
             _ => Problem::new(Code::GatewayUnreachable, format!("no gateway answers at {}", self.base)).inside(problem),
         })?;
         self.answered.set(true);

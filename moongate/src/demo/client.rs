@@ -127,6 +127,7 @@ impl Client {
             body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
             timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
             limit: LIMIT,
+            body_wanted: true,
             egress: None,
         };
         let Fetched { status, body, .. } = self.dialer.fetch(fetch).await?;

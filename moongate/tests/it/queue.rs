@@ -246,6 +246,8 @@ async fn credentials_of_push_receivers_reach_no_agent_and_no_file() {
         let task = id(&caller.call(Operation::Send, &params).await.unwrap()["task"]);
         let configs = caller.call(Operation::PushList, &json!({"taskId": task})).await.unwrap();
         assert_eq!(configs["configs"][0]["token"], "hidden-token", "{name}, {manner:?}: it is a config: {configs}");
+        let config = &configs["configs"][0];
+        assert_eq!((&config["id"], &config["taskId"]), (&json!(task), &json!(task)), "{name}, {manner:?}");
         agent.set_manner(Manner::Done);
         until_state(&caller, &task, "COMPLETED").await;
     }
@@ -357,13 +359,36 @@ async fn an_agent_works_on_so_many_queued_tasks_and_no_more() {
 }
 
 #[tokio::test]
+async fn an_agent_that_takes_one_at_a_time_is_not_taken_for_one_that_is_away() {
+    let (agent, gateway) = away("max_in_flight = 1\n[tasks]\nattempts = 1").await;
+    agent.set_manner(Manner::Done);
+    let callers: Vec<Caller> =
+        (0..8).map(|number| Caller::rpc(&gateway.plain()).with("idempotency-key", &format!("key-{number}"))).collect();
+    let params = saying("one of many");
+    let all = callers.iter().map(|caller| caller.call(Operation::Send, &params));
+    for sent in futures_util::future::join_all(all).await {
+        assert_eq!(state(&sent.unwrap()["task"]), "COMPLETED", "none is set aside");
+    }
+}
+
+#[tokio::test]
 async fn no_more_tasks_wait_than_the_operator_allows() {
     let (agent, gateway) = away("[limits]\nwaiting = 3").await;
     let caller = Caller::rpc(&gateway.plain());
-    let mut waiting = Vec::new();
-    for _ in 0..3 {
-        waiting.push(id(&caller.call(Operation::Send, &at_once("wait")).await.unwrap()["task"]));
+    let (keyed, once) = (Caller::rpc(&gateway.plain()).with("idempotency-key", "key-1"), at_once("once"));
+    let mut waiting = vec![id(&keyed.call(Operation::Send, &once).await.unwrap()["task"])];
+    let callers: Vec<Caller> = (0..12).map(|_| Caller::rpc(&gateway.plain())).collect();
+    let params = at_once("wait");
+    let all = callers.iter().map(|caller| caller.call(Operation::Send, &params));
+    for sent in futures_util::future::join_all(all).await {
+        match sent {
+            Ok(sent) => waiting.push(id(&sent["task"])),
+            Err(refusal) => assert_eq!(refusal.gateway_code.as_deref(), Some("MG-0610"), "{refusal:?}"),
+        }
     }
+    assert_eq!(waiting.len(), 3, "however many come at once");
+    let again = keyed.call(Operation::Send, &once).await.unwrap()["task"].clone();
+    assert_eq!(id(&again), waiting[0], "who repeats a request hears of its task, full or not");
     let refusal = caller.call(Operation::Send, &at_once("one more")).await.unwrap_err();
     assert_eq!(refusal.gateway_code.as_deref(), Some("MG-0610"), "{refusal:?}");
     caller.call(Operation::Cancel, &on(&waiting[0])).await.unwrap();

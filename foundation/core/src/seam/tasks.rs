@@ -70,9 +70,11 @@ pub struct NewTask {
     pub idempotency: Option<Idempotency>,
     /// Its push configs.
     pub configs: Vec<PushRow>,
+    /// It is not made if so many tasks wait already: ready ones, and those that are being sent, are paused or were set aside.
+    pub most_waiting: Option<u64>,
 }
 
-/// What came of making a task. The key is looked at before the id.
+/// What came of making a task. The key is looked at first, then the number of those that wait, then the id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It is made.
@@ -83,6 +85,8 @@ pub enum Created {
     Repeated(TaskId),
     /// Another request had the key.
     KeyReused,
+    /// So many tasks wait already; nothing was made.
+    Full(u64),
 }
 
 /// One change of a task's row.

@@ -54,12 +54,16 @@ impl Rows {
     }
 
     fn create(&mut self, new: NewTask) -> Created {
-        let NewTask { task, document, first, request, idempotency, configs } = new;
+        let NewTask { task, document, first, request, idempotency, configs, most_waiting } = new;
         if let Some(key) = &idempotency
             && let Some((hash, id, until)) = self.keys.get(&(task.owner.clone(), key.key.clone()))
             && task.created_at < *until
         {
             return if *hash == key.hash { Created::Repeated(id.clone()) } else { Created::KeyReused };
+        }
+        let waiting = (self.rows.len() - self.index.running.len() - self.index.ended.len()) as u64;
+        if most_waiting.is_some_and(|most| waiting >= most) {
+            return Created::Full(waiting);
         }
         if self.ids.contains_key(&task.id) {
             return Created::Taken;

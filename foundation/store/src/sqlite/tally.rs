@@ -81,6 +81,12 @@ impl Tally {
         connection.prepare_cached(WRITE)?.execute(numbers).map(drop)
     }
 
+    /// Tasks that wait, as the group at hand leaves them.
+    pub(super) fn waiting(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let waiting = |numbers: &Numbers| numbers.ready + numbers.sending + numbers.paused + numbers.dead;
+        Ok(count(waiting(&read(connection)?) + waiting(&self.0.lock())))
+    }
+
     /// Finished tasks, as the group at hand leaves them.
     pub(super) fn finished(&self, connection: &Connection) -> rusqlite::Result<u64> {
         Ok(count(read(connection)?.done + self.0.lock().done))

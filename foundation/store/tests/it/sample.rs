@@ -35,7 +35,7 @@ pub(crate) fn new(mut task: Task) -> NewTask {
     task.ended_at = task.ended_at.or(task.state.is_terminal().then_some(task.status_at));
     let (document, first) = (document(&task), event(&task, task.created_at));
     let request = (task.phase == Phase::Ready).then(|| format!("to {}", task.agent).into());
-    NewTask { document, first, request, idempotency: None, configs: Vec::new(), task }
+    NewTask { document, first, request, idempotency: None, configs: Vec::new(), most_waiting: None, task }
 }
 
 /// A key that is good until `until`, for the request with this number.

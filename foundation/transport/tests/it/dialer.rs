@@ -58,6 +58,7 @@ fn fetch(url: String, egress: Option<Arc<Judge>>) -> Fetch {
         body: Bytes::from_static(b"{}"),
         timeout_ms: 5000,
         limit: 1024,
+        body_wanted: true,
         egress: egress.map(|judge| judge as Arc<dyn Egress>),
     }
 }
@@ -141,8 +142,14 @@ async fn an_answer_over_the_limit_is_cut_off() {
             talk.read_request();
         });
         let url = format!("http://callback.example:{}/", server.address.port());
-        let problem = soon(dialer(&["127.0.0.1"]).fetch(fetch(url, None))).await.unwrap_err();
+        let problem = soon(dialer(&["127.0.0.1"]).fetch(fetch(url.clone(), None))).await.unwrap_err();
         assert_eq!(problem.code, Code::AgentAnswerTooLarge);
+        let careless = Fetch { body_wanted: false, ..fetch(url, None) };
+        assert_eq!(
+            soon(dialer(&["127.0.0.1"]).fetch(careless)).await.unwrap().status,
+            200,
+            "who asks for no body gets none"
+        );
     }
 }
 

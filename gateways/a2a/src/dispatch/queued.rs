@@ -86,7 +86,6 @@ pub(super) async fn place(
         members.insert("contextId".into(), json!(context.as_str()));
     }
     let settings = gateway.settings.load_full();
-    gateway.tasks.admit(settings.tasks.waiting).await?;
     let now = gateway.clock.now();
     let terms = Terms {
         timeouts: agent.settings.tasks.timeouts(&settings.tasks.timeouts),
@@ -101,6 +100,7 @@ pub(super) async fn place(
             skill: order.resolved.skill.clone(),
             context,
             document: json!({ "history": [message] }),
+            most_waiting: settings.tasks.waiting,
             idempotency: idempotency(order, &agent.name, agent.settings.tasks.dedup, now),
             terms,
         },

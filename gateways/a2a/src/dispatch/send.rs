@@ -203,7 +203,7 @@ pub(super) async fn sight(
     let settings = gateway.settings.load();
     let (timeouts, relaxed) = (chosen.agent.settings.tasks.timeouts(&settings.tasks.timeouts), settings.tasks.relaxed);
     drop(settings);
-    let inline = config.map(|config| Arc::new(config.of_task(seen.id)));
+    let inline = config.map(Arc::new);
     let (row, new) = gateway
         .tasks
         .sight(
@@ -230,6 +230,7 @@ pub(super) async fn sight(
     row.expect_message(&order.call.canonical);
     if !new {
         if let Some(config) = inline {
+            let config = Arc::new(PushConfig::clone(&config).of_task(row.id.as_str()));
             super::push::keep(gateway, &row, config, row.seq().saturating_sub(1)).await?;
         }
         row.reported(renamed(&row, &seen.document), seen.state);

@@ -47,7 +47,10 @@ pub fn watch(gateway: &Arc<A2aGateway>, row: &Arc<Row>) {
 
 fn wanted(row: &Row) -> bool {
     let state = row.state();
-    row.phase() == Phase::Running && !state.is_terminal() && (!state.is_interrupted() || row.is_followed())
+    row.phase() == Phase::Running
+        && !row.is_lost()
+        && !state.is_terminal()
+        && (!state.is_interrupted() || row.is_followed())
 }
 
 struct Watch {

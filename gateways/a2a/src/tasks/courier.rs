@@ -26,12 +26,15 @@ use super::push::PushConfig;
 const TRY_MS: u64 = 10_000;
 /// How long a delivery that was taken is put off, in case we die with it.
 const LEASE: Duration = Duration::from_secs(30);
+/// How long one waits for its turn at a receiver: with a whole try behind it, the lease still holds.
+const TURN: Duration = Duration::from_secs(15);
 /// Deliveries under way at once, and those of them to one origin: the rest of the places is for others.
 const AT_ONCE: usize = 128;
 const TO_ONE: usize = 32;
 /// Who takes longer to answer is slow: more deliveries than it has places are put off, and do not wait for it here.
 const SLOW: Duration = Duration::from_secs(1);
 const PUT_OFF: Duration = Duration::from_secs(2);
+const LONGEST_PUT_OFF: Duration = Duration::from_secs(60);
 /// From so many on, origins that nothing is under way to are forgotten.
 const REMEMBERED: usize = 4096;
 /// Without news, the log is looked at this often.
@@ -49,13 +52,15 @@ struct Receiver {
     heard: Time,
     took: Duration,
     pace: Pace,
+    /// Deliveries that were put off since it answered last.
+    put_off: u32,
 }
 
 /// Whether a delivery may go on its way.
 enum Entry {
     Go(Visit),
-    /// It is slow, and enough are under way.
-    Full,
+    /// It is slow, and enough are under way; not before then.
+    Full(Time),
     /// It has not answered lately; not before then.
     Closed(Time),
 }
@@ -79,6 +84,7 @@ impl Receivers {
             heard: now,
             took: Duration::ZERO,
             pace: Pace::default(),
+            put_off: 0,
         });
         if receiver.open == 0 {
             receiver.heard = now;
@@ -88,7 +94,9 @@ impl Receivers {
         }
         let slow = receiver.took.max(now.since(receiver.heard)) > SLOW;
         if (receiver.open >= TO_ONE && slow) || (receiver.open > 0 && receiver.pace.doubtful()) {
-            return Entry::Full;
+            // The more are put off, the later they come back: what cannot be delivered shall not keep the store busy.
+            receiver.put_off = receiver.put_off.saturating_add(1);
+            return Entry::Full(now.plus((PUT_OFF * (1 + receiver.put_off / 64)).min(LONGEST_PUT_OFF)));
         }
         receiver.open += 1;
         let places = receiver.places.clone();
@@ -99,7 +107,7 @@ impl Receivers {
 impl Visit {
     fn note(&self, taken: bool, began: Time, now: Time) {
         if let Some(receiver) = self.receivers.0.lock().get_mut(&self.origin) {
-            (receiver.heard, receiver.took) = (now, now.since(began));
+            (receiver.heard, receiver.took, receiver.put_off) = (now, now.since(began), 0);
             if taken { receiver.pace.succeeded() } else { receiver.pace.failed(began, now) }
         }
     }
@@ -207,7 +215,7 @@ impl Courier {
         let now = tasks.home.clock.now();
         let visit = match receivers.enter(origin(&config.url), now) {
             Entry::Go(visit) => visit,
-            Entry::Full => return Settled::Later(now.plus(PUT_OFF)),
+            Entry::Full(at) => return Settled::Later(at),
             // Its origin did not answer others a moment ago: as good as a try.
             Entry::Closed(at) => {
                 let since = delivery.config.since.unwrap_or(now);
@@ -217,7 +225,10 @@ impl Courier {
                 return Settled::Again { at: at.plus(pace::pause(0)), since };
             }
         };
-        let Ok(_place) = visit.places.acquire().await else { return Settled::Later(now.plus(PUT_OFF)) };
+        // Not so long that what was taken is taken again meanwhile.
+        let Ok(Ok(_place)) = tokio::time::timeout(TURN, visit.places.acquire()).await else {
+            return Settled::Later(tasks.home.clock.now().plus(PUT_OFF));
+        };
         self.deliver(tasks, delivery, config, &visit).await
     }
 
@@ -242,6 +253,7 @@ impl Courier {
             body,
             timeout_ms: TRY_MS,
             limit: 64 * 1024,
+            body_wanted: false,
             egress: Some(self.egress.clone()),
         };
         let fetched = self.dialer.fetch(fetch).await;
@@ -313,7 +325,7 @@ mod tests {
     fn go(receivers: &Receivers, origin: &str, now: u64) -> Option<Visit> {
         match receivers.enter(origin.to_owned(), Time(now)) {
             Entry::Go(visit) => Some(visit),
-            Entry::Full | Entry::Closed(_) => None,
+            Entry::Full(_) | Entry::Closed(_) => None,
         }
     }
 

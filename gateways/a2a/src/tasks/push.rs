@@ -32,6 +32,7 @@ pub fn take_inline(params: &mut Value) -> Option<Value> {
 }
 
 /// One push config.
+#[derive(Clone)]
 pub struct PushConfig {
     /// Its id, unique within the task.
     pub id: String,

@@ -33,6 +33,10 @@ use crate::translation::{Answer, Learned, Outgoing};
 const AT_ONCE: u32 = 32;
 /// Without news, the queue is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
+/// Tasks that are claimed in one go.
+const BATCH: usize = 64;
+/// When a task is tried again that found all of the agent's places taken by others.
+const CROWDED: Duration = Duration::from_millis(500);
 /// How long a claim holds unless it is prolonged.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 
@@ -47,13 +51,13 @@ struct Lane {
 #[derive(Default)]
 pub struct Lanes {
     lanes: Mutex<HashMap<AgentName, Lane>>,
-    in_hand: Mutex<HashMap<TaskId, Fence>>,
+    in_hand: Mutex<HashMap<TaskId, (Fence, AgentName)>>,
 }
 
 impl Lanes {
     /// The places of a lane, if it may be used now.
     fn open(&self, agent: &Agent, now: Time) -> Option<Arc<Semaphore>> {
-        let limit = if agent.settings.tasks.concurrency == 0 { AT_ONCE } else { agent.settings.tasks.concurrency };
+        let limit = limit_of(agent);
         let mut lanes = self.lanes.lock();
         let fresh = || Lane { limit, places: Arc::new(Semaphore::new(limit as usize)), pace: Pace::default() };
         let lane = lanes.entry(agent.name.clone()).or_insert_with(fresh);
@@ -70,9 +74,12 @@ impl Lanes {
         }
     }
 
-    /// Whether the agent's last task could not be handed over: then it is asked by one, not by all.
-    fn doubtful(&self, agent: &AgentName) -> bool {
-        self.lanes.lock().get(agent).is_some_and(|lane| lane.pace.doubtful())
+    /// How many tasks may be claimed at once. An agent whose last task could not be handed over is asked by one, not by all.
+    fn most(&self, agent: &AgentName) -> usize {
+        if !self.lanes.lock().get(agent).is_some_and(|lane| lane.pace.doubtful()) {
+            return BATCH;
+        }
+        usize::from(!self.in_hand.lock().values().any(|(_, of)| of == agent))
     }
 
     /// The agent takes messages: whatever waits for it need not wait longer.
@@ -84,7 +91,7 @@ impl Lanes {
 
     /// What is being handed over.
     pub(super) fn in_hand(&self) -> Vec<(TaskId, Fence)> {
-        self.in_hand.lock().iter().map(|(id, fence)| (id.clone(), *fence)).collect()
+        self.in_hand.lock().iter().map(|(id, (fence, _))| (id.clone(), *fence)).collect()
     }
 
     /// Whether this task is being handed over.
@@ -103,7 +110,7 @@ struct InHand {
 impl InHand {
     fn new(gateway: &Arc<A2aGateway>, stored: &Stored) -> Self {
         let (id, fence) = (stored.task.id.clone(), stored.task.fence());
-        gateway.lanes.in_hand.lock().insert(id.clone(), fence);
+        gateway.lanes.in_hand.lock().insert(id.clone(), (fence, stored.task.agent.clone()));
         Self { gateway: gateway.clone(), id, fence }
     }
 }
@@ -112,7 +119,7 @@ impl Drop for InHand {
     fn drop(&mut self) {
         let mut in_hand = self.gateway.lanes.in_hand.lock();
         // One that waits again may be in the next worker's hands already.
-        if in_hand.get(&self.id) == Some(&self.fence) {
+        if in_hand.get(&self.id).is_some_and(|(fence, _)| *fence == self.fence) {
             in_hand.remove(&self.id);
         }
     }
@@ -127,7 +134,7 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
         if drain.draining() {
             return;
         }
-        match round(&gateway, &worker, &ticket).await {
+        match round(&gateway, &worker, (&drain, &ticket)).await {
             Ok(true) => continue,
             Ok(false) => {}
             Err(problem) => tracing::warn!(%problem, "the queue cannot be read"),
@@ -141,7 +148,11 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
 }
 
 /// One look at all lanes; whether another should follow at once.
-async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>, ticket: &Arc<Ticket>) -> Result<bool, Problem> {
+async fn round(
+    gateway: &Arc<A2aGateway>,
+    worker: &Arc<str>,
+    (drain, ticket): (&Drain, &Arc<Ticket>),
+) -> Result<bool, Problem> {
     let mut more = false;
     for waiting in gateway.tasks.store().tasks().waiting().await? {
         let now = gateway.clock.now();
@@ -154,7 +165,11 @@ async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>, ticket: &Arc<Ticket
             continue;
         }
         let Some(places) = gateway.lanes.open(agent, now) else { continue };
-        let most = if gateway.lanes.doubtful(&agent.name) { 1 } else { 64 };
+        // What is handed over after the drain has begun may not end before it does.
+        if drain.draining() {
+            return Ok(false);
+        }
+        let most = gateway.lanes.most(&agent.name);
         let free = places.available_permits().min(most);
         let Ok(mut free) = places.try_acquire_many_owned(u32::try_from(free).unwrap_or_default()) else { continue };
         let limit = u32::try_from(free.num_permits()).unwrap_or_default();
@@ -163,7 +178,7 @@ async fn round(gateway: &Arc<A2aGateway>, worker: &Arc<str>, ticket: &Arc<Ticket
         }
         let claim = Claim { agent: agent.name.clone(), worker: worker.clone(), now, until: now.plus(LEASE), limit };
         let claimed = gateway.tasks.store().tasks().claim(claim).await?;
-        more |= claimed.len() == limit as usize && waiting.count > u64::from(limit);
+        more |= most == BATCH && claimed.len() == limit as usize && waiting.count > u64::from(limit);
         for stored in claimed {
             let place = free.split(1);
             let in_hand = InHand::new(gateway, &stored);
@@ -220,6 +235,11 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
     let (params, extensions) = (params(row, asked.params.get()), asked.extensions);
     let result = match gateway.instance_of(agent) {
         Ok(chosen) => exchange(gateway, *chosen, params, extensions).await,
+        // The gateway's own limit: nothing was tried, and nothing is wrong with the agent.
+        Err(problem) if problem.code == Code::AgentOverloaded => {
+            again(row, gateway.clock.now().plus(CROWDED));
+            return;
+        }
         Err(problem) => Err(problem),
     };
     match result {
@@ -311,6 +331,22 @@ fn take_over(gateway: &Arc<A2aGateway>, row: &Arc<Row>, instance: moongate_core:
     }
 }
 
+/// The task waits again.
+fn again(row: &Arc<Row>, at: Time) {
+    if let Err(rejected) = row.change(Command::Again(at), Told::default()) {
+        tracing::debug!(task = %row.id, %rejected, "a task that came back was ended meanwhile");
+    }
+}
+
+/// How many tasks from the queue an agent works on at once: no more than its instances take at all.
+fn limit_of(agent: &Agent) -> u32 {
+    let settings = &agent.settings;
+    let wanted = if settings.tasks.concurrency == 0 { AT_ONCE } else { settings.tasks.concurrency };
+    let instances = u32::try_from(agent.endpoints.len()).unwrap_or(u32::MAX).max(1);
+    let taken = settings.max_in_flight.saturating_mul(instances);
+    if taken == 0 { wanted } else { wanted.min(taken) }
+}
+
 fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem: &Problem, now: Time) {
     let away = matches!(problem.code, Code::AgentUnreachable | Code::NoInstance | Code::AgentOverloaded)
         && problem.reported.is_none();
@@ -320,17 +356,16 @@ fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem
         let attempts = gateway.settings.load().tasks.attempts;
         // Counted anew after each time that it was set aside: attempts are fences and never go back.
         let given_up = attempts > 0 && row.task().attempt.is_multiple_of(attempts);
-        let result = if given_up {
-            tracing::warn!(task = %row.id, agent = %agent.name, %problem, "a task was given up; `moongate tasks redrive` tries again");
-            row.change(Command::GiveUp, Told { text: "The task could not be handed to its agent.", ..Told::default() })
-        } else {
+        if !given_up {
             let at = match problem.retry {
                 Retry::Later(Some(after)) => now.plus(after.min(pace::LONGEST)),
                 _ => now,
             };
-            row.change(Command::Again(at), Told::default())
-        };
-        if let Err(rejected) = result {
+            return again(row, at);
+        }
+        tracing::warn!(task = %row.id, agent = %agent.name, %problem, "a task was given up; `moongate tasks redrive` tries again");
+        let told = Told { text: "The task could not be handed to its agent.", ..Told::default() };
+        if let Err(rejected) = row.change(Command::GiveUp, told) {
             tracing::debug!(task = %row.id, %rejected, "a task that came back was ended meanwhile");
         }
         return;
@@ -342,4 +377,25 @@ fn failed(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, problem
         format!("The agent did not take the task: {}.", problem.detail)
     };
     let _ = control::end(row, TaskState::Failed, &text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_in_doubt_is_asked_by_one_task_at_a_time() {
+        let (lanes, agent) = (Lanes::default(), AgentName::from("lights"));
+        let lane = Lane { limit: 32, places: Arc::new(Semaphore::new(32)), pace: Pace::default() };
+        lanes.lanes.lock().insert(agent.clone(), lane);
+        assert_eq!(lanes.most(&agent), BATCH);
+        lanes.failed(&agent, Time(1000), Time(1500));
+        assert_eq!(lanes.most(&agent), 1);
+        let fence = Fence { seq: 1, attempt: 2, phase: moongate_core::Phase::Sending };
+        lanes.in_hand.lock().insert("t".into(), (fence, agent.clone()));
+        assert_eq!(lanes.most(&agent), 0, "one is on its way");
+        lanes.in_hand.lock().clear();
+        lanes.reopen(&agent);
+        assert_eq!(lanes.most(&agent), BATCH);
+    }
 }

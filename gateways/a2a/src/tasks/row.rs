@@ -50,10 +50,10 @@ pub(super) struct State {
     events: Option<broadcast::Sender<Arc<Recorded>>>,
     /// Events that the store has not been given.
     pub(super) unsaved: Vec<Event>,
-    /// How many bytes these have.
-    pub(super) unsaved_bytes: usize,
     /// Events on their way to the store.
     pub(super) on_the_way: Vec<Event>,
+    /// How many bytes both have.
+    pub(super) unsaved_bytes: usize,
     /// Whether a hand-over is under way.
     pub(super) saving: bool,
     /// Where the store's row stands, as far as we were told.
@@ -78,6 +78,11 @@ impl State {
 
     fn listen(&mut self) -> broadcast::Receiver<Arc<Recorded>> {
         self.events.get_or_insert_with(|| broadcast::Sender::new(BACKLOG)).subscribe()
+    }
+
+    /// Whether as much waits for the store as may.
+    fn is_stuck(&self) -> bool {
+        self.unsaved.len() + self.on_the_way.len() >= STUCK || self.unsaved_bytes >= STUCK_BYTES
     }
 
     pub(super) fn configs_empty(&self) -> bool {
@@ -276,6 +281,11 @@ impl Row {
         self.state.lock().listen()
     }
 
+    /// About how many bytes its document has.
+    pub(super) fn weight(&self) -> usize {
+        self.state.lock().weight
+    }
+
     /// How many of the user's messages passed here since the row is in memory.
     pub fn messages(&self) -> u32 {
         self.state.lock().messages
@@ -308,7 +318,8 @@ impl Row {
     /// Takes over the task as the agent reports it now. Differences become events for those who follow.
     pub fn snapshot(self: &Arc<Self>, document: Bytes) {
         let mut held = self.state.lock();
-        if held.doc.is(&document) {
+        // What the store does not take now is seen again at the next look.
+        if held.doc.is(&document) || held.lost || held.is_stuck() {
             return;
         }
         let Ok(mut new) = serde_json::from_slice::<Value>(&document) else { return };
@@ -352,7 +363,7 @@ impl Row {
         if held.task.state.is_terminal() {
             return Ok(None);
         }
-        if held.unsaved.len() >= STUCK || held.unsaved_bytes >= STUCK_BYTES {
+        if held.lost || held.is_stuck() {
             let detail = "the task's events cannot be recorded, so no more are taken";
             return Err(Problem::new(Code::StoreUnusable, detail));
         }
@@ -367,7 +378,7 @@ impl Row {
     }
 
     /// Its document has about so many bytes now.
-    fn weighs(&self, held: &mut State, weight: usize) {
+    pub(super) fn weighs(&self, held: &mut State, weight: usize) {
         self.home.weighs(held.weight, weight);
         held.weight = weight;
     }
@@ -426,7 +437,8 @@ impl Row {
         if held.task.fence() == claimed.fence() {
             return true;
         }
-        if held.task.phase != Phase::Ready {
+        // Whatever has happened to it since the claim is in the store by now, and makes it ready anew if it is.
+        if held.task.phase != Phase::Ready || held.task.seq != claimed.seq {
             return false;
         }
         held.task.phase = claimed.phase;

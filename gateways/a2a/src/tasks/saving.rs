@@ -58,7 +58,6 @@ impl Row {
     fn submit(&self, held: &mut State) -> Handed {
         held.saving = true;
         let events = std::mem::take(&mut held.unsaved);
-        held.unsaved_bytes = 0;
         held.since_document += events.len();
         let state = held.task.state;
         let whole = std::mem::take(&mut held.owes)
@@ -69,8 +68,11 @@ impl Row {
             held.since_document = 0;
         }
         held.on_the_way.clone_from(&events);
-        let step =
-            Step { expected: held.saved, task: held.task.clone(), events, document: whole.then(|| held.doc.bytes()) };
+        let document = whole.then(|| held.doc.bytes());
+        if let Some(document) = &document {
+            self.weighs(held, document.len());
+        }
+        let step = Step { expected: held.saved, task: held.task.clone(), events, document };
         Handed { fence: held.task.fence(), outcome: self.home.store.tasks().save(step) }
     }
 
@@ -80,6 +82,8 @@ impl Row {
         let again = match outcome {
             Ok(Saved::Done) => {
                 held.saved = handed.fence;
+                let landed: usize = held.on_the_way.iter().map(|event| event.payload.len()).sum();
+                held.unsaved_bytes = held.unsaved_bytes.saturating_sub(landed);
                 held.on_the_way.clear();
                 held.trouble = None;
                 for event in std::mem::take(&mut held.held_back) {
@@ -190,7 +194,6 @@ impl Row {
 fn restore(held: &mut State) {
     let mut events = std::mem::take(&mut held.on_the_way);
     events.append(&mut held.unsaved);
-    held.unsaved_bytes = events.iter().map(|event| event.payload.len()).sum();
     held.unsaved = events;
     held.owes = true;
 }

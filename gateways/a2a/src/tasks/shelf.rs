@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::Row;
 
-/// Rows that stay although nobody holds them, as long as all rows together have no more bytes.
+/// Rows that stay although nobody holds them, as long as they have no more bytes together.
 const LATEST: usize = 512;
 const LATEST_BYTES: usize = 16 * 1024 * 1024;
 
@@ -111,7 +111,9 @@ impl Home {
     /// The row that has been here longest, if it is one too many.
     fn spare(&self) -> Option<Arc<Row>> {
         let mut slots = self.slots.lock();
-        let many = slots.latest.len() > LATEST || self.bytes.load(Relaxed) > LATEST_BYTES;
+        // Rows that somebody needs are no business of the shelf's: those on it are weighed, but only if all together are heavy.
+        let heavy = || slots.latest.iter().map(|row| row.weight()).sum::<usize>() > LATEST_BYTES;
+        let many = slots.latest.len() > LATEST || (self.bytes.load(Relaxed) > LATEST_BYTES && heavy());
         if many { slots.latest.pop_front() } else { None }
     }
 

@@ -69,7 +69,7 @@ fn new(task: Task) -> NewTask {
         dead: None,
     };
     let (document, first, request) = ("{}".into(), event(&task), Some("request".into()));
-    NewTask { document, first, request, idempotency: None, configs: vec![config], task }
+    NewTask { document, first, request, idempotency: None, configs: vec![config], most_waiting: None, task }
 }
 
 fn step(task: &mut Task, command: Command) -> Step {

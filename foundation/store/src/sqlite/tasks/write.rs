@@ -42,6 +42,12 @@ pub(super) fn create(connection: &Connection, tally: &Tally, new: &NewTask) -> r
     {
         return Ok(known);
     }
+    if let Some(most) = new.most_waiting {
+        let waiting = tally.waiting(connection)?;
+        if waiting >= most {
+            return Ok(Created::Full(waiting));
+        }
+    }
     if insert(connection, task)? == 0 {
         return Ok(Created::Taken);
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use moongate_core::seam::Store;
 use moongate_core::seam::tasks::{Created, Event, NewTask, Stored};
-use moongate_core::task::{Deadlines, Pause, Timeouts};
+use moongate_core::task::{Command, Deadlines, Pause, Timeouts};
 use moongate_core::{Code, Phase, Task, TaskState, Time};
 
-use crate::sample::{config, get, id, key, new, owned, running, waiting};
+use crate::sample::{claim, config, get, id, key, new, owned, running, step, waiting};
 
 exercise! {
     a_task_comes_back_whole
@@ -20,6 +20,7 @@ exercise! {
     a_key_that_has_run_out_is_free_again
     a_key_outlives_its_task
     a_taken_id_leaves_the_key_free
+    no_more_wait_than_may
     logs_begin_with_event_one
     phase_and_state_agree_from_the_beginning
 }
@@ -197,4 +198,31 @@ async fn phase_and_state_agree_from_the_beginning(store: Arc<dyn Store>) {
         assert_eq!(store.tasks().create(new(wrong)).await.unwrap_err().code, Code::Internal);
     }
     assert_eq!(store.tasks().get(None, id("t")).await, Ok(None));
+}
+
+async fn no_more_wait_than_may(store: Arc<dyn Store>) {
+    let tasks = store.tasks();
+    let most = |most, task| NewTask { most_waiting: Some(most), ..new(task) };
+    assert_eq!(tasks.create(new(running("busy"))).await, Ok(Created::New), "it does not wait");
+    let first = NewTask { idempotency: key("k", 1, 2000), ..most(3, waiting("one")) };
+    assert_eq!(tasks.create(first.clone()).await, Ok(Created::New));
+    let many: Vec<_> = (0..9).map(|n| tasks.create(most(3, waiting(&format!("many-{n}"))))).collect();
+    let mut made = 0;
+    for created in many {
+        match created.await {
+            Ok(Created::New) => made += 1,
+            other => assert_eq!(other, Ok(Created::Full(3))),
+        }
+    }
+    assert_eq!(made, 2, "however many come at once");
+    assert_eq!(tasks.create(first).await, Ok(Created::Repeated(id("one"))), "the key is looked at first");
+    // What is on its way, paused or set aside still waits.
+    let sent = tasks.claim(claim("lights", 1000, 2000, 1)).await.unwrap().remove(0).task;
+    let paused = get(tasks, "many-0").await.task;
+    assert_eq!(tasks.create(most(3, waiting("x"))).await, Ok(Created::Full(3)));
+    tasks.save(step(&paused, [Command::Pause(true)], 2000)).await.unwrap();
+    assert_eq!(tasks.create(most(3, waiting("x"))).await, Ok(Created::Full(3)));
+    tasks.save(step(&sent, [Command::Started("lights@1".into(), None)], 2000)).await.unwrap();
+    assert_eq!(tasks.create(most(3, waiting("x"))).await, Ok(Created::New), "one has reached its agent");
+    assert_eq!(tasks.create(new(waiting("y"))).await, Ok(Created::New), "who sets no limit is not limited");
 }

@@ -132,6 +132,7 @@ async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<
         body: Bytes::new(),
         timeout_ms: TIMEOUT_MS,
         limit: LIMIT,
+        body_wanted: true,
         egress: None,
     };
     let answer = registry.grounds.dialer.fetch(fetch).await.map_err(|problem| {
