@@ -35,6 +35,8 @@ pub(crate) struct Surface {
     pub(crate) status: Arc<Status>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) drain: Drain,
+    /// Listeners that other machines reach: whoever comes there is known by a token, and operators look elsewhere.
+    pub(crate) facing_out: Vec<Listener>,
     /// The host of `public_url`, as the configuration has it now.
     pub(crate) public_host: Arc<PublicHost>,
 }
@@ -50,7 +52,8 @@ impl Handler for ListenerSurface {
 
     async fn handle(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
         let surface = &self.surface;
-        if let Err(problem) = surface.check_origin(request.uri(), request.headers()) {
+        let facing_out = surface.facing_out.contains(&self.listener);
+        if let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
             return problem_response(&problem);
         }
         let path = request.uri().path();
@@ -60,6 +63,9 @@ impl Handler for ListenerSurface {
         }
         if Api::serves(path) {
             return Box::pin(surface.api.handle(self.listener, peer, request)).await;
+        }
+        if facing_out && path != "/healthz" {
+            return no_such_path(path);
         }
         surface.operations(request.method(), path)
     }
@@ -107,7 +113,9 @@ impl Surface {
     }
 
     /// Refuses what a foreign web page sent through somebody's browser.
-    fn check_origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+    ///
+    /// Where nobody is let in for being at this machine, it may be called by whatever name.
+    fn check_origin(&self, uri: &Uri, headers: &HeaderMap, facing_out: bool) -> Result<(), Problem> {
         if let Some(origin) = headers.get(ORIGIN) {
             let origin = origin.to_str().unwrap_or("null");
             let host = origin.split_once("://").map_or("", |(_, host)| host);
@@ -118,7 +126,7 @@ impl Surface {
         let host =
             headers.get(HOST).and_then(|value| value.to_str().ok()).or_else(|| uri.authority().map(|a| a.as_str()));
         match host {
-            Some(host) if !self.is_own(host) => Err(Problem::new(
+            Some(host) if !facing_out && !self.is_own(host) => Err(Problem::new(
                 Code::Forbidden,
                 "the request names a host that is not this gateway; call it by its address, or set public_url",
             )),

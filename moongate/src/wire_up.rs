@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 
 use crate::surface::{PublicHost, Status, Surface};
 use egress::SwappableEgress;
-use verifier::LocalVerifier;
+use verifier::Doorkeeper;
 
 pub(crate) use listeners::Listening;
 
@@ -46,6 +46,9 @@ pub(crate) struct Running {
     pub(crate) gateway: Arc<A2aGateway>,
     pub(crate) registry: Arc<AgentRegistry>,
     pub(crate) flow: Arc<Flow>,
+    pub(crate) verifier: Arc<Doorkeeper>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) egress: Arc<SwappableEgress>,
     pub(crate) status: Arc<Status>,
@@ -75,7 +78,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
     let telemetry = telemetry(config, &dialer);
     let secret = Secret::load_or_make(&secret_path(config))?;
-    let verifier = Arc::new(LocalVerifier::new(&config.domain, secret));
+    let tokens = verifier::tokens(config, &clock, &dialer);
+    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
     let flow = flow(config, &verifier, &clock, &telemetry)?;
     let vault = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let courier = Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds };
@@ -91,8 +95,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let published = gateway.clone();
     let registry = Arc::new(AgentRegistry::new(
         Grounds {
-            clock,
-            dialer,
+            clock: clock.clone(),
+            dialer: dialer.clone(),
             egress: egress.clone(),
             pool: Arc::new(pool),
             metrics: telemetry.metrics().clone(),
@@ -106,13 +110,16 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (drain, last) = (Drain::new(), Drain::new());
     let status = Arc::new(Status::default());
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface = surface(config, parts, &telemetry, &status, store, &drain);
+    let surface = surface(config, parts, &telemetry, &status, store, &drain, bound.facing_out());
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, surface, &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
         registry,
         flow,
+        verifier,
+        clock,
+        dialer,
         telemetry,
         egress,
         status,
@@ -132,7 +139,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
 /// The pipeline's standing parts.
 fn flow(
     config: &Config,
-    verifier: &Arc<LocalVerifier>,
+    verifier: &Arc<Doorkeeper>,
     clock: &Arc<dyn Clock>,
     telemetry: &Arc<Telemetry>,
 ) -> Result<Arc<Flow>, Problem> {
@@ -157,11 +164,12 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 /// What the listeners serve.
 fn surface(
     config: &Config,
-    (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<LocalVerifier>),
+    (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
     telemetry: &Arc<Telemetry>,
     status: &Arc<Status>,
     store: Arc<dyn Store>,
     drain: &Drain,
+    facing_out: Vec<Listener>,
 ) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
@@ -173,6 +181,7 @@ fn surface(
         status: status.clone(),
         store,
         drain: drain.clone(),
+        facing_out,
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
     })
 }

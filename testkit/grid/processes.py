@@ -76,7 +76,7 @@ def _free_ports(count: int) -> list[int]:
 class RunningGateway:
     """The gateway under test, in front of all agents."""
 
-    def __init__(self, program: Path, agents: list[RunningAgent], folder: Path) -> None:
+    def __init__(self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "") -> None:
         self.port, admin = _free_ports(2)
         self.root = f"http://127.0.0.1:{self.port}"
         config = folder / "moongate.toml"
@@ -84,7 +84,7 @@ class RunningGateway:
         config.write_text(
             f'domain = "grid.example"\n\n[listen]\nmain = "off"\nplain = "127.0.0.1:{self.port}"\n'
             f'admin = "127.0.0.1:{admin}"\n\n[store]\nurl = "memory:"\n\n'
-            '[egress]\nallow = ["127.0.0.0/8"]\n\n' + "\n".join(entries)
+            '[egress]\nallow = ["127.0.0.0/8"]\n\n' + "\n".join(entries) + more
         )
         self.log = folder / "moongate.log"
         with self.log.open("w") as log:

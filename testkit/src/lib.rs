@@ -15,6 +15,7 @@ pub mod agent;
 pub mod client;
 pub mod dialect;
 pub mod gateway;
+pub mod issuer;
 pub mod receiver;
 
 use std::future::Future;

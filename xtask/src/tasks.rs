@@ -56,6 +56,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         Step::new("tests", workspace_tests()).tool(CC),
         fuzz_step(10),
         grid_step("grid", &[]).after("build"),
+        python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
     ];
     steps.extend(examples(root).into_iter().map(|folder| {
         let run = Spell::new(&["./run", "--once"]).at(&format!("examples/{folder}"));
@@ -88,8 +89,13 @@ fn fuzz_step(seconds: u64) -> Step {
 
 /// Real A2A clients against real A2A agents, through the binary.
 fn grid_step(name: &str, more: &[&str]) -> Step {
+    python_step(name, "testkit/grid/grid.py", more)
+}
+
+/// A driver of foreign peers, against the program that was built.
+fn python_step(name: &str, driver: &str, more: &[&str]) -> Step {
     let moongate = moongate();
-    let words = ["python3", "testkit/grid/grid.py", "--moongate", moongate.as_str()];
+    let words = ["python3", driver, "--moongate", moongate.as_str()];
     let words: Vec<&str> = words.iter().chain(more).copied().collect();
     Step::new(name, vec![Spell::new(&words).with("CARGO_TARGET_DIR", target())]).tool(PYTHON).tool(NPM).tool(CC)
 }

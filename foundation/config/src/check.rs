@@ -75,19 +75,17 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
             .collect();
     for (index, (name, address)) in open.iter().enumerate() {
         let place = places.value(&format!("listen.{name}"));
-        if !address.ip().to_canonical().is_loopback() {
+        let known = *name == "main" && !config.issuers.is_empty();
+        if !address.ip().to_canonical().is_loopback() && !known {
             let (why, hint) = match *name {
                 "plain" => (
                     "clear text would leave this machine",
                     "use the main listener for other machines; `plain` takes 127.0.0.1 or [::1] only",
                 ),
-                "admin" => (
-                    "strangers could administer the gateway",
-                    "callers cannot prove who they are in this version: use 127.0.0.1 or [::1]",
-                ),
+                "admin" => ("strangers could administer the gateway", "use 127.0.0.1 or [::1]"),
                 _ => (
                     "strangers could use every agent",
-                    "callers cannot prove who they are in this version: use 127.0.0.1 or [::1], or a proxy in front that authenticates",
+                    "say by [[issuers]] whose tokens its callers must have; or use 127.0.0.1 or [::1]",
                 ),
             };
             let message = format!("`listen.{name}` is {address}, which is not loopback: {why}");
@@ -125,6 +123,9 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     let policies =
         config.policy.iter().enumerate().map(|(index, policy)| (policy.name.as_str(), format!("policy[{index}].name")));
     twice("policy", policies, places, notes);
+    let issuers = config.issuers.iter().enumerate();
+    twice("issuer", issuers.clone().map(|(at, one)| (one.name.as_str(), format!("issuers[{at}].name"))), places, notes);
+    twice("issuer", issuers.map(|(at, one)| (one.issuer.as_str(), format!("issuers[{at}].issuer"))), places, notes);
     for (index, agent) in config.agents.iter().enumerate() {
         let labels = agent.instances.iter().enumerate();
         let labels =

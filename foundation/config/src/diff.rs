@@ -21,7 +21,8 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 57] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 58] {
+    let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
     [
         compare!(old, new, domain),
         compare!(old, new, public_url),
@@ -48,19 +49,10 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 57] {
         compare!(old, new, limits.tasks),
         compare!(old, new, limits.waiting),
         compare!(old, new, limits.drain_seconds),
-        (
-            "tasks.schedule_to_start_seconds",
-            old.tasks.timeouts.schedule_to_start_seconds != new.tasks.timeouts.schedule_to_start_seconds,
-        ),
-        (
-            "tasks.start_to_close_seconds",
-            old.tasks.timeouts.start_to_close_seconds != new.tasks.timeouts.start_to_close_seconds,
-        ),
-        (
-            "tasks.schedule_to_close_seconds",
-            old.tasks.timeouts.schedule_to_close_seconds != new.tasks.timeouts.schedule_to_close_seconds,
-        ),
-        ("tasks.heartbeat_seconds", old.tasks.timeouts.heartbeat_seconds != new.tasks.timeouts.heartbeat_seconds),
+        ("tasks.schedule_to_start_seconds", was.schedule_to_start_seconds != is.schedule_to_start_seconds),
+        ("tasks.start_to_close_seconds", was.start_to_close_seconds != is.start_to_close_seconds),
+        ("tasks.schedule_to_close_seconds", was.schedule_to_close_seconds != is.schedule_to_close_seconds),
+        ("tasks.heartbeat_seconds", was.heartbeat_seconds != is.heartbeat_seconds),
         compare!(old, new, tasks.attempts),
         compare!(old, new, tasks.pause_deadline),
         compare!(old, new, tasks.retain_seconds),
@@ -89,6 +81,7 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 57] {
         compare!(old, new, balance.attempts),
         compare!(old, new, routes),
         compare!(old, new, policy),
+        compare!(old, new, issuers),
     ]
 }
 

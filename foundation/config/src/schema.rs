@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use moongate_core::Scopes;
+
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 
@@ -47,6 +49,34 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Rules that narrow what callers may do.
     pub policy: Vec<Policy>,
+    /// Whose access tokens are accepted.
+    pub issuers: Vec<Issuer>,
+}
+
+/// An issuer of access tokens for callers of this domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issuer {
+    /// What it is called here.
+    pub name: String,
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// Its keys.
+    pub jwks: Jwks,
+    /// One of these must stand in `aud`.
+    pub audience: Vec<String>,
+    /// What its tokens may give at most.
+    pub scopes: Scopes,
+    /// Names of algorithms (RFC 7518).
+    pub algorithms: Vec<String>,
+}
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Jwks {
+    /// Published there.
+    Url(String),
+    /// In this file.
+    File(PathBuf),
 }
 
 /// The listeners; `None` is `"off"`.

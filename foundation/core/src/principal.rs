@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::scope::{Scope, Scopes};
 use crate::time::Time;
 
 /// What sort of party a principal is.
@@ -66,8 +67,8 @@ pub struct Principal {
     pub kind: PrincipalKind,
     /// Its trust domain.
     pub domain: Arc<str>,
-    /// Scope words that it holds.
-    pub scopes: Vec<Arc<str>>,
+    /// What it may do.
+    pub scopes: Scopes,
     /// How it proved itself.
     pub proof: Proof,
     /// When the proof runs out, if it does.
@@ -82,7 +83,7 @@ impl Principal {
             id: "local".into(),
             kind: PrincipalKind::User,
             domain: domain.into(),
-            scopes: ["a2a:*:*", "register"].map(Arc::from).to_vec(),
+            scopes: Scopes::read("a2a:*:* register"),
             proof: Proof::Loopback,
             expires_at: None,
         }
@@ -94,14 +95,14 @@ impl Principal {
             id: "operator".into(),
             kind: PrincipalKind::Operator,
             domain: domain.into(),
-            scopes: ["a2a:*:*", "register", "topology", "admin:*"].map(Arc::from).to_vec(),
+            scopes: Scopes::read("a2a:*:* register topology admin:*"),
             proof: Proof::Loopback,
             expires_at: None,
         }
     }
 
-    /// Whether it holds exactly this scope word.
-    pub fn has_scope(&self, word: &str) -> bool {
-        self.scopes.iter().any(|scope| &**scope == word)
+    /// Whether its scopes cover this one.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        Scope::parse(scope).is_some_and(|scope| self.scopes.covers(&scope))
     }
 }

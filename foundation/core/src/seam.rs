@@ -38,7 +38,29 @@ pub trait Verifier: Send + Sync {
     ///
     /// # Errors
     /// `Unauthenticated` when the credential is missing where one is needed, or does not hold.
-    fn verify(&self, arrival: &Arrival, credential: Option<&str>) -> Result<Arc<Principal>, Problem>;
+    fn verify<'a>(
+        &'a self,
+        arrival: &'a Arrival,
+        credential: Option<&'a str>,
+    ) -> Later<'a, Result<Arc<Principal>, Problem>>;
+
+    /// The same at once, where nobody has to be asked; `None` where [`Verifier::verify`] has to be waited for.
+    fn known(&self, arrival: &Arrival, credential: Option<&str>) -> Option<Result<Arc<Principal>, Problem>>;
+}
+
+/// Says who stands behind an arrival, without waiting where that is possible.
+///
+/// # Errors
+/// As [`Verifier::verify`].
+pub async fn identify(
+    verifier: &dyn Verifier,
+    arrival: &Arrival,
+    credential: Option<&str>,
+) -> Result<Arc<Principal>, Problem> {
+    match verifier.known(arrival, credential) {
+        Some(judged) => judged,
+        None => verifier.verify(arrival, credential).await,
+    }
 }
 
 /// W3C trace context of one request: where it came from and the span that stands for our part.

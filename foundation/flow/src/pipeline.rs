@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use moongate_core::decision::Refusal;
-use moongate_core::seam::{Clock, Recorder, Verifier};
+use moongate_core::seam::{Clock, Recorder, Verifier, identify};
 use moongate_core::{Clearance, Code, Decision, Entry, Envelope, Principal, Problem, Resolved, Route, Target};
 
 use crate::policy::{Policy, Subject};
@@ -33,6 +33,12 @@ pub trait Gateway: Send + Sync {
     /// # Errors
     /// Nothing fits, or the caller may not know of it.
     fn resolve(&self, who: &Principal, envelope: &Envelope, call: &Self::Call) -> Result<Resolved, Problem>;
+
+    /// Whether the caller's scopes reach so far. Rules then only narrow what these allow.
+    ///
+    /// # Errors
+    /// `InsufficientScope`, with the scope that is missing in the field `scope`.
+    fn may(&self, who: &Principal, envelope: &Envelope, resolved: &Resolved) -> Result<(), Problem>;
 
     /// Which instance of the candidates.
     ///
@@ -149,11 +155,12 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
     call: G::Call,
     trail: &mut Trail,
 ) -> Result<D::Answer, Problem> {
-    let principal = flow.verifier.verify(&envelope.arrival, credential)?;
+    let principal = identify(&*flow.verifier, &envelope.arrival, credential).await?;
     trail.principal = Some(principal.clone());
     gateway.recall(&principal, &envelope, &call).await?;
     let resolved = gateway.resolve(&principal, &envelope, &call)?;
     trail.resolved = Some(resolved.clone());
+    gateway.may(&principal, &envelope, &resolved)?;
     let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);
     let clearance = confirm(decision)?;
     trail.cleared_by = Some(clearance.rule().into());

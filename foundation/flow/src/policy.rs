@@ -1,8 +1,7 @@
 //! The stage *authorize*: rules of the operator over what was resolved.
 //!
 //! Rules only narrow. A matching `deny` refuses, a matching `confirm` asks a person, an `allow` lifts a confirmation but
-//! never a refusal. With no rules at all everything that identity let in is allowed: the gateway then serves loopback
-//! listeners only, so the caller is somebody at this machine.
+//! never a refusal. With no rules at all, everything is allowed that the caller's scopes reach.
 
 use std::sync::Arc;
 

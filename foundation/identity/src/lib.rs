@@ -3,6 +3,7 @@
 //! - [`ca`]: the gateway's own certificate authority, for listeners without a certificate from elsewhere.
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
+//! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
 //!
@@ -11,12 +12,14 @@
 pub mod ca;
 pub mod egress;
 mod file;
+pub mod jwt;
 pub mod secret;
 pub mod tls;
 pub mod vault;
 
 pub use ca::Ca;
 pub use egress::EgressGuard;
+pub use jwt::{Issuer, KeySource, Keys, Tokens};
 pub use secret::Secret;
 pub use tls::{ServerIdentity, client_config, read_roots, server_config};
 pub use vault::Vault;

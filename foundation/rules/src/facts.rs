@@ -137,7 +137,7 @@ impl VariableResolver for Scope<'_> {
         let facts = self.facts;
         match variable {
             "args" => self.args().map(CowVal::Borrowed),
-            "principal.scopes" => Some(values::list(&facts.principal.scopes)),
+            "principal.scopes" => Some(values::list(facts.principal.scopes.words())),
             "skill.tags" => Some(values::list(facts.skill.map_or(&[], |skill| skill.tags))),
             "labels" => Some(values::map(facts.labels.iter().map(|(key, value)| (&**key, &**value)))),
             "headers" => Some(values::map(facts.headers.iter().copied())),

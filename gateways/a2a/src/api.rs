@@ -17,7 +17,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use moongate_core::seam::Verifier;
+use moongate_core::seam::{Verifier, identify};
 use moongate_core::{Arrival, Code, Domain, Listener, Principal, Problem};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ impl Api {
         let at = self.endpoint.gateway().clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
         let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let who = self.verifier.verify(&arrival, credential)?;
+        let who = identify(&*self.verifier, &arrival, credential).await?;
         let path = request.uri().path().trim_end_matches('/').to_owned();
         let method = request.method().clone();
         let rest = path.strip_prefix("/api/v1/").unwrap_or_default();
@@ -188,7 +188,7 @@ impl Api {
         let trail = ran.trail;
         let view = json!({
             "principal": trail.principal.as_ref().map(|who| json!({
-                "id": who.id, "kind": who.kind.as_str(), "domain": who.domain, "proof": who.proof.as_str(), "scopes": who.scopes,
+                "id": who.id, "kind": who.kind.as_str(), "domain": who.domain, "proof": who.proof.as_str(), "scopes": who.scopes.words(),
             })),
             "resolved": trail.resolved.as_ref().map(|resolved| json!({
                 "rule": resolved.rule,

@@ -74,7 +74,7 @@ impl Endpoint {
         let at = self.gateway.clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
         if let Place::Socket { agent } = place {
-            return websocket::open(self, arrival, agent, request);
+            return Box::pin(websocket::open(self, arrival, agent, request)).await;
         }
         let (parts, incoming) = request.into_parts();
         let speaker = decode::Speaker::of(&place, &parts);

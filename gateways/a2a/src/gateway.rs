@@ -21,6 +21,7 @@ use crate::routing::balance::{Change, Picked, Policy, RetryBudget, Verdict, hash
 use crate::routing::directory::{Agent, Directory, Endpoint};
 use crate::routing::discovery::Address;
 use crate::routing::resolve::{self, View};
+use crate::security;
 use crate::tasks::Tasks;
 use crate::tasks::courier::Courier;
 use crate::tasks::queue::Lanes;
@@ -427,6 +428,10 @@ impl Gateway for A2aGateway {
     fn resolve(&self, who: &Principal, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {
         let directory = self.directory.load();
         resolve::resolve(&View { directory: &directory, tasks: &self.tasks, who }, envelope, call)
+    }
+
+    fn may(&self, who: &Principal, envelope: &Envelope, resolved: &Resolved) -> Result<(), Problem> {
+        security::may(who, envelope.head.operation, resolved, &self.directory.load())
     }
 
     fn pick(

@@ -3,7 +3,7 @@
 //!
 //! One folder for each of the draft's core capabilities. A request comes in at [`endpoint`], becomes a [`call`], goes
 //! through the pipeline of `moongate-flow` with the stages that [`gateway`] contributes ([`routing`]), and is carried out
-//! by [`dispatch`] over [`translation`]. [`tasks`] remembers what passes, [`supply`] makes up for what agents lack.
+//! by [`dispatch`] over [`translation`]. [`security`] says what scopes mean here. [`tasks`] remembers what passes, [`supply`] makes up for what agents lack.
 
 pub mod api;
 pub mod call;
@@ -12,6 +12,7 @@ pub mod endpoint;
 pub mod gateway;
 mod moment;
 pub mod routing;
+pub mod security;
 pub mod supply;
 pub mod tasks;
 pub mod translation;

@@ -70,6 +70,12 @@ impl AllBound {
         self.0.iter().map(|(_, bound, _)| bound.local_addr()).collect()
     }
 
+    /// The listeners that other machines reach.
+    pub(crate) fn facing_out(&self) -> Vec<Listener> {
+        let out = self.0.iter().filter(|(_, bound, _)| !bound.local_addr().ip().to_canonical().is_loopback());
+        out.map(|(listener, _, _)| *listener).collect()
+    }
+
     /// How each listener is reached, as cards say it; the main one first.
     pub(crate) fn public(&self, config: &Config) -> Vec<(Listener, Address)> {
         self.0

@@ -163,6 +163,8 @@ async fn bed() -> (Vec<Agent>, Gateway, Known) {
         agent.set_manner(Manner::Task);
         let task = send(&gateway.plain(), &format!("/agents/{name}"), &message("begin")).await.json()["result"]["task"]
             .clone();
+        // Its line is read before the cases look for theirs.
+        gateway.logged(0, |line| line["target"] == "moongate::access" && line["agent"] == name).await;
         known.tasks.push(task["id"].as_str().unwrap().to_owned());
         known.contexts.push(task["contextId"].as_str().unwrap().to_owned());
         agent.set_manner(Manner::Message);

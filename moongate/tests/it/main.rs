@@ -19,7 +19,7 @@ mod subscribers;
 mod supply;
 mod support;
 mod surface;
-mod tasks_cli;
 mod telemetry;
+mod tokens;
 mod translation;
 mod websocket;

@@ -54,12 +54,13 @@ pub(crate) static ROOT: Section = Section {
         open("agents", Kind::Tables(&AGENT), "", Applied, "The agents."),
         open("routes", Kind::Tables(&ROUTE), "", Applied, "Rules that route."),
         open("policy", Kind::Tables(&POLICY), "", Applied, "Rules that narrow what callers may do."),
+        open("issuers", Kind::Tables(&ISSUER), "", Applied, "Whose access tokens are accepted."),
     ],
 };
 
 static LISTEN: Section = Section {
     name: "listen",
-    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Every listener must be on loopback as long as callers cannot prove who they are.",
+    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]] say how their callers prove who they are.",
     keys: &[
         key(
             "main",
@@ -663,6 +664,43 @@ pub(crate) static TARGET: Section = Section {
     keys: &[
         open("agent", Kind::Text, "\"lights\"", Applied, "An agent's name, or NAME@LABEL for one instance."),
         key("weight", Kind::Integer(0, 1000), "1", Applied, "Its share."),
+    ],
+};
+
+pub(crate) static ISSUER: Section = Section {
+    name: "issuers",
+    doc: "An issuer of access tokens (RFC 9068) for callers of this domain, such as an identity provider. Whoever sends a token that holds may do what the token's scopes and `scopes` both allow. Without a token, only callers on loopback listeners are let in.",
+    keys: &[
+        open("name", Kind::Text, "\"idp\"", Applied, "What it is called here; the names of its callers begin with it."),
+        open("issuer", Kind::Url, "\"https://idp.home.example\"", Applied, "The claim `iss` of its tokens, exactly."),
+        open(
+            "jwks",
+            Kind::Text,
+            "\"https://idp.home.example/jwks\"",
+            Applied,
+            "Its public keys: an https URL (http on loopback), or the path of a file.",
+        ),
+        open(
+            "audience",
+            Kind::Texts,
+            "[\"https://agents.home.example\"]",
+            Applied,
+            "Of these its tokens must name one in the claim `aud`.",
+        ),
+        open(
+            "scopes",
+            Kind::Texts,
+            "[\"a2a:*:send\", \"a2a:*:get\"]",
+            Applied,
+            "What its tokens may give at most: `a2a:SKILL:VERB` with the verbs send, get, list, cancel, subscribe and push, `register`; `*` is any skill or verb.",
+        ),
+        key(
+            "algorithms",
+            Kind::Texts,
+            "[\"ES256\", \"EdDSA\"]",
+            Applied,
+            "The algorithms that it signs with: of ES256, ES384, EdDSA, PS256 and RS256.",
+        ),
     ],
 };
 

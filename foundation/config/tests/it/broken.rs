@@ -40,6 +40,7 @@ broken! {
     dangling_names: "[routing]\ndefault_agent = \"concierge\"\n[[agents]]\nname = \"lights\"\ncard_url = \"http://127.0.0.1:1/\"\n[[routes]]\nmatch = 'true'\nto = [{ agent = \"lights@b\" }, { agent = \"locks\" }]\n";
     bad_rules: "[[agents]]\nname = \"lights\"\ncard_url = \"http://127.0.0.1:1/\"\n[[routes]]\nmatch = 'operation == \"send\" && zoen == \"kitchen\"'\nto = [{ agent = \"lights\" }]\n[[routes]]\nmatch = \"skill.id == \\\"x\\\"\"\nto = [{ agent = \"lights\" }]\n[[policy]]\ndeny = 'agent =='\n";
     unsafe_listeners: "[listen]\nmain = \"0.0.0.0:7443\"\nplain = \"192.168.1.4:7480\"\nadmin = \"[::]:7444\"\n";
+    issuers_that_prove_nothing: "[[issuers]]\nname = \"idp/1\"\nissuer = \"idp\"\njwks = \"http://idp.example/jwks\"\nscopes = [\"a2a:li*:send\"]\nalgorithms = [\"HS256\"]\n\n[[issuers]]\nname = \"b\"\nissuer = \"https://b.example\"\njwks = \"keys.json\"\naudience = []\nscopes = []\nalgorithms = []\n\n[[issuers]]\nname = \"b\"\naudience = [\"a\"]\nscopes = [\"register\"]\n";
     clashing_and_missing_listeners: "[listen]\nmain = \"127.0.0.1:7443\"\nplain = \"127.0.0.1:7443\"\nadmin = \"::1\"\n";
     all_listeners_off: "[listen]\nmain = \"off\"\nadmin = \"off\"\n";
     plain_http_to_other_machines: "[[agents]]\nname = \"a\"\ncard_url = \"http://10.0.0.7:9001/card\"\n[[agents]]\nname = \"b\"\ncard_url = \"http://8.8.8.8/card\"\ninsecure = true\n[[agents]]\nname = \"c\"\ncard_url = \"http://agent.example/card\"\n";

@@ -147,3 +147,20 @@ fn secrets_come_from_files_without_their_line_end() {
     assert_eq!(loaded.files, [folder.join("token")]);
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+#[test]
+fn the_main_listener_faces_other_machines_where_issuers_are_named_and_no_other_does() {
+    let issuer = "[[issuers]]\nname = \"idp\"\nissuer = \"https://idp.test\"\njwks = \"keys.json\"\naudience = [\"me\"]\nscopes = [\"a2a:*:send\", \"a2a:x:send\"]\n";
+    let config = read(&format!("[listen]\nmain = \"0.0.0.0:7443\"\n{issuer}")).unwrap().config;
+    let [issuer_read] = &config.issuers[..] else { panic!("{config:?}") };
+    assert_eq!((issuer_read.name.as_str(), issuer_read.issuer.as_str()), ("idp", "https://idp.test"));
+    assert!(matches!(&issuer_read.jwks, moongate_config::schema::Jwks::File(path) if path.ends_with("keys.json")));
+    assert_eq!(
+        (issuer_read.algorithms.as_slice(), issuer_read.scopes.words().len()),
+        (&["ES256".to_owned(), "EdDSA".to_owned()][..], 1)
+    );
+    assert!(read("[listen]\nmain = \"0.0.0.0:7443\"\n").is_err());
+    for listener in ["plain", "admin"] {
+        assert!(read(&format!("[listen]\n{listener} = \"0.0.0.0:7480\"\n{issuer}")).is_err(), "{listener}");
+    }
+}

@@ -85,6 +85,11 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
                     "[[agents]]\nname = \"a\"\naddress = \"http://127.0.0.1:1/\"\nskills = []\n{} = {value}\n",
                     key.name
                 ),
+                "issuers" => format!(
+                    "[[issuers]]\nname = \"i\"\nissuer = \"https://i.test\"\njwks = \"keys.json\"\naudience = [\"a\"]\n\
+                     scopes = [\"a2a:*:*\"]\n{} = {value}\n",
+                    key.name
+                ),
                 name => format!("[{name}]\n{} = {value}\n", key.name),
             };
             if let Kind::Word(words) = key.kind {

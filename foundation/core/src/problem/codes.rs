@@ -151,6 +151,8 @@ codes! {
     Forbidden = 403, Forbidden, Caller, NEVER, "the caller may not do this", "ask the operator for the scope that the error names";
     Unconfirmed = 404, Forbidden, Caller, NEVER, "the operation wants a person's confirmation", "confirmations are not available in this version; change the policy or use another way";
     EgressRefused = 405, Params, Caller, NEVER, "the address may not be called from here", "use https on port 443 or 8443 to a public address, or add the range to [egress] allow";
+    IssuerUnreachable = 406, Unavailable, Gateway, LATER, "the keys of the token's issuer cannot be fetched", "come back later; operators: check the issuer's `jwks`";
+    InsufficientScope = 407, Forbidden, Caller, NEVER, "the caller's scopes do not reach so far", "get a token with the scope that the error names";
 
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";

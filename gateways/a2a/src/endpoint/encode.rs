@@ -154,10 +154,22 @@ pub(super) fn failure(problem: &Problem, dialect: Dialect, id: &[u8], a2a_json: 
     if let Retry::Later(Some(after)) = problem.retry {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
-    if problem.code == Code::Unauthenticated {
-        headers.insert(http::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    if let Some(challenge) = challenge(problem) {
+        headers.insert(http::header::WWW_AUTHENTICATE, challenge);
     }
     response
+}
+
+/// What a caller lacks, in the words of RFC 6750 §3.
+fn challenge(problem: &Problem) -> Option<HeaderValue> {
+    match problem.code {
+        Code::Unauthenticated => Some(HeaderValue::from_static("Bearer")),
+        Code::InsufficientScope => {
+            let scope = problem.fields.iter().find(|field| field.field == "scope")?;
+            HeaderValue::from_str(&format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", scope.description)).ok()
+        }
+        _ => None,
+    }
 }
 
 /// JSON-RPC errors travel with 200, but for those that HTTP itself must know of.

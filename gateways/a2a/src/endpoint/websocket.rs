@@ -22,6 +22,7 @@ use std::sync::Arc;
 use http::header::{ALLOW, AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use moongate_core::seam::identify as identify_caller;
 use moongate_core::{AgentName, Arrival, Code, Problem, Time};
 use moongate_transport::websocket::{Offer, Refusal};
 use moongate_wire::a2a::{Version, error};
@@ -41,7 +42,7 @@ const PROTOCOL: &str = "a2a.v1.jsonrpc";
 const FRAME_BYTES: usize = 1024 * 1024;
 
 /// Accepts a handshake and serves the socket, or says what is wrong with it.
-pub(super) fn open(
+pub(super) async fn open(
     endpoint: &Arc<Endpoint>,
     arrival: Arrival,
     agent: Option<AgentName>,
@@ -56,7 +57,7 @@ pub(super) fn open(
         let detail = format!("the subprotocol spoken here is {PROTOCOL}; name it in Sec-WebSocket-Protocol");
         return problem_response(&Problem::new(Code::HandshakeRefused, detail));
     }
-    let expires_at = match identify(endpoint, &arrival, &request) {
+    let expires_at = match identify(endpoint, &arrival, &request).await {
         Ok(expires_at) => expires_at,
         Err(problem) => return problem_response(&problem),
     };
@@ -85,9 +86,14 @@ pub(super) fn open(
 }
 
 /// Who opens the socket; says when that runs out. Requests are judged one by one all the same.
-fn identify(endpoint: &Endpoint, arrival: &Arrival, request: &Request<Incoming>) -> Result<Option<Time>, Problem> {
+async fn identify(
+    endpoint: &Endpoint,
+    arrival: &Arrival,
+    request: &Request<Incoming>,
+) -> Result<Option<Time>, Problem> {
     let credential = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    endpoint.flow.verifier.verify(arrival, credential).map(|principal| principal.expires_at)
+    let principal = identify_caller(&*endpoint.flow.verifier, arrival, credential).await?;
+    Ok(principal.expires_at)
 }
 
 fn refused(refusal: Refusal, http: http::Version) -> Response<ReplyBody> {

@@ -161,11 +161,16 @@ pub(crate) async fn tls(gateway: &Gateway) -> tokio_rustls::client::TlsStream<Tc
 
 /// A GET at the main listener.
 pub(crate) async fn get_main(gateway: &Gateway, path: &str) -> Answer {
+    at_main(gateway, Request::get(path).body(Full::new(Bytes::new())).unwrap()).await
+}
+
+/// A request at the main listener.
+pub(crate) async fn at_main(gateway: &Gateway, mut request: Request<Full<Bytes>>) -> Answer {
     let address = gateway.address("main").unwrap();
     let stream = tls(gateway).await;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     let driver = tokio::spawn(connection);
-    let request = Request::get(path).header("host", address.to_string()).body(Full::new(Bytes::new())).unwrap();
+    request.headers_mut().insert("host", address.to_string().parse().unwrap());
     let (parts, body) = soon("the answer", sender.send_request(request)).await.unwrap().into_parts();
     let body = soon("the body", body.collect()).await.unwrap().to_bytes();
     driver.abort();

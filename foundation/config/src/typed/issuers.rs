@@ -1,0 +1,97 @@
+//! Reads `[[issuers]]`: whose tokens are accepted, and for what.
+
+use moongate_core::{Scope, Scopes};
+
+use super::url;
+use crate::read::Table;
+use crate::schema::{Issuer, Jwks};
+use crate::url::{Reach, Url};
+
+/// Algorithms by their names in JWS. Nothing symmetric: whoever could verify could sign.
+const ALGORITHMS: [&str; 5] = ["ES256", "ES384", "EdDSA", "PS256", "RS256"];
+
+/// Reads one issuer.
+pub(super) fn issuer(table: &Table<'_>) -> Issuer {
+    Issuer {
+        name: name(table),
+        issuer: if table.has("issuer") { url(table, "issuer").unwrap_or_default() } else { table.required("issuer") },
+        jwks: jwks(table),
+        audience: audience(table),
+        scopes: scopes(table),
+        algorithms: algorithms(table),
+    }
+}
+
+fn name(table: &Table<'_>) -> String {
+    let name = table.required("name");
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if !name.is_empty() && (name.len() > 64 || !name.bytes().all(plain)) {
+        table.wrong(
+            "name",
+            format!("an issuer cannot be called {name:?}"),
+            "it takes letters, digits, `.`, `_` and `-`",
+        );
+    }
+    name
+}
+
+fn jwks(table: &Table<'_>) -> Jwks {
+    let text = table.required("jwks");
+    if !text.contains("://") {
+        return Jwks::File(table.notes.resolve(&text));
+    }
+    match Url::parse(&text) {
+        Ok(url) if url.secure || url.reach() == Reach::Loopback => {}
+        Ok(_) => table.wrong("jwks", "keys that come in clear text could be anybody's", "use https"),
+        Err(why) => {
+            table.wrong("jwks", format!("`{}` is not a URL: {why}", table.path_of("jwks")), "write it as \"https://…\"")
+        }
+    }
+    Jwks::Url(text)
+}
+
+fn audience(table: &Table<'_>) -> Vec<String> {
+    let audience: Vec<String> = table.texts("audience").into_iter().map(|(text, _)| text).collect();
+    if audience.iter().all(String::is_empty) {
+        let hint = "name this gateway as its tokens do, as `audience = [\"https://agents.home.example\"]`";
+        table.wrong(
+            "audience",
+            format!("`{}` names no audience: tokens for somebody else would be accepted", table.path),
+            hint,
+        );
+    }
+    audience
+}
+
+fn scopes(table: &Table<'_>) -> Scopes {
+    let texts = table.texts("scopes");
+    if texts.is_empty() {
+        let hint = "say what its tokens may give, as `scopes = [\"a2a:*:*\"]`";
+        table.wrong("scopes", format!("`{}` allows no scope: its tokens would be good for nothing", table.path), hint);
+    }
+    let read = texts.iter().filter_map(|(text, _)| {
+        let scope = Scope::parse(text);
+        if scope.is_none() {
+            let hint = "scopes are `a2a:SKILL:VERB`, where `*` is a whole segment, and the words register, topology and approve";
+            table.wrong("scopes", format!("{text:?} is no scope"), hint);
+        }
+        scope
+    });
+    Scopes::new(read.collect::<Vec<_>>())
+}
+
+fn algorithms(table: &Table<'_>) -> Vec<String> {
+    let named: Vec<String> = table.texts("algorithms").into_iter().map(|(text, _)| text).collect();
+    for text in named.iter().filter(|text| !ALGORITHMS.contains(&text.as_str())) {
+        let hint = format!("the algorithms are {}", ALGORITHMS.join(", "));
+        table.wrong("algorithms", format!("the algorithm {text:?} is not accepted"), hint);
+    }
+    if named.is_empty() {
+        table.wrong(
+            "algorithms",
+            format!("`{}` accepts no algorithm", table.path),
+            format!("name some of {}", ALGORITHMS.join(", ")),
+        );
+    }
+    named
+}

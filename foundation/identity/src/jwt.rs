@@ -1,0 +1,146 @@
+//! Access tokens that issuers have signed (RFC 9068): read strictly, verified, remembered for a while.
+//!
+//! - What a token may be is decided by [`token`], without input or output: its size, its form, its algorithm, its times, its
+//!   issuer and audience.
+//! - Keys come from the issuer's key set ([`keys`]), never from a token.
+//! - The effective scopes are those that the token names **and** the operator allows this issuer to give.
+//! - A token that was verified is known by its SHA-256 for a minute at most, and never longer than it is valid; so a request
+//!   with a token that came before costs one hash.
+
+mod keys;
+mod token;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use moongate_core::seam::{Clock, Dialer};
+use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
+use parking_lot::Mutex;
+
+pub use keys::{KeySource, Keys};
+pub use token::Algorithm;
+use token::{Claims, Token};
+
+/// How long a verified token is known without another look.
+const KNOWN: Duration = Duration::from_secs(60);
+/// Tokens that are known at once.
+const MOST_KNOWN: usize = 10_000;
+
+/// Whose tokens are accepted, and for what.
+pub struct Issuer {
+    /// What the operator calls it; the ids of its callers begin with it.
+    pub name: String,
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// `aud` must hold one of these.
+    pub audience: Vec<String>,
+    /// The algorithms that it signs with.
+    pub algorithms: Vec<Algorithm>,
+    /// What its tokens may give at most.
+    pub scopes: Scopes,
+    /// Its keys.
+    pub keys: Keys,
+}
+
+struct Known {
+    principal: Arc<Principal>,
+    until: Mono,
+}
+
+/// Verifies tokens of all issuers.
+pub struct Tokens {
+    issuers: Vec<Issuer>,
+    /// The domain that callers belong to.
+    domain: Arc<str>,
+    clock: Arc<dyn Clock>,
+    dialer: Arc<dyn Dialer>,
+    known: Mutex<HashMap<[u8; 32], Known>>,
+}
+
+impl Tokens {
+    /// A verifier; it fetches no key before the first token comes.
+    pub fn new(issuers: Vec<Issuer>, domain: &str, clock: Arc<dyn Clock>, dialer: Arc<dyn Dialer>) -> Self {
+        Self { issuers, domain: domain.into(), clock, dialer, known: Mutex::default() }
+    }
+
+    /// Whether any issuer is accepted.
+    pub fn is_empty(&self) -> bool {
+        self.issuers.is_empty()
+    }
+
+    /// Whoever holds this token, if it was verified a moment ago.
+    pub fn known(&self, token: &str) -> Option<Arc<Principal>> {
+        let id = id_of(token);
+        let known = self.known.lock();
+        let found = known.get(&id).filter(|known| known.until > self.clock.mono())?;
+        let valid = found.principal.expires_at.is_none_or(|at| at > self.clock.now());
+        valid.then(|| found.principal.clone())
+    }
+
+    /// Verifies a token.
+    ///
+    /// # Errors
+    /// `Unauthenticated`, with what is wrong with it; never with the token itself.
+    pub async fn verify(&self, text: &str) -> Result<Arc<Principal>, Problem> {
+        let token = Token::read(text).map_err(refused)?;
+        let issuer = self.issuers.iter().find(|issuer| issuer.issuer == token.claims.issuer);
+        let issuer = issuer.ok_or_else(|| refused("is of an issuer that is not accepted"))?;
+        token.fits(&issuer.algorithms, &issuer.audience, self.clock.now()).map_err(refused)?;
+        let mut keys = issuer.keys.get(&*self.dialer, self.clock.mono()).await?;
+        let mut candidates = token.candidates(&keys);
+        if candidates.is_empty() {
+            keys = issuer.keys.newer(&*self.dialer, self.clock.mono()).await?;
+            candidates = token.candidates(&keys);
+        }
+        if candidates.is_empty() {
+            return Err(refused("is signed with a key that its issuer does not publish"));
+        }
+        if !candidates.into_iter().any(|key| token.is_signed_by(key)) {
+            return Err(refused("has a signature that does not hold"));
+        }
+        let principal = Arc::new(self.principal(issuer, &token.claims));
+        self.remember(id_of(text), &principal, token.claims.expires_at);
+        Ok(principal)
+    }
+
+    fn principal(&self, issuer: &Issuer, claims: &Claims) -> Principal {
+        let by_itself = claims.client.as_ref().is_none_or(|client| *client == claims.subject);
+        let own = claims.client.is_some() && by_itself;
+        Principal {
+            id: format!("{}:{}", issuer.name, claims.subject).into(),
+            kind: if own { PrincipalKind::Agent } else { PrincipalKind::User },
+            domain: self.domain.clone(),
+            scopes: Scopes::read(&claims.scope).meet(&issuer.scopes),
+            proof: Proof::Jwt,
+            expires_at: Some(claims.expires_at),
+        }
+    }
+
+    fn remember(&self, id: [u8; 32], principal: &Arc<Principal>, expires_at: Time) {
+        let now = self.clock.mono();
+        let valid = expires_at.since(self.clock.now());
+        let until = now.plus(valid.min(KNOWN));
+        let mut known = self.known.lock();
+        if known.len() >= MOST_KNOWN {
+            known.retain(|_, held| held.until > now);
+        }
+        if known.len() < MOST_KNOWN {
+            known.insert(id, Known { principal: principal.clone(), until });
+        }
+    }
+}
+
+fn id_of(token: &str) -> [u8; 32] {
+    let mut id = [0; 32];
+    id.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
+    id
+}
+
+fn refused(why: &'static str) -> Problem {
+    Problem::new(Code::Unauthenticated, format!("the token {why}"))
+}
+
+#[cfg(test)]
+mod tests;
