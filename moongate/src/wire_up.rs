@@ -78,7 +78,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
     let telemetry = telemetry(config, &dialer);
     let secret = Secret::load_or_make(&secret_path(config))?;
-    let tokens = verifier::tokens(config, &clock, &dialer);
+    let tokens = verifier::tokens(config, None, &clock, &dialer);
     let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
     let flow = flow(config, &verifier, &clock, &telemetry)?;
     let vault = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);

@@ -93,6 +93,12 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
                 Mistake::new(Code::ConfigUnsafeListener, message).at(place.clone(), "not loopback").hint(hint),
             );
         }
+        if known && address.ip().is_unspecified() && config.public_url.is_none() {
+            let message = format!("cards would name `listen.main`, and {} is no address to call", address.ip());
+            let hint =
+                "say by `public_url` how callers reach it, as `public_url = \"https://agents.home.example:7443\"`";
+            notes.mistake(Mistake::new(Code::ConfigWrongValue, message).at(place.clone(), "every address").hint(hint));
+        }
         let clash = open
             .iter()
             .take(index)

@@ -107,6 +107,14 @@ impl Scope {
         (segments.len() == plane.segments()).then_some(Self(Meaning::Things(plane, segments)))
     }
 
+    /// What it is about; `None` for a single word.
+    pub fn plane(&self) -> Option<Plane> {
+        match &self.0 {
+            Meaning::Word(_) => None,
+            Meaning::Things(plane, _) => Some(*plane),
+        }
+    }
+
     /// The scope that covers one thing, by its names.
     pub fn of(plane: Plane, names: &[&str]) -> Self {
         Self(Meaning::Things(plane, names.iter().map(|name| Segment::Named(Arc::from(*name))).collect()))
@@ -229,6 +237,11 @@ impl Scopes {
     /// As text, for rules and for whoever asks.
     pub fn words(&self) -> &[Arc<str>] {
         &self.words
+    }
+
+    /// Whether anything on this plane is granted.
+    pub fn any(&self, plane: Plane) -> bool {
+        self.held.iter().any(|scope| scope.plane() == Some(plane))
     }
 
     /// Whether everything on this plane is granted.

@@ -38,7 +38,7 @@ pub trait Gateway: Send + Sync {
     ///
     /// # Errors
     /// `InsufficientScope`, with the scope that is missing in the field `scope`.
-    fn may(&self, who: &Principal, envelope: &Envelope, resolved: &Resolved) -> Result<(), Problem>;
+    fn may(&self, who: &Principal, envelope: &Envelope, resolved: &Resolved, call: &Self::Call) -> Result<(), Problem>;
 
     /// Which instance of the candidates.
     ///
@@ -160,7 +160,7 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
     gateway.recall(&principal, &envelope, &call).await?;
     let resolved = gateway.resolve(&principal, &envelope, &call)?;
     trail.resolved = Some(resolved.clone());
-    gateway.may(&principal, &envelope, &resolved)?;
+    gateway.may(&principal, &envelope, &resolved, &call)?;
     let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);
     let clearance = confirm(decision)?;
     trail.cleared_by = Some(clearance.rule().into());

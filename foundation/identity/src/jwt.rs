@@ -19,6 +19,7 @@ use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
 use parking_lot::Mutex;
 
+use keys::KeySet;
 pub use keys::{KeySource, Keys};
 pub use token::Algorithm;
 use token::{Claims, Token};
@@ -41,7 +42,7 @@ pub struct Issuer {
     /// What its tokens may give at most.
     pub scopes: Scopes,
     /// Its keys.
-    pub keys: Keys,
+    pub keys: Arc<Keys>,
 }
 
 struct Known {
@@ -63,6 +64,12 @@ impl Tokens {
     /// A verifier; it fetches no key before the first token comes.
     pub fn new(issuers: Vec<Issuer>, domain: &str, clock: Arc<dyn Clock>, dialer: Arc<dyn Dialer>) -> Self {
         Self { issuers, domain: domain.into(), clock, dialer, known: Mutex::default() }
+    }
+
+    /// The keys of an issuer that another configuration named alike, with what is known of them.
+    pub fn keys(&self, name: &str, source: &KeySource) -> Option<Arc<Keys>> {
+        let found = self.issuers.iter().find(|issuer| issuer.name == name && issuer.keys.source() == source);
+        found.map(|issuer| issuer.keys.clone())
     }
 
     /// Whether any issuer is accepted.
@@ -88,17 +95,14 @@ impl Tokens {
         let issuer = self.issuers.iter().find(|issuer| issuer.issuer == token.claims.issuer);
         let issuer = issuer.ok_or_else(|| refused("is of an issuer that is not accepted"))?;
         token.fits(&issuer.algorithms, &issuer.audience, self.clock.now()).map_err(refused)?;
-        let mut keys = issuer.keys.get(&*self.dialer, self.clock.mono()).await?;
-        let mut candidates = token.candidates(&keys);
-        if candidates.is_empty() {
-            keys = issuer.keys.newer(&*self.dialer, self.clock.mono()).await?;
-            candidates = token.candidates(&keys);
-        }
-        if candidates.is_empty() {
-            return Err(refused("is signed with a key that its issuer does not publish"));
-        }
-        if !candidates.into_iter().any(|key| token.is_signed_by(key)) {
-            return Err(refused("has a signature that does not hold"));
+        let keys = issuer.keys.get(&self.dialer, self.clock.mono()).await?;
+        if let Err(why) = signed(&token, &keys) {
+            // The issuer may have changed its keys since, under the same id too.
+            let newer = issuer.keys.newer(&self.dialer, self.clock.mono()).await?;
+            if Arc::ptr_eq(&keys, &newer) {
+                return Err(refused(why));
+            }
+            signed(&token, &newer).map_err(refused)?;
         }
         let principal = Arc::new(self.principal(issuer, &token.claims));
         self.remember(id_of(text), &principal, token.claims.expires_at);
@@ -106,10 +110,11 @@ impl Tokens {
     }
 
     fn principal(&self, issuer: &Issuer, claims: &Claims) -> Principal {
-        let by_itself = claims.client.as_ref().is_none_or(|client| *client == claims.subject);
-        let own = claims.client.is_some() && by_itself;
+        // A program that acts for itself (RFC 9068 §5): nobody becomes a person by calling a program so.
+        let own = claims.client == claims.subject;
+        let between = if own { '/' } else { ':' };
         Principal {
-            id: format!("{}:{}", issuer.name, claims.subject).into(),
+            id: format!("{}{between}{}", issuer.name, claims.subject).into(),
             kind: if own { PrincipalKind::Agent } else { PrincipalKind::User },
             domain: self.domain.clone(),
             scopes: Scopes::read(&claims.scope).meet(&issuer.scopes),
@@ -130,6 +135,16 @@ impl Tokens {
             known.insert(id, Known { principal: principal.clone(), until });
         }
     }
+}
+
+/// Whether one of these keys made the token's signature.
+fn signed(token: &Token<'_>, keys: &KeySet) -> Result<(), &'static str> {
+    let candidates = token.candidates(keys);
+    if candidates.is_empty() {
+        return Err("is signed with a key that its issuer does not publish");
+    }
+    let holds = candidates.into_iter().any(|key| token.is_signed_by(key));
+    if holds { Ok(()) } else { Err("has a signature that does not hold") }
 }
 
 fn id_of(token: &str) -> [u8; 32] {

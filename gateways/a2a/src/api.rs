@@ -18,11 +18,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use moongate_core::seam::{Verifier, identify};
-use moongate_core::{Arrival, Code, Domain, Listener, Principal, Problem};
+use moongate_core::{Arrival, Code, Domain, Listener, Principal, Problem, Proof};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
 
-use crate::endpoint::{Endpoint, Place, ReplyBody, json_response, problem_response};
+use crate::endpoint::{Endpoint, Place, ReplyBody, credential, json_response, problem_response};
 use crate::routing::directory::Visibility;
 use crate::routing::registry::AgentRegistry;
 use crate::routing::search::Query;
@@ -74,8 +74,11 @@ impl Api {
     ) -> Result<Response<ReplyBody>, Problem> {
         let at = self.endpoint.gateway().clock.mono();
         let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
-        let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let who = identify(&*self.verifier, &arrival, credential).await?;
+        let who = identify(&*self.verifier, &arrival, credential(request.headers())).await?;
+        if who.proof != Proof::Loopback {
+            let detail = "this is for callers at the gateway's own machine; others have the agent cards and A2A";
+            return Err(Problem::new(Code::Forbidden, detail));
+        }
         let path = request.uri().path().trim_end_matches('/').to_owned();
         let method = request.method().clone();
         let rest = path.strip_prefix("/api/v1/").unwrap_or_default();

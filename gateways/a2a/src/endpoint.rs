@@ -23,6 +23,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use moongate_core::scope::Plane;
+use moongate_core::seam::identify;
 use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Problem, Target, TrafficClass};
 use moongate_flow::{Dispatch, Flow, Ran, run};
 use moongate_transport::Peer;
@@ -94,19 +96,44 @@ impl Endpoint {
     ) -> Result<Response<ReplyBody>, Failure> {
         let settings = self.gateway.settings.load_full();
         let fail = |problem| Failure::new(problem, speaker.dialect, Bytes::from_static(b"null"));
+        self.gate(&arrival, &parts.headers).await.map_err(fail)?;
         let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let decoded = decode::decode(&place, parts, body, speaker, &settings)?;
-        let Answered { reply, manner, activated } = self.carry_out(arrival, decoded, view).await?;
+        let Answered { reply, manner, activated, until } = self.carry_out(arrival, decoded, view).await?;
         let mut response = match reply {
             Reply::Whole(whole) => encode::whole(whole, &manner)
                 .map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?,
-            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone()),
+            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone(), self.ends(until)),
         };
         if let Some(list) = activated {
             response.headers_mut().insert("a2a-extensions", list);
         }
         Ok(response)
+    }
+
+    /// Where nobody is let in without a credential, strangers are turned away before their body is read.
+    async fn gate(&self, arrival: &Arrival, headers: &http::HeaderMap) -> Result<(), Problem> {
+        let verifier = &*self.flow.verifier;
+        if verifier.known(arrival, None).is_some_and(|judged| judged.is_ok()) {
+            return Ok(());
+        }
+        let who = identify(verifier, arrival, credential(headers)).await?;
+        if who.scopes.any(Plane::A2a) {
+            return Ok(());
+        }
+        Err(Problem::new(Code::InsufficientScope, "the token gives no scope here").field("scope", "a2a:*:send"))
+    }
+
+    /// Ready when a credential has run out; never if it does not.
+    fn ends(&self, until: Option<Mono>) -> stream::End {
+        let left = until.map(|until| until.since(self.gateway.clock.mono()));
+        Box::pin(async move {
+            match left {
+                Some(left) => tokio::time::sleep(left).await,
+                None => std::future::pending().await,
+            }
+        })
     }
 
     /// Sends a decoded request through the pipeline, whatever it came by.
@@ -125,8 +152,7 @@ impl Endpoint {
             base: call.base.clone(),
         };
         let declared = call.service.extensions.clone();
-        let credential =
-            call.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let credential = credential(&call.headers).map(str::to_owned);
         let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
         let envelope = Envelope {
             id: self.gateway.request_id(),
@@ -140,9 +166,11 @@ impl Endpoint {
         let Ran { trail, result } =
             run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
         let reply = result.map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?;
+        let until = trail.principal.as_ref().and_then(|who| who.expires_at);
+        let until = until.map(|at| self.gateway.clock.mono().plus(at.since(self.gateway.clock.now())));
         let target = trail.route.map(|route| route.target);
         let activated = if declared.is_empty() { None } else { self.activated(&declared, target) };
-        Ok(Answered { reply, manner, activated })
+        Ok(Answered { reply, manner, activated, until })
     }
 
     fn deadline(&self, limit: std::time::Duration) -> Mono {
@@ -192,12 +220,7 @@ impl Endpoint {
             Ok(decoded) => decoded,
             Err(failure) => return Ran { trail: moongate_flow::Trail::default(), result: Err(*failure.problem) },
         };
-        let credential = decoded
-            .call
-            .headers
-            .get(http::header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok())
-            .map(str::to_owned);
+        let credential = credential(&decoded.call.headers).map(str::to_owned);
         let envelope = Envelope {
             id: self.gateway.request_id(),
             arrival,
@@ -237,6 +260,8 @@ pub(crate) struct Answered {
     manner: encode::Manner,
     /// The extensions that took effect, if the client declared any.
     activated: Option<http::HeaderValue>,
+    /// When the caller's credential runs out, and with it a stream.
+    until: Option<Mono>,
 }
 
 /// A problem and the manner in which it must be told.
@@ -254,6 +279,14 @@ impl Failure {
 
 /// The manner of clients that have not said how they speak.
 pub(crate) const PLAIN: Dialect = Dialect { binding: Binding::Http, version: Version::V1 };
+
+/// The value of the request's one `Authorization` header. One that cannot be read, or one of several, is a credential all the
+/// same, and none that holds.
+pub(crate) fn credential(headers: &http::HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let first = values.next()?;
+    Some(if values.next().is_some() { "" } else { first.to_str().unwrap_or_default() })
+}
 
 /// Reads the whole body, within the limit and a minute.
 async fn collect(body: Incoming, limit: usize, parts: &http::request::Parts) -> Result<Bytes, Problem> {

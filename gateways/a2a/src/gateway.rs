@@ -170,9 +170,11 @@ impl A2aGateway {
     pub fn address(&self, listener: Listener) -> Address {
         let addresses = self.addresses.load();
         let found = addresses.0.iter().find(|(held, _)| *held == listener).or(addresses.0.first());
-        found
-            .map(|(_, address)| address.clone())
-            .unwrap_or_else(|| Address { url: String::new(), authority: String::new() })
+        found.map(|(_, address)| address.clone()).unwrap_or_else(|| Address {
+            url: String::new(),
+            authority: String::new(),
+            guarded: true,
+        })
     }
 
     /// The main listener is reached by another address from now on.
@@ -180,7 +182,7 @@ impl A2aGateway {
         let mut addresses = self.addresses.load().0.clone();
         for (listener, held) in &mut addresses {
             if *listener == Listener::Main {
-                held.clone_from(address);
+                *held = Address { guarded: held.guarded, ..address.clone() };
             }
         }
         self.addresses.store(Arc::new(Addresses(addresses)));
@@ -430,8 +432,11 @@ impl Gateway for A2aGateway {
         resolve::resolve(&View { directory: &directory, tasks: &self.tasks, who }, envelope, call)
     }
 
-    fn may(&self, who: &Principal, envelope: &Envelope, resolved: &Resolved) -> Result<(), Problem> {
-        security::may(who, envelope.head.operation, resolved, &self.directory.load())
+    fn may(&self, who: &Principal, envelope: &Envelope, resolved: &Resolved, call: &Call) -> Result<(), Problem> {
+        let head = &envelope.head;
+        let push = head.operation.carries_message() && call.peek.push_config.is_some();
+        let wish = security::Wish { operation: head.operation, skill: head.skill.as_ref(), push };
+        security::may(who, &wish, resolved, &self.directory.load())
     }
 
     fn pick(

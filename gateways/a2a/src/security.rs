@@ -1,16 +1,17 @@
 //! What a caller's scopes mean for agents: `a2a:SKILL:VERB`.
 //!
-//! - What is about a skill needs that skill's scope.
-//! - A message to an agent by name, about no skill in particular, may be taken as any of its skills: all of them are needed,
-//!   and for an agent that names none, `a2a:*:send`.
-//! - Everything else is about the caller's own tasks; there some skill's scope with the verb is enough.
+//! - What is about a skill needs that skill's scope: a message for it, and its tasks. A message that names another skill than its
+//!   task has needs both.
+//! - What is about no skill in particular may be about each of the agent's: the scopes of all of them are needed, and for an
+//!   agent that names none, `a2a:*:VERB`. So it is with lists, which hold tasks of every skill.
+//! - A message that brings a push config along also needs the verb `push`.
 
 use moongate_core::scope::Plane;
-use moongate_core::{Code, Operation, Principal, Problem, Resolved, Scope};
+use moongate_core::{Code, Operation, Principal, Problem, Resolved, Scope, SkillId};
 
 use crate::routing::directory::Directory;
 
-/// The verb of an operation; `None` for what every known caller may do.
+/// The verb of an operation; `None` for what whoever has any scope here may do.
 pub fn verb(operation: Operation) -> Option<&'static str> {
     Some(match operation {
         Operation::Send | Operation::Stream => "send",
@@ -23,30 +24,51 @@ pub fn verb(operation: Operation) -> Option<&'static str> {
     })
 }
 
+/// What a request is, as far as scopes go.
+pub struct Wish<'a> {
+    /// The operation.
+    pub operation: Operation,
+    /// The skill that it names.
+    pub skill: Option<&'a SkillId>,
+    /// Whether it brings a push config along.
+    pub push: bool,
+}
+
 /// Whether the caller's scopes reach what was resolved.
 ///
 /// # Errors
 /// `InsufficientScope`, with the scope that is missing in the field `scope`.
-pub fn may(who: &Principal, operation: Operation, resolved: &Resolved, directory: &Directory) -> Result<(), Problem> {
-    let Some(verb) = verb(operation) else { return Ok(()) };
+pub fn may(who: &Principal, wish: &Wish<'_>, resolved: &Resolved, directory: &Directory) -> Result<(), Problem> {
     if who.scopes.all(Plane::A2a) {
         return Ok(());
     }
+    let Some(verb) = verb(wish.operation) else {
+        return if who.scopes.any(Plane::A2a) { Ok(()) } else { Err(missing("a2a:*:get")) };
+    };
+    reaches(who, verb, wish.skill, resolved, directory)?;
+    if wish.push { reaches(who, "push", wish.skill, resolved, directory) } else { Ok(()) }
+}
+
+fn reaches(
+    who: &Principal,
+    verb: &str,
+    named: Option<&SkillId>,
+    resolved: &Resolved,
+    directory: &Directory,
+) -> Result<(), Problem> {
     let needs = |skill: &str| {
         let scope = Scope::of(Plane::A2a, &[skill, verb]);
         if who.scopes.covers(&scope) { Ok(()) } else { Err(missing(&scope.to_string())) }
     };
+    if let Some(named) = named {
+        needs(named.as_str())?;
+    }
     if let Some(skill) = &resolved.skill {
         return needs(skill.as_str());
     }
     let everything = format!("a2a:*:{verb}");
-    let held = Scope::parse(&everything);
-    if held.as_ref().is_some_and(|scope| who.scopes.covers(scope)) {
+    if Scope::parse(&everything).is_some_and(|scope| who.scopes.covers(&scope)) {
         return Ok(());
-    }
-    if !operation.carries_message() {
-        let some = held.is_some_and(|scope| who.scopes.touches(&scope));
-        return if some { Ok(()) } else { Err(missing(&everything)) };
     }
     for candidate in &resolved.candidates {
         let agent = directory.agents.get(&candidate.agent);
@@ -56,7 +78,7 @@ pub fn may(who: &Principal, operation: Operation, resolved: &Resolved, directory
         }
         skills.iter().try_for_each(|skill| needs(&skill.id))?;
     }
-    Ok(())
+    if resolved.candidates.is_empty() { Err(missing(&everything)) } else { Ok(()) }
 }
 
 fn missing(scope: &str) -> Problem {

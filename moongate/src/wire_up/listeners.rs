@@ -72,8 +72,7 @@ impl AllBound {
 
     /// The listeners that other machines reach.
     pub(crate) fn facing_out(&self) -> Vec<Listener> {
-        let out = self.0.iter().filter(|(_, bound, _)| !bound.local_addr().ip().to_canonical().is_loopback());
-        out.map(|(listener, _, _)| *listener).collect()
+        self.0.iter().filter(|(_, bound, _)| faces_out(bound)).map(|(listener, _, _)| *listener).collect()
     }
 
     /// How each listener is reached, as cards say it; the main one first.
@@ -83,7 +82,8 @@ impl AllBound {
             .map(|(listener, bound, tls)| {
                 let own = own_address(bound.local_addr(), tls.is_some());
                 let public = config.public_url.as_deref().filter(|_| *listener == Listener::Main);
-                (*listener, public.and_then(public_address).unwrap_or(own))
+                let address = public.and_then(public_address).unwrap_or(own);
+                (*listener, Address { guarded: faces_out(bound), ..address })
             })
             .collect()
     }
@@ -118,13 +118,19 @@ impl AllBound {
     }
 }
 
+/// Whether other machines reach it.
+fn faces_out(bound: &Bound) -> bool {
+    !bound.local_addr().ip().to_canonical().is_loopback()
+}
+
 /// A listener's own address, as cards say it.
 pub(crate) fn own_address(address: SocketAddr, secure: bool) -> Address {
     let authority = address.to_string();
-    Address { url: format!("{}://{authority}", if secure { "https" } else { "http" }), authority }
+    Address { url: format!("{}://{authority}", if secure { "https" } else { "http" }), authority, guarded: false }
 }
 
 pub(crate) fn public_address(url: &str) -> Option<Address> {
     let origin = moongate_transport::Origin::parse(url, false).ok()?;
-    Some(Address { url: url.trim_end_matches('/').to_owned(), authority: format!("{}:{}", origin.host, origin.port) })
+    let authority = format!("{}:{}", origin.host, origin.port);
+    Some(Address { url: url.trim_end_matches('/').to_owned(), authority, guarded: false })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use moongate_config::{Effect, Loaded, Watch, diff};
 use moongate_core::{Listener, Problem};
 
-use super::{Running, listeners, rules, settings, specs, verifier};
+use super::{Running, listeners, rules, settings, specs};
 
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -73,7 +73,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let specs = specs::specs(config)?;
     running.level.set(&config.log.level)?;
     running.flow.policy.store(Arc::new(policy));
-    running.verifier.trust(verifier::tokens(config, &running.clock, &running.dialer));
+    running.verifier.trust(config, &running.clock, &running.dialer);
     // Whether traces are exported is decided at start.
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();

@@ -38,8 +38,9 @@ impl Doorkeeper {
         }
     }
 
-    /// Other issuers from now on; what was known of tokens is forgotten.
-    pub(crate) fn trust(&self, tokens: Tokens) {
+    /// The issuers of this configuration from now on; what was known of tokens is forgotten, what was fetched of keys is not.
+    pub(crate) fn trust(&self, config: &Config, clock: &Arc<dyn Clock>, dialer: &Arc<dyn Dialer>) {
+        let tokens = tokens(config, Some(&self.tokens.load()), clock, dialer);
         self.tokens.store(Arc::new(tokens));
     }
 
@@ -48,20 +49,26 @@ impl Doorkeeper {
     }
 }
 
-/// The tokens that a configuration accepts.
-pub(crate) fn tokens(config: &Config, clock: &Arc<dyn Clock>, dialer: &Arc<dyn Dialer>) -> Tokens {
+/// The tokens that a configuration accepts; `before` are those of the one before.
+pub(crate) fn tokens(
+    config: &Config,
+    before: Option<&Tokens>,
+    clock: &Arc<dyn Clock>,
+    dialer: &Arc<dyn Dialer>,
+) -> Tokens {
     let issuers = config.issuers.iter().map(|issuer| {
         let source = match &issuer.jwks {
             Jwks::Url(url) => KeySource::Url(url.clone()),
             Jwks::File(path) => KeySource::File(path.clone()),
         };
+        let known = before.and_then(|before| before.keys(&issuer.name, &source));
         Issuer {
             name: issuer.name.clone(),
             issuer: issuer.issuer.clone(),
             audience: issuer.audience.clone(),
             algorithms: issuer.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect(),
             scopes: issuer.scopes.clone(),
-            keys: Keys::new(&issuer.name, source),
+            keys: known.unwrap_or_else(|| Arc::new(Keys::new(&issuer.name, source))),
         }
     });
     Tokens::new(issuers.collect(), &config.domain, clock.clone(), dialer.clone())

@@ -47,7 +47,7 @@ async fn a_token_lets_its_holder_in_with_what_it_and_the_operator_allow() {
         assert_eq!(state(&sent["task"]), "COMPLETED", "{sent}");
         let refusal = caller.call(Operation::Cancel, &on(&id(&sent["task"]))).await.unwrap_err();
         assert_eq!((told(&refusal), refusal.reason.as_str()), ("MG-0407", "PERMISSION_DENIED"), "{refusal:?}");
-        assert!(refusal.message.contains("a2a:*:cancel"), "{refusal:?}");
+        assert!(refusal.message.contains(":cancel"), "{refusal:?}");
         if binding == Binding::Http {
             assert_eq!(refusal.status, 403);
         }
@@ -76,7 +76,6 @@ async fn scopes_are_those_of_skills() {
     let caller = bearing(&gateway, &issuer.token("a2a:lights.set:send a2a:lights.set:get"));
     let sent = caller.call(Operation::Send, &for_skill("lights.set")).await.unwrap();
     assert_eq!(state(&caller.call(Operation::Get, &on(&id(&sent["task"]))).await.unwrap()), "COMPLETED");
-    let heard = agent.received().len();
     let refusal = caller.call(Operation::Send, &for_skill("door.open")).await.unwrap_err();
     assert!(told(&refusal) == "MG-0407" && refusal.message.contains("a2a:door.open:send"), "{refusal:?}");
     let refusal = caller.call(Operation::Cancel, &on(&id(&sent["task"]))).await.unwrap_err();
@@ -84,11 +83,48 @@ async fn scopes_are_those_of_skills() {
     // The agent could take what names no skill as any of its skills.
     let refusal = caller.call(Operation::Send, &saying("echo hello")).await.unwrap_err();
     assert!(told(&refusal) == "MG-0407" && refusal.message.contains("door.open"), "{refusal:?}");
+    // Nor does a task open the way to another skill, a list to others' tasks, or a message to push notifications.
+    let all = bearing(&gateway, &issuer.token("a2a:*:*"));
+    let mut asks = for_skill("lights.set");
+    asks["message"]["parts"][0]["text"] = json!("ask");
+    let open = id(&all.call(Operation::Send, &asks).await.unwrap()["task"]);
+    let mut sneaks = for_skill("door.open");
+    sneaks["message"]["taskId"] = json!(open);
+    let mut pushes = for_skill("lights.set");
+    pushes["configuration"] = json!({"taskPushNotificationConfig": {"url": "https://hooks.invalid/"}});
+    let heard_meanwhile = agent.received().len();
+    for (operation, params, missing) in [
+        (Operation::Send, sneaks, "a2a:door.open:send"),
+        (Operation::Send, pushes, "a2a:lights.set:push"),
+        (Operation::List, json!({}), "a2a:*:list"),
+    ] {
+        let caller = bearing(&gateway, &issuer.token("a2a:lights.set:send a2a:lights.set:get a2a:lights.set:list"));
+        let refusal = caller.call(operation, &params).await.unwrap_err();
+        assert!(told(&refusal) == "MG-0407" && refusal.message.contains(missing), "{refusal:?}");
+    }
+    assert_eq!(agent.received().len(), heard_meanwhile, "the agent hears nothing of these");
+    let heard = heard_meanwhile;
     let none = bearing(&gateway, &issuer.token("openid profile"));
     for (operation, params) in [(Operation::Send, for_skill("lights.set")), (Operation::List, json!({}))] {
         assert_eq!(told(&none.call(operation, &params).await.unwrap_err()), "MG-0407");
     }
     assert_eq!(agent.received().len(), heard, "the agent hears nothing of it");
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_callers_token() {
+    let (agent, issuer, gateway) = bed(&["a2a:*:*"]).await;
+    for (binding, version) in SPEAKERS {
+        let short = issuer.token_with("a2a:*:*", |_, claims| {
+            claims["exp"] = json!(claims["iat"].as_u64().unwrap() + 2);
+            claims["jti"] = json!(format!("{} {}", binding.as_str(), version.as_str()));
+        });
+        let caller = Caller::new(&gateway.plain(), binding, version).with("authorization", &format!("Bearer {short}"));
+        let events = caller.open(Operation::Stream, &saying("slow work")).await.unwrap();
+        let refusal = events.rest().await.unwrap_err();
+        assert_eq!(told(&refusal), "MG-0401", "{} {}: {refusal:?}", binding.as_str(), version.as_str());
+    }
+    agent.release(SPEAKERS.len());
 }
 
 #[tokio::test]
@@ -213,12 +249,14 @@ async fn a_listener_that_faces_other_machines_lets_nobody_in_without_a_token() {
     let agent = Agent::start(Plan::new("home")).await;
     let issuer = Issuer::start().await;
     let toml = toml(&agent, &issuer, &["a2a:*:*"]).replace("main = \"off\"", "main = \"0.0.0.0:0\"");
+    let hidden = Agent::start(Plan::new("secret")).await;
+    let toml = format!("public_url = \"https://agents.test\"\n{toml}\n{}", hidden.entry("visibility = \"hidden\""));
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let secret = std::fs::read_to_string(gateway.folder().join("operator.secret")).unwrap();
     let call = json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": saying("echo hello")});
     let post = async |credential: Option<&str>| {
         let mut request =
-            http::Request::post("/a2a").header("a2a-version", "1.0").header("content-type", "application/json");
+            http::Request::post("/agents/home").header("a2a-version", "1.0").header("content-type", "application/json");
         if let Some(credential) = credential {
             request = request.header("authorization", format!("Bearer {credential}"));
         }
@@ -229,11 +267,42 @@ async fn a_listener_that_faces_other_machines_lets_nobody_in_without_a_token() {
         assert_eq!((answer.status, answer.code().as_str()), (401, "MG-0401"), "{:?}", answer.json());
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
     }
+    // A stranger's body is not waited for, let alone read.
+    let mut stranger = crate::support::tls(&gateway).await;
+    let head =
+        "POST /a2a HTTP/1.1\r\nhost: agents.test\r\ncontent-type: application/json\r\ncontent-length: 1000000\r\n\r\n{";
+    tokio::io::AsyncWriteExt::write_all(&mut stranger, head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    crate::support::soon("a refusal", tokio::io::AsyncReadExt::read_exact(&mut stranger, &mut answer)).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 401");
     for path in ["/metrics", "/api/v1/status", "/readyz", "/api/v1/openapi.json"] {
         assert_eq!(get_main(&gateway, path).await.status, 404, "{path}");
     }
     assert_eq!(get_main(&gateway, "/api/v1/agents").await.status, 401);
-    assert_eq!(get_main(&gateway, "/.well-known/agent-card.json").await.status, 200);
+    for path in ["/api/v1/agents", "/api/v1/skills?q=x", "/api/v1/tasks"] {
+        let request = http::Request::get(path).header("authorization", format!("Bearer {}", issuer.token("a2a:*:*")));
+        let answer = at_main(&gateway, request.body(http_body_util::Full::default()).unwrap()).await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "MG-0403"), "{path} is for this machine");
+    }
+    let answer = post(Some(&issuer.token("openid"))).await;
+    assert_eq!((answer.status, answer.code().as_str()), (403, "MG-0407"), "a token that is good for nothing here");
+    assert!(answer.headers["www-authenticate"].to_str().unwrap().contains("insufficient_scope"));
+    let twice = http::Request::post("/a2a").header("authorization", format!("Bearer {}", issuer.token("a2a:*:*")));
+    let twice = twice.header("authorization", "Bearer x").body(http_body_util::Full::default()).unwrap();
+    assert_eq!(at_main(&gateway, twice).await.status, 401, "of two credentials none holds");
+    assert_eq!(get_main(&gateway, "/agents/secret/.well-known/agent-card.json").await.status, 404);
+    assert_eq!(crate::support::get(&gateway.plain(), "/agents/secret/.well-known/agent-card.json").await.status, 200);
+    for path in ["/.well-known/agent-card.json", "/agents/home/.well-known/agent-card.json"] {
+        let card = get_main(&gateway, path).await.json();
+        assert_eq!(card["securitySchemes"]["token"]["httpAuthSecurityScheme"]["scheme"], "Bearer", "{card}");
+        assert_eq!(card["securityRequirements"], json!([{"schemes": {"token": {"list": []}}}]));
+        let own = crate::support::get(&gateway.plain(), path).await.json();
+        assert_eq!(
+            (&own["securitySchemes"], &own["securityRequirements"]),
+            (&Value::Null, &Value::Null),
+            "nobody needs one here"
+        );
+    }
     let answer = post(Some(&issuer.token("a2a:*:*"))).await;
     assert_eq!(
         (answer.status, &answer.json()["result"]["task"]["status"]["state"]),

@@ -692,7 +692,7 @@ pub(crate) static ISSUER: Section = Section {
             Kind::Texts,
             "[\"a2a:*:send\", \"a2a:*:get\"]",
             Applied,
-            "What its tokens may give at most: `a2a:SKILL:VERB` with the verbs send, get, list, cancel, subscribe and push, `register`; `*` is any skill or verb.",
+            "What its tokens may give at most: `a2a:SKILL:VERB` with the verbs send, get, list, cancel, subscribe and push; `*` is any skill or verb.",
         ),
         key(
             "algorithms",

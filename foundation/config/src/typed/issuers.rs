@@ -1,5 +1,6 @@
 //! Reads `[[issuers]]`: whose tokens are accepted, and for what.
 
+use moongate_core::scope::Plane;
 use moongate_core::{Scope, Scopes};
 
 use super::url;
@@ -70,10 +71,11 @@ fn scopes(table: &Table<'_>) -> Scopes {
         table.wrong("scopes", format!("`{}` allows no scope: its tokens would be good for nothing", table.path), hint);
     }
     let read = texts.iter().filter_map(|(text, _)| {
-        let scope = Scope::parse(text);
+        // Looking after agents and the gateway itself is for this machine alone.
+        let scope = Scope::parse(text).filter(|scope| scope.plane() == Some(Plane::A2a));
         if scope.is_none() {
-            let hint = "scopes are `a2a:SKILL:VERB`, where `*` is a whole segment, and the words register, topology and approve";
-            table.wrong("scopes", format!("{text:?} is no scope"), hint);
+            let hint = "tokens may give `a2a:SKILL:VERB`, where `*` is a whole segment; the verbs are send, get, list, cancel, subscribe and push";
+            table.wrong("scopes", format!("{text:?} is no scope that a token may give"), hint);
         }
         scope
     });

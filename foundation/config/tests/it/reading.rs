@@ -151,7 +151,8 @@ fn secrets_come_from_files_without_their_line_end() {
 #[test]
 fn the_main_listener_faces_other_machines_where_issuers_are_named_and_no_other_does() {
     let issuer = "[[issuers]]\nname = \"idp\"\nissuer = \"https://idp.test\"\njwks = \"keys.json\"\naudience = [\"me\"]\nscopes = [\"a2a:*:send\", \"a2a:x:send\"]\n";
-    let config = read(&format!("[listen]\nmain = \"0.0.0.0:7443\"\n{issuer}")).unwrap().config;
+    let config =
+        read(&format!("public_url = \"https://a.test\"\n[listen]\nmain = \"0.0.0.0:7443\"\n{issuer}")).unwrap().config;
     let [issuer_read] = &config.issuers[..] else { panic!("{config:?}") };
     assert_eq!((issuer_read.name.as_str(), issuer_read.issuer.as_str()), ("idp", "https://idp.test"));
     assert!(matches!(&issuer_read.jwks, moongate_config::schema::Jwks::File(path) if path.ends_with("keys.json")));
@@ -160,6 +161,8 @@ fn the_main_listener_faces_other_machines_where_issuers_are_named_and_no_other_d
         (&["ES256".to_owned(), "EdDSA".to_owned()][..], 1)
     );
     assert!(read("[listen]\nmain = \"0.0.0.0:7443\"\n").is_err());
+    assert!(read(&format!("[listen]\nmain = \"0.0.0.0:7443\"\n{issuer}")).is_err(), "cards would name it");
+    assert!(read(&format!("[listen]\nmain = \"192.168.1.4:7443\"\n{issuer}")).is_ok());
     for listener in ["plain", "admin"] {
         assert!(read(&format!("[listen]\n{listener} = \"0.0.0.0:7480\"\n{issuer}")).is_err(), "{listener}");
     }

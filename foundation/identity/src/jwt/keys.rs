@@ -3,7 +3,8 @@
 //! - Fetched when the first token comes, and again when they have aged; by one request at a time, for all who wait.
 //! - A key that is not among them is looked for once more, at most every thirty seconds: so a new key works at once, and
 //!   tokens with invented keys cost the issuer nothing.
-//! - While the issuer cannot be reached, the keys at hand serve for a day.
+//! - While the issuer cannot be reached, the keys at hand serve for a day longer. One that answers and publishes none has
+//!   withdrawn them.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ const STALE: Duration = Duration::from_secs(24 * 3600);
 /// A key that is not there is looked for this often at most.
 const ANEW: Duration = Duration::from_secs(30);
 /// After a fetch that failed, the next one waits so long.
-const REST: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(15);
 const PATIENCE: u64 = 5_000;
 const SIZE: usize = 256 * 1024;
 /// Keys of one issuer at most.
@@ -58,15 +59,15 @@ pub(super) struct KeySet {
 }
 
 impl KeySet {
-    /// Reads a key set. Keys that nothing here can be verified with are left out.
+    /// Reads a key set. Keys that nothing here can be verified with are left out; a set without keys is one, too.
     ///
     /// # Errors
-    /// It is no key set, or none of its keys is of use.
+    /// It is no key set.
     pub(super) fn read(bytes: &[u8]) -> Result<Self, &'static str> {
         let value: Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
         let keys = value.get("keys").and_then(Value::as_array).ok_or("it has no list `keys`")?;
         let keys: Vec<Key> = keys.iter().take(MOST).filter_map(key).collect();
-        if keys.is_empty() { Err("none of its keys is of use here") } else { Ok(Self { keys }) }
+        Ok(Self { keys })
     }
 }
 
@@ -138,64 +139,69 @@ impl Keys {
         Self { name: name.to_owned(), source, held: ArcSwapOption::empty(), fetching: Mutex::default() }
     }
 
+    /// Where they come from.
+    pub(super) fn source(&self) -> &KeySource {
+        &self.source
+    }
+
     /// The keys, fetched if they have aged.
-    pub(super) async fn get(&self, dialer: &dyn Dialer, now: Mono) -> Result<Arc<KeySet>, Problem> {
-        let held = self.held.load_full();
-        if let Some(held) = held.as_ref().filter(|held| now.since(held.fetched) < held.fresh) {
+    pub(super) async fn get(self: &Arc<Self>, dialer: &Arc<dyn Dialer>, now: Mono) -> Result<Arc<KeySet>, Problem> {
+        let fresh = move |held: &Held| now.since(held.fetched) < held.fresh;
+        if let Some(held) = self.held.load_full().filter(|held| fresh(held)) {
             return Ok(held.keys.clone());
         }
-        let mut tried = self.fetching.lock().await;
-        // Somebody else may have fetched them meanwhile.
-        if let Some(held) = self.held.load_full().filter(|held| now.since(held.fetched) < held.fresh) {
-            return Ok(held.keys.clone());
-        }
-        match self.fetch(dialer, now, &mut tried).await {
-            Ok(keys) => Ok(keys),
-            Err(problem) => match held.filter(|held| now.since(held.fetched) < STALE) {
-                Some(held) => Ok(held.keys.clone()),
-                None => Err(problem),
-            },
-        }
+        let fetched = self.look(dialer, now, move |held, _| held.is_some_and(fresh)).await;
+        let served = |held: &Arc<Held>| now.since(held.fetched) < held.fresh + STALE;
+        fetched.or_else(|problem| match self.held.load_full().filter(served) {
+            Some(held) => Ok(held.keys.clone()),
+            None => Err(problem),
+        })
     }
 
     /// The keys as the issuer has them now, unless they were looked at a moment ago.
-    pub(super) async fn newer(&self, dialer: &dyn Dialer, now: Mono) -> Result<Arc<KeySet>, Problem> {
-        let mut tried = self.fetching.lock().await;
-        let looked = tried.anew.is_some_and(|at| now.since(at) < ANEW);
-        if looked && let Some(held) = self.held.load_full() {
-            return Ok(held.keys.clone());
-        }
-        tried.anew = Some(now);
-        match self.fetch(dialer, now, &mut tried).await {
-            Ok(keys) => Ok(keys),
-            Err(problem) => match self.held.load_full() {
-                Some(held) => Ok(held.keys.clone()),
-                None => Err(problem),
-            },
-        }
+    pub(super) async fn newer(self: &Arc<Self>, dialer: &Arc<dyn Dialer>, now: Mono) -> Result<Arc<KeySet>, Problem> {
+        let keys = self.look(dialer, now, move |_, tried| tried.anew.is_some_and(|at| now.since(at) < ANEW)).await?;
+        Ok(keys)
     }
 
-    /// Fetches them, unless that failed a moment ago.
-    async fn fetch(&self, dialer: &dyn Dialer, now: Mono, tried: &mut Tried) -> Result<Arc<KeySet>, Problem> {
-        if let Some((at, problem)) = &tried.failed
-            && now.since(*at) < REST
-        {
-            return Err(problem.clone());
-        }
-        let held = self.held.load_full();
-        match self.read(dialer, held.as_deref()).await {
-            Ok((keys, fresh, tag)) => {
-                tried.failed = None;
-                self.held.store(Some(Arc::new(Held { keys: keys.clone(), fetched: now, fresh, tag })));
-                Ok(keys)
+    /// Fetches the keys, unless by the time that it is our turn there is no need any more. Whoever asks may go away: what was
+    /// begun is ended and kept all the same.
+    async fn look(
+        self: &Arc<Self>,
+        dialer: &Arc<dyn Dialer>,
+        now: Mono,
+        needless: impl FnOnce(Option<&Held>, &Tried) -> bool + Send + 'static,
+    ) -> Result<Arc<KeySet>, Problem> {
+        let (this, dialer) = (self.clone(), dialer.clone());
+        let looking = tokio::spawn(async move {
+            let mut tried = this.fetching.lock().await;
+            let held = this.held.load_full();
+            if let Some(held) = held.as_ref().filter(|held| needless(Some(held), &tried)) {
+                return Ok(held.keys.clone());
             }
-            Err(problem) => {
-                let inside = problem.inside.as_deref();
-                tracing::warn!(issuer = %self.name, %problem, inside, "an issuer's keys cannot be fetched");
-                tried.failed = Some((now, problem.clone()));
-                Err(problem)
+            if let Some((at, problem)) = &tried.failed
+                && now.since(*at) < REST
+            {
+                return Err(problem.clone());
             }
-        }
+            match this.read(&*dialer, held.as_deref()).await {
+                Ok((keys, fresh, tag)) => {
+                    if held.is_some() {
+                        tried.anew = Some(now);
+                    }
+                    tried.failed = None;
+                    this.held.store(Some(Arc::new(Held { keys: keys.clone(), fetched: now, fresh, tag })));
+                    Ok(keys)
+                }
+                Err(problem) => {
+                    let inside = problem.inside.as_deref();
+                    tracing::warn!(issuer = %this.name, %problem, inside, "an issuer's keys cannot be fetched");
+                    tried.failed = Some((now, problem.clone()));
+                    Err(problem)
+                }
+            }
+        });
+        looking.await.unwrap_or_else(|_| Err(self.unusable("looking for them broke off")))
     }
 
     async fn read(
@@ -237,6 +243,8 @@ impl Keys {
                 Ok((Arc::new(keys), fresh, tag))
             }
             (304, Some(held)) => Ok((held.keys.clone(), fresh, tag.or_else(|| held.tag.clone()))),
+            // It publishes none any more: that is an answer.
+            (404 | 410, _) => Ok((Arc::new(KeySet::default()), FRESH.0, None)),
             (status, _) => Err(self.unusable("they cannot be fetched").inside(format!("HTTP {status}"))),
         }
     }

@@ -69,7 +69,7 @@ impl Algorithm {
 pub(super) struct Claims {
     pub(super) issuer: String,
     pub(super) subject: String,
-    pub(super) client: Option<String>,
+    pub(super) client: String,
     /// Scopes, separated by blanks.
     pub(super) scope: String,
     pub(super) expires_at: Time,
@@ -186,8 +186,7 @@ impl Claims {
         Ok(Self {
             issuer: text_of(claims, "iss").ok_or("has no issuer (iss)")?.to_owned(),
             subject: subject.to_owned(),
-            client: optional_text(claims, "client_id")
-                .ok_or("names its client by something that is no text (client_id)")?,
+            client: text_of(claims, "client_id").ok_or("names no client (client_id)")?.to_owned(),
             scope: scope(claims).ok_or("has scopes that are no text (scope)")?,
             expires_at: moment(claims, "exp").flatten().ok_or("has no end (exp)")?,
             issued_at: moment(claims, "iat").flatten().ok_or("has no beginning (iat)")?,
@@ -212,14 +211,6 @@ fn scope(claims: &Map<String, Value>) -> Option<String> {
 
 fn text_of<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str()
-}
-
-/// `None` if it is there and no text.
-fn optional_text(object: &Map<String, Value>, name: &str) -> Option<Option<String>> {
-    match object.get(name) {
-        None => Some(None),
-        Some(value) => Some(Some(value.as_str()?.to_owned())),
-    }
 }
 
 /// Seconds since 1970, possibly with a fraction (RFC 7519 §2). `None` if it is there and no such number.

@@ -50,11 +50,14 @@ pub(super) struct Accepted {
     pub(super) ticket: Ticket,
 }
 
+/// A connection that has not said by then how it speaks is given up.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 pub(super) async fn run<H: Handler>(accepted: Accepted, handler: Arc<H>) {
     let Accepted { tcp, remote, tls, limits, mut ticket } = accepted;
     let peer = Peer { remote, secure: tls.is_some() };
     let _ = tcp.set_nodelay(true);
-    let opening = tokio::time::timeout(limits.header_timeout, open(tcp, tls));
+    let opening = tokio::time::timeout(limits.header_timeout.min(HANDSHAKE), open(tcp, tls));
     let Some(opened) = until_drained(opening, &mut ticket).await else { return };
     let (socket, h2) = match opened {
         Ok(Ok(opened)) => opened,

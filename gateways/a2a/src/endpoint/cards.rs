@@ -10,6 +10,7 @@ use moongate_core::{Code, Listener, Problem};
 use super::body::ReplyBody;
 use super::{encode, problem_response};
 use crate::gateway::A2aGateway;
+use crate::routing::directory::Visibility;
 use crate::routing::discovery::{self, Form, RenderedCard, Which};
 
 /// A card, or 304 for a client that has it.
@@ -35,7 +36,14 @@ pub(super) fn answer(
         None => Which::Aggregate { extended: false },
     };
     let domain = gateway.settings.load().domain.clone();
-    let Some(card) = discovery::card(&directory, &domain, which, form, &gateway.address(listener)) else {
+    let address = gateway.address(listener);
+    // Strangers see what everybody may see: other agents look to them as if there were none.
+    let shown = |name: &str| {
+        let agent = directory.agents.get(name);
+        !address.guarded || agent.is_none_or(|agent| agent.settings.visibility == Visibility::Public)
+    };
+    let card = if agent.is_none_or(shown) { discovery::card(&directory, &domain, which, form, &address) } else { None };
+    let Some(card) = card else {
         return problem_response(&Problem::new(
             Code::NoSuchAgent,
             format!("there is no agent {}", agent.unwrap_or_default()),

@@ -1,6 +1,6 @@
 //! From a stream of events to a response body: server-sent events or gRPC frames, flushed one by one.
 //!
-//! A comment every 15 seconds keeps connections of quiet streams alive. When the gateway drains, streams are told and end.
+//! A stream ends when its caller's credential does. A comment every 15 seconds keeps connections of quiet streams alive. When the gateway drains, streams are told and end.
 //! An event's id is its number among those of its task, so that a reader who comes back with `Last-Event-ID` goes on
 //! behind it.
 
@@ -30,12 +30,17 @@ struct Pump {
     plain_bytes: bool,
     id: Bytes,
     drain: Drain,
+    /// When the caller's credential has run out.
+    end: End,
     ended: bool,
     trailers: bool,
 }
 
+/// Ready when a stream must end, whatever goes on.
+pub(super) type End = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The response that carries a stream.
-pub(super) fn response(events: Stream, manner: &Manner, drain: Drain) -> Response<ReplyBody> {
+pub(super) fn response(events: Stream, manner: &Manner, drain: Drain, end: End) -> Response<ReplyBody> {
     let grpc = manner.dialect.binding == Binding::Grpc;
     let pump = Pump {
         events,
@@ -44,6 +49,7 @@ pub(super) fn response(events: Stream, manner: &Manner, drain: Drain) -> Respons
         plain_bytes: manner.plain_bytes,
         id: manner.id.clone(),
         drain,
+        end,
         ended: false,
         trailers: grpc,
     };
@@ -67,6 +73,9 @@ impl Pump {
         let next = tokio::select! {
             biased;
             next = self.events.next() => next,
+            () = &mut self.end => {
+                Some(Err(Problem::new(Code::Unauthenticated, "the credential has run out; subscribe again with a new one")))
+            }
             () = draining => Some(Err(Problem::new(Code::Draining, "the gateway is shutting down; subscribe again"))),
             () = tokio::time::sleep(QUIET), if self.dialect.binding != Binding::Grpc => {
                 return Some(Frame::data(Bytes::from_static(sse::KEEP_ALIVE)));

@@ -19,7 +19,7 @@ mod session;
 
 use std::sync::Arc;
 
-use http::header::{ALLOW, AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
+use http::header::{ALLOW, CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use moongate_core::seam::identify as identify_caller;
@@ -91,8 +91,7 @@ async fn identify(
     arrival: &Arrival,
     request: &Request<Incoming>,
 ) -> Result<Option<Time>, Problem> {
-    let credential = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let principal = identify_caller(&*endpoint.flow.verifier, arrival, credential).await?;
+    let principal = identify_caller(&*endpoint.flow.verifier, arrival, super::credential(request.headers())).await?;
     Ok(principal.expires_at)
 }
 

@@ -25,6 +25,8 @@ pub struct Address {
     pub url: String,
     /// `gw.home.example:443`.
     pub authority: String,
+    /// Whether whoever calls there needs a token: then cards say so.
+    pub guarded: bool,
 }
 
 /// Which card.
@@ -88,6 +90,10 @@ pub fn card(
             document
         }
     };
+    let mut document = document;
+    if address.guarded {
+        want_token(&mut document);
+    }
     let document = if form == Form::Merged { card::merge_legacy(&document) } else { document };
     let body = card::write(&document);
     let etag = format!("\"{}\"", hex(&Sha256::digest(&body)));
@@ -95,6 +101,15 @@ pub fn card(
     let rendered = Arc::new(RenderedCard { body, etag, last_modified: httpdate::fmt_http_date(made) });
     directory.cards.0.lock().insert(key, rendered.clone());
     Some(rendered)
+}
+
+/// The gateway's own security scheme (A2A 1.0 §4.5): agents' schemes are not for callers to meet.
+fn want_token(document: &mut Value) {
+    let Some(members) = document.as_object_mut() else { return };
+    let scheme = json!({"httpAuthSecurityScheme": {"scheme": "Bearer", "bearerFormat": "JWT",
+        "description": "An access token (RFC 9068) of an issuer that this gateway accepts."}});
+    members.insert("securitySchemes".into(), json!({ "token": scheme }));
+    members.insert("securityRequirements".into(), json!([{"schemes": {"token": {"list": []}}}]));
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -268,7 +268,7 @@ impl Line {
     /// Answers one request to its end; tells whether the caller was not known.
     async fn answer(&self, text: Bytes, frame: peek::Frame, id: Bytes, bell: &Notify, out: &Out) -> bool {
         let failure = match self.carry_out(&text, &frame, id).await {
-            Ok(Answered { reply: Reply::Whole(whole), manner, activated }) => {
+            Ok(Answered { reply: Reply::Whole(whole), manner, activated, .. }) => {
                 match encode::rpc_whole(&whole, &manner) {
                     Ok(response) => {
                         out.put(frame::naming(response, activated.as_ref())).await;
@@ -277,7 +277,7 @@ impl Line {
                     Err(problem) => Failure::new(problem, DIALECT, manner.id),
                 }
             }
-            Ok(Answered { reply: Reply::Stream(events), manner, activated }) => {
+            Ok(Answered { reply: Reply::Stream(events), manner, activated, .. }) => {
                 self.relay(events, &manner, activated, bell, out).await;
                 return false;
             }
