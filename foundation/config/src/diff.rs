@@ -21,7 +21,7 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 58] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 59] {
     let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
     [
         compare!(old, new, domain),
@@ -45,6 +45,7 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 58] {
         compare!(old, new, limits.request_seconds),
         compare!(old, new, limits.streams),
         compare!(old, new, limits.connections),
+        compare!(old, new, limits.connections_per_address),
         compare!(old, new, limits.agents),
         compare!(old, new, limits.tasks),
         compare!(old, new, limits.waiting),

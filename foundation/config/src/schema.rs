@@ -206,6 +206,8 @@ pub struct Limits {
     pub tasks: usize,
     /// The most tasks that wait for agents.
     pub waiting: usize,
+    /// The most connections of one address of another machine.
+    pub connections_per_address: usize,
     /// How long requests may go on once the gateway shuts down.
     pub drain_seconds: Duration,
 }

@@ -196,6 +196,7 @@ fn limits(table: &Table<'_>) -> Limits {
         request_seconds: table.seconds("request_seconds").unwrap_or_default(),
         streams: table.integer("streams").unwrap_or_default(),
         connections: table.integer("connections").unwrap_or_default(),
+        connections_per_address: table.integer("connections_per_address").unwrap_or_default(),
         agents: table.integer("agents").unwrap_or_default(),
         tasks: table.integer("tasks").unwrap_or_default(),
         waiting: table.integer("waiting").unwrap_or_default(),

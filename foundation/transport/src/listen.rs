@@ -5,6 +5,7 @@
 //! Over the cap of connections a new one is closed at once, so that its caller learns it without waiting.
 
 mod connection;
+mod guests;
 
 use std::future::Future;
 use std::io;
@@ -19,6 +20,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use moongate_core::{Code, Problem};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use guests::Guests;
 
 use crate::{BoxError, Cores, Drain};
 
@@ -76,6 +79,8 @@ impl TlsSlot {
 pub struct ListenLimits {
     /// Open connections.
     pub connections: usize,
+    /// Those of one address of another machine.
+    pub per_address: usize,
     /// Bytes of one request's head; HTTP/2 header lists stop at 16 KiB even if this is more.
     pub header_bytes: usize,
     /// The time for a TLS handshake, for each head, and for idling between requests.
@@ -86,7 +91,13 @@ pub struct ListenLimits {
 
 impl Default for ListenLimits {
     fn default() -> Self {
-        Self { connections: 4096, header_bytes: 64 * 1024, header_timeout: Duration::from_secs(60), h2_streams: 200 }
+        Self {
+            connections: 4096,
+            per_address: 256,
+            header_bytes: 64 * 1024,
+            header_timeout: Duration::from_secs(60),
+            h2_streams: 200,
+        }
     }
 }
 
@@ -138,6 +149,7 @@ pub fn bind(address: SocketAddr) -> Result<Bound, Problem> {
 pub async fn serve<H: Handler>(bound: Bound, listen: Listen, handler: Arc<H>, drain: Drain) {
     let started = drain.started();
     tokio::pin!(started);
+    let guests = Guests::default();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -145,7 +157,7 @@ pub async fn serve<H: Handler>(bound: Bound, listen: Listen, handler: Arc<H>, dr
             accepted = bound.listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, remote)) => admit(tcp, remote, &listen, &handler, &drain),
+            Ok((tcp, remote)) => admit((tcp, remote), &guests, &listen, &handler, &drain),
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
                 tracing::warn!(%error, listener = %bound.local, "cannot accept connections");
@@ -162,19 +174,28 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-fn admit<H: Handler>(tcp: TcpStream, remote: SocketAddr, listen: &Listen, handler: &Arc<H>, drain: &Drain) {
+fn admit<H: Handler>(
+    (tcp, remote): (TcpStream, SocketAddr),
+    guests: &Guests,
+    listen: &Listen,
+    handler: &Arc<H>,
+    drain: &Drain,
+) {
     let seat = Seat::take(&listen.open);
     if seat.number > listen.limits.connections {
         tracing::debug!(%remote, "connection refused: too many are open");
         return;
     }
+    let Some(guest) = guests.welcome(remote.ip(), listen.limits.per_address) else {
+        return tracing::debug!(%remote, "connection refused: too many of its address are open");
+    };
     let tls = listen.tls.as_ref().map(|slot| slot.load());
     let (limits, ticket, handler) = (listen.limits, drain.ticket(), Arc::clone(handler));
     let run = move |tcp| connection::run(connection::Accepted { tcp, remote, tls, limits, ticket }, handler);
     let Some(cores) = &listen.cores else {
         tokio::spawn(async move {
             run(tcp).await;
-            drop(seat);
+            drop((seat, guest));
         });
         return;
     };
@@ -185,7 +206,7 @@ fn admit<H: Handler>(tcp: TcpStream, remote: SocketAddr, listen: &Listen, handle
             Ok(tcp) => run(tcp).await,
             Err(error) => tracing::warn!(%remote, %error, "a connection was lost on the way to its core"),
         }
-        drop((seat, place));
+        drop((seat, guest, place));
     });
 }
 

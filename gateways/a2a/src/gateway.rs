@@ -1,5 +1,6 @@
 //! The gateway as the pipeline sees it: its parts, and the stages *resolve* and *pick*.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use moongate_core::{
 use moongate_flow::Gateway;
 use moongate_telemetry::metrics::Held;
 use moongate_wire::json::Limits;
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::call::Call;
@@ -110,6 +112,8 @@ pub struct A2aGateway {
     pub budget: RetryBudget,
     /// Streams that are open.
     pub streams: AtomicUsize,
+    /// Those of each caller of another machine.
+    pub streams_of: Mutex<HashMap<Arc<str>, usize>>,
     /// Watches that hold a stream of an agent's open; further ones ask again and again instead.
     pub watches: Arc<Semaphore>,
     /// How each listener is reached, as cards say it.
@@ -152,6 +156,7 @@ impl A2aGateway {
             clock: parts.clock,
             budget: RetryBudget::new(parts.retry_budget_percent),
             streams: AtomicUsize::new(0),
+            streams_of: Mutex::default(),
             watches: Arc::new(Semaphore::new(WATCH_STREAMS)),
             addresses: ArcSwap::from_pointee(Addresses::default()),
             ids: AtomicU64::new(1),

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use moongate_core::{Code, Problem, TaskState};
+use moongate_core::{Code, Principal, Problem, Proof, TaskState};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -58,26 +58,55 @@ impl Until {
 }
 
 /// Counts one open stream against the limit, until its client and its feeder are both gone.
-pub struct StreamPermit(Arc<A2aGateway>);
+pub struct StreamPermit {
+    gateway: Arc<A2aGateway>,
+    /// Whose it is, if that is counted.
+    who: Option<Arc<str>>,
+}
+
+/// One caller of another machine may have this part of all streams.
+const SHARE: usize = 4;
 
 impl StreamPermit {
     /// Takes a permit.
     ///
     /// # Errors
-    /// `TooManyStreams` at the limit.
-    pub fn take(gateway: &Arc<A2aGateway>) -> Result<Arc<Self>, Problem> {
+    /// `TooManyStreams` at the limit, or where the caller has its share already.
+    pub fn take(gateway: &Arc<A2aGateway>, who: &Principal) -> Result<Arc<Self>, Problem> {
         let limit = gateway.settings.load().streams;
         if gateway.streams.fetch_add(1, Ordering::Relaxed) >= limit {
             gateway.streams.fetch_sub(1, Ordering::Relaxed);
             return Err(Problem::new(Code::TooManyStreams, format!("{limit} streams are open already")));
         }
-        Ok(Arc::new(Self(gateway.clone())))
+        // From here on the drop counts back.
+        let mut permit = Self { gateway: gateway.clone(), who: None };
+        if who.proof != Proof::Loopback {
+            let share = (limit / SHARE).max(1);
+            let mut of_callers = gateway.streams_of.lock();
+            let open = of_callers.entry(who.id.clone()).or_default();
+            if *open >= share {
+                drop(of_callers);
+                let detail = format!("{share} streams of this caller are open already");
+                return Err(Problem::new(Code::TooManyStreams, detail));
+            }
+            *open += 1;
+            permit.who = Some(who.id.clone());
+        }
+        Ok(Arc::new(permit))
     }
 }
 
 impl Drop for StreamPermit {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        self.gateway.streams.fetch_sub(1, Ordering::Relaxed);
+        let Some(who) = &self.who else { return };
+        let mut of_callers = self.gateway.streams_of.lock();
+        if let Some(open) = of_callers.get_mut(who) {
+            *open -= 1;
+            if *open == 0 {
+                of_callers.remove(who);
+            }
+        }
     }
 }
 

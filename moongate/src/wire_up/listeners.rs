@@ -99,6 +99,7 @@ impl AllBound {
     ) -> Vec<Listening> {
         let limits = ListenLimits {
             connections: config.limits.connections,
+            per_address: config.limits.connections_per_address,
             header_bytes: config.limits.header_bytes,
             ..ListenLimits::default()
         };

@@ -128,6 +128,31 @@ async fn a_stream_ends_with_its_callers_token() {
 }
 
 #[tokio::test]
+async fn one_caller_has_no_more_than_its_share_of_streams() {
+    let agent = Agent::start(Plan::new("home")).await;
+    let issuer = Issuer::start().await;
+    let toml = format!("{}\n[limits]\nstreams = 8\n", toml(&agent, &issuer, &["a2a:*:*"]));
+    let gateway = Gateway::start(MOONGATE, &toml).await;
+    let alice = bearing(&gateway, &issuer.token("a2a:*:*"));
+    let bob = bearing(&gateway, &issuer.token_with("a2a:*:*", |_, claims| claims["sub"] = json!("bob")));
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        open.push(alice.open(Operation::Stream, &saying("slow work")).await.unwrap());
+    }
+    let refusal = alice.open(Operation::Stream, &saying("slow work")).await.err().unwrap();
+    assert_eq!(told(&refusal), "MG-0608", "{refusal:?}");
+    let others = bob.open(Operation::Stream, &saying("slow work")).await.unwrap();
+    agent.release(3);
+    for events in open {
+        events.rest().await.unwrap();
+    }
+    others.rest().await.unwrap();
+    let again =
+        moongate_testkit::gateway::until(|| async { alice.open(Operation::Stream, &saying("echo x")).await.ok() });
+    assert!(again.await.is_some(), "what has ended counts no more");
+}
+
+#[tokio::test]
 async fn a_new_key_works_at_once_and_an_issuer_that_is_down_locks_nobody_out() {
     let (_agent, mut issuer, gateway) = bed(&["a2a:*:*"]).await;
     let old = issuer.token("a2a:*:*");

@@ -168,6 +168,13 @@ static LIMITS: Section = Section {
             NeedsRestart,
             "The most connections open at once, for each listener.",
         ),
+        key(
+            "connections_per_address",
+            Kind::Integer(1, 1_000_000),
+            "256",
+            NeedsRestart,
+            "The most of these from one address of another machine (of IPv6, from one /64).",
+        ),
         key("agents", Kind::Integer(1, 1_000_000), "10000", Applied, "The most agents registered at once."),
         key("tasks", Kind::Integer(1, 100_000_000), "100000", Applied, "The most finished tasks that are kept."),
         key(

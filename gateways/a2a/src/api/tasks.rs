@@ -59,7 +59,7 @@ impl Api {
                 let redriven = operator::redrive_all(self.gateway()).await?;
                 Ok(ok(&json!({"tasks": redriven.tasks, "deliveries": redriven.deliveries})))
             }
-            (Method::GET, ["tasks", id, "events"]) => self.events(&TaskId::from(*id), request.uri().query()).await,
+            (Method::GET, ["tasks", id, "events"]) => self.events(who, &TaskId::from(*id), request.uri().query()).await,
             (Method::GET, ["tasks", id]) => {
                 let row = self.task(&TaskId::from(*id)).await?;
                 row.saved().await?;
@@ -115,7 +115,7 @@ impl Api {
     }
 
     /// Events behind a number.
-    async fn events(&self, id: &TaskId, query: Option<&str>) -> Answer {
+    async fn events(&self, who: &Principal, id: &TaskId, query: Option<&str>) -> Answer {
         let query = Query::read(query, &["after", "limit", "wait"])?;
         let after = query.number("after", (0, u64::MAX), 0)?;
         let limit = query.number("limit", (1, LARGEST_PAGE), LARGEST_PAGE)?;
@@ -123,7 +123,7 @@ impl Api {
         let row = self.task(id).await?;
         row.saved().await?;
         if !wait.is_zero() && row.told() <= after && !is_told(&row) {
-            let _permit = StreamPermit::take(self.gateway())?;
+            let _permit = StreamPermit::take(self.gateway(), who)?;
             tokio::select! {
                 _ = tokio::time::timeout(wait, self.news(&row, after)) => {}
                 () = self.endpoint.drain().started() => {

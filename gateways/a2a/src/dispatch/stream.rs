@@ -24,7 +24,7 @@ use crate::translation::{Answer, Learned, Outgoing};
 /// Sends the message and returns the stream of what becomes of it.
 pub(super) async fn stream(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>) -> Result<Stream, Problem> {
     let gateway = &gateway;
-    let permit = supply::StreamPermit::take(gateway)?;
+    let permit = supply::StreamPermit::take(gateway, &order.principal)?;
     let config = send::inline_config(gateway, &order.call)?;
     if queued::waits(&order) {
         let waiting = queued::place(gateway, &mut order, config).await?;

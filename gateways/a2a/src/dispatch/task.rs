@@ -185,7 +185,7 @@ async fn cancel_queued(row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole
 
 /// The task as it stands and then every event, until it is over; with `Last-Event-ID`, those that the caller has not.
 pub(super) async fn subscribe(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> Result<Stream, Problem> {
-    let permit = supply::StreamPermit::take(gateway)?;
+    let permit = supply::StreamPermit::take(gateway, &order.principal)?;
     let legacy = order.call.is_legacy_grpc();
     let from = order.call.wishes.from;
     let row = match row_of(gateway, &order) {
