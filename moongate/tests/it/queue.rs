@@ -4,7 +4,7 @@ use moongate_testkit::agent::{Agent as Scripted, Plan};
 use serde_json::{Value, json};
 
 use crate::stage::{Binding, Caller, Operation, SPEAKERS, Version, id, on, saying, state, until_state, with_entries};
-use crate::support::{Agent, Gateway, MOONGATE, Manner};
+use crate::support::{Agent, Gateway, MOONGATE, Manner, eventually, http};
 
 const PAUSE: &str = "https://w3id.org/moongate/extensions/pause-resume/v1";
 const LISTEN: &str = "[listen]\nmain = \"off\"\nplain = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n";
@@ -369,6 +369,26 @@ async fn an_agent_that_takes_one_at_a_time_is_not_taken_for_one_that_is_away() {
     for sent in futures_util::future::join_all(all).await {
         assert_eq!(state(&sent.unwrap()["task"]), "COMPLETED", "none is set aside");
     }
+    // Nor is one that finds the place taken by a caller who asked directly.
+    let heard = agent.seen().len();
+    agent.set_manner(Manner::Held);
+    let direct = Caller::rpc(&gateway.plain());
+    let busy = tokio::spawn(async move { direct.call(Operation::Send, &saying("in its way")).await });
+    agent.got(heard + 1).await;
+    let keyed = Caller::rpc(&gateway.plain()).with("idempotency-key", "late");
+    let late = id(&keyed.call(Operation::Send, &at_once("late")).await.unwrap()["task"]);
+    let secret = std::fs::read_to_string(gateway.folder().join("operator.secret")).unwrap();
+    let operator = format!("Bearer {}", secret.trim());
+    eventually("it was tried", || async {
+        let path = format!("/api/v1/tasks/{late}");
+        let shown = http("GET", &gateway.admin(), &path, &[("authorization", &operator)], None).await.json();
+        shown["attempt"].as_u64().unwrap() > 0
+    })
+    .await;
+    agent.set_manner(Manner::Done);
+    agent.let_go();
+    busy.await.unwrap().unwrap();
+    until_state(&keyed, &late, "COMPLETED").await;
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use moongate_core::Mono;
-
-use moongate_core::Time;
+use moongate_core::task::Command;
+use moongate_core::{Mono, Time};
 
 use super::*;
 
@@ -183,4 +182,35 @@ async fn large_tasks_do_not_stay_in_memory_for_long() {
     drop(row);
     tasks.sight(&me, sighting("next", "a", "WORKING")).await.unwrap();
     assert!(matches!(tasks.owned(&me, "grown"), Owned::No), "it is in the store alone");
+}
+
+#[tokio::test]
+async fn a_claim_that_was_overtaken_is_not_taken_up() {
+    let tasks = tasks();
+    let me = Principal::local("home");
+    let order = Order {
+        agent: "a".into(),
+        skill: None,
+        context: "c".into(),
+        document: serde_json::json!({"history": []}),
+        idempotency: None,
+        most_waiting: 9,
+        terms: terms(),
+    };
+    let Placed::New(row, _) = tasks.place(&me, order).await.unwrap() else { panic!("it is new") };
+    let claim = || moongate_core::seam::tasks::Claim {
+        agent: "a".into(),
+        worker: "w".into(),
+        now: Time(1_000_000),
+        until: Time(2_000_000),
+        limit: 9,
+    };
+    let mut claimed = tasks.store().tasks().claim(claim()).await.unwrap();
+    row.change(Command::Pause(true), Told::default()).unwrap();
+    row.change(Command::Resume, Told::default()).unwrap();
+    row.saved().await.unwrap();
+    assert!(tasks.take_up(claimed.remove(0)).await.is_none(), "it was paused and let go again since");
+    let mut again = tasks.store().tasks().claim(claim()).await.unwrap();
+    let taken = tasks.take_up(again.remove(0)).await.expect("the next claim is the one");
+    assert_eq!(taken.phase(), Phase::Sending);
 }
