@@ -2,6 +2,7 @@
 //!
 //! Slow seams box their futures by hand ([`Later`]); hot ones are synchronous.
 
+pub mod records;
 pub mod tasks;
 
 use std::future::Future;
@@ -109,6 +110,8 @@ pub trait Store: Send + Sync {
     fn registry(&self) -> &dyn Registry;
     /// Tasks.
     fn tasks(&self) -> &dyn tasks::Tasks;
+    /// Small rows: users, clients, grants, keys, revocation lists.
+    fn records(&self) -> &dyn records::Records;
     /// Looks the whole store over, and says what it found, a line each; an empty list is a clean bill.
     fn inspect(&self) -> Later<'_, Result<Vec<String>, Problem>>;
     /// Writes a consistent copy of the whole store to a new file while it goes on working.

@@ -3,17 +3,20 @@
 mod index;
 mod push;
 mod queue;
+mod records;
 mod registry;
 mod tasks;
 
 use std::future::ready;
 use std::path::PathBuf;
 
+use moongate_core::seam::records::Records;
 use moongate_core::seam::tasks::Tasks;
 use moongate_core::seam::{Later, Registry, Store};
 use moongate_core::{Code, Problem};
 use parking_lot::Mutex;
 
+use records::Sheet;
 use registry::Entries;
 use tasks::Rows;
 
@@ -22,6 +25,7 @@ use tasks::Rows;
 pub(crate) struct Memory {
     registry: Mutex<Entries>,
     tasks: Mutex<Rows>,
+    records: Mutex<Sheet>,
 }
 
 impl Store for Memory {
@@ -30,6 +34,10 @@ impl Store for Memory {
     }
 
     fn tasks(&self) -> &dyn Tasks {
+        self
+    }
+
+    fn records(&self) -> &dyn Records {
         self
     }
 

@@ -15,6 +15,7 @@ mod file;
 mod health;
 mod inspect;
 mod reader;
+mod records;
 mod registry;
 mod schema;
 mod tally;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use moongate_core::Problem;
+use moongate_core::seam::records::Records;
 use moongate_core::seam::tasks::Tasks;
 use moongate_core::seam::{Later, Registry, Store};
 use rusqlite::config::DbConfig;
@@ -85,6 +87,10 @@ impl Store for Sqlite {
     }
 
     fn tasks(&self) -> &dyn Tasks {
+        self
+    }
+
+    fn records(&self) -> &dyn Records {
         self
     }
 

@@ -17,7 +17,7 @@ use super::{file, health};
 pub(super) const APPLICATION_ID: i32 = 0x4d4f_4f4e;
 
 /// The schema that this program writes: the number of migrations.
-pub(super) const VERSION: i32 = 2;
+pub(super) const VERSION: i32 = 3;
 
 /// Step `n` leads from schema `n` to `n + 1`. Never change one that has been released; add another.
 const MIGRATIONS: [&str; VERSION as usize] = [
@@ -28,6 +28,13 @@ const MIGRATIONS: [&str; VERSION as usize] = [
         beat_at INTEGER, updated_at INTEGER NOT NULL) STRICT;
 ",
     include_str!("schema/tasks.sql"),
+    "
+    CREATE TABLE record (
+        kind TEXT NOT NULL, key TEXT NOT NULL, belongs TEXT, value BLOB NOT NULL, expires_at INTEGER,
+        PRIMARY KEY (kind, key)) STRICT, WITHOUT ROWID;
+    CREATE INDEX record_belongs ON record (kind, belongs, key) WHERE belongs IS NOT NULL;
+    CREATE INDEX record_expires ON record (expires_at) WHERE expires_at IS NOT NULL;
+",
 ];
 
 /// Statements that a connection keeps compiled; more than there are.

@@ -29,6 +29,7 @@ mod crash_tasks;
 mod folder;
 mod inspect;
 mod model;
+mod records;
 mod refusals;
 mod restart;
 mod sample;

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use moongate_core::seam::records::{Record, change, look};
 use moongate_core::seam::tasks::{Created, NewTask};
 use moongate_core::task::{Command, Deadlines};
 use moongate_core::{Task, Time};
@@ -19,6 +20,18 @@ async fn rows_are_there_after_a_restart() {
         assert_eq!(store.registry().rows().await, Ok(expected));
         store.registry().upsert(row(&format!("agent-{round}"), round)).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn small_rows_are_there_after_a_restart() {
+    let folder = Folder::new();
+    let record = Record { key: "ann".into(), group: Some("g".into()), value: vec![0, 1], expires_at: Some(Time(7)) };
+    let kept = record.clone();
+    let store = folder.open().unwrap();
+    change(store.records(), move |page| page.put("user", &kept)).await.unwrap();
+    drop(store);
+    let found = look(folder.open().unwrap().records(), |page| page.after("user", "", 9)).await;
+    assert_eq!(found, Ok(vec![record]));
 }
 
 #[tokio::test]
@@ -121,5 +134,5 @@ async fn a_file_of_the_first_schema_keeps_its_rows_and_takes_tasks() {
     }
     let connection = rusqlite::Connection::open(folder.file("m.db")).unwrap();
     let version = connection.query_row("PRAGMA user_version", [], |row| row.get::<_, i64>(0));
-    assert_eq!(version, Ok(2));
+    assert_eq!(version, Ok(3));
 }
