@@ -4,6 +4,7 @@
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
+//! - [`revocation`]: which certificates their authorities have taken back.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
 //!
@@ -13,6 +14,7 @@ pub mod ca;
 pub mod egress;
 mod file;
 pub mod jwt;
+pub mod revocation;
 pub mod secret;
 pub mod tls;
 pub mod vault;

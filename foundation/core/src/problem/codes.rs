@@ -154,6 +154,11 @@ codes! {
     IssuerUnreachable = 406, Unavailable, Gateway, LATER, "the keys of the token's issuer cannot be fetched", "come back later; operators: check the issuer's `jwks`";
     InsufficientScope = 407, Forbidden, Caller, NEVER, "the caller's scopes do not reach so far", "get a token with the scope that the error names";
 
+    CrlRefused = 412, Internal, Target, LATER, "a certificate revocation list was refused", "ask whoever publishes it; the list at hand stays in force";
+    CrlUnavailable = 413, Unavailable, Target, LATER, "a certificate revocation list cannot be read", "check the file or the address; the list at hand stays in force";
+    NotIssued = 414, NotFound, Caller, NEVER, "no such certificate was issued here", "see `moongate ca list`";
+    CertificateRefused = 415, Params, Caller, NEVER, "such a certificate is not issued", "correct what the message names; see `moongate ca issue --help`";
+
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";
     AgentTimeout = 502, Timeout, Target, LATER, "the agent did not answer in time", "ask for `returnImmediately`, or raise the agent's `timeout_seconds`";

@@ -3,6 +3,7 @@
 
 mod ca;
 mod egress;
+mod revocation;
 mod secret;
 mod support;
 mod tls;
