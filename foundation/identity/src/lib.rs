@@ -16,6 +16,7 @@ mod file;
 pub mod jwt;
 pub mod revocation;
 pub mod secret;
+pub mod spiffe;
 pub mod tls;
 pub mod vault;
 

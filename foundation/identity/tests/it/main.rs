@@ -3,6 +3,7 @@
 
 mod ca;
 mod egress;
+mod office;
 mod revocation;
 mod secret;
 mod support;
