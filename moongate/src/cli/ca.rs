@@ -103,7 +103,7 @@ pub(crate) fn authority(context: &Context, arguments: &Authority) -> Result<Endi
     let loaded = moongate_config::load(&context.config, &wire_up::rules::check)?;
     let folder = arguments.dir.as_ref().unwrap_or(&loaded.config.tls.ca_dir);
     let domain = &loaded.config.domain;
-    let now = moongate_telemetry::SystemClock::default().now();
+    let now = moongate_telemetry::SystemClock.now();
     let open = || Office::open(folder, domain, now);
     match arguments.command.as_ref().unwrap_or(&Command::List) {
         Command::Init => {

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the program, with sockets of their own")]
 
 mod balancing;
+mod ca;
 mod cli;
 mod config;
 mod demo;
