@@ -6,6 +6,7 @@
 //! - Root names are not sent to clients: who our partners are is not for strangers.
 //! - Resumed connections are not verified by rustls at all. Whoever uses these verifiers switches resumption off.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,8 +21,12 @@ use webpki::{
     VerifiedPath,
 };
 
+use super::crl::Crl;
 use super::event::{Event, Hook};
 use super::lists::{Lists, Policy, State};
+
+/// Keys of authorities with the same names are tried in so many combinations at most.
+const MOST_TURNS: usize = 16;
 
 /// Whether a server's certificate must name the host that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,22 +70,52 @@ impl ChainVerifier {
             .map(|one| CertificateDer::from(&**one))
             .collect();
         let at = Time(now.as_secs().saturating_mul(1000));
-        let serving = self.serving(at);
-        let revocation = self.revocation(&serving)?;
         let anchors = &self.lists.authorities.anchors;
-        let path = certificate
-            .verify_for_usage(self.algorithms.all, anchors, &between, now, usage, revocation, None)
-            .map_err(told)?;
-        self.tell_of_grace(&path, at);
-        Ok(())
+        let mut refused = None;
+        for serving in self.serving(at) {
+            let revocation = self.revocation(&serving)?;
+            match certificate.verify_for_usage(self.algorithms.all, anchors, &between, now, usage, revocation, None) {
+                Ok(path) => {
+                    self.tell_of_grace(&path, at);
+                    return Ok(());
+                }
+                Err(webpki::Error::CertRevoked) => return Err(CertificateError::Revoked.into()),
+                Err(error) => refused = refused.or(Some(error)),
+            }
+        }
+        Err(refused.map_or_else(|| CertificateError::UnknownRevocationStatus.into(), told))
     }
 
-    /// The lists that may be asked. Expired ones remain among them where none is forgiven: the reason is told then.
-    fn serving(&self, now: Time) -> Vec<&CertRevocationList<'static>> {
+    /// The lists that may be asked: expired ones remain among them where none is forgiven, so that the reason is told.
+    ///
+    /// `webpki` asks the first list with the issuer's name, and refuses if another key signed it. While an authority
+    /// changes its key, two have that name: then each key's lists are asked in turn.
+    fn serving(&self, now: Time) -> Vec<Vec<&CertRevocationList<'static>>> {
         let hard = self.lists.policy == Policy::Hard;
-        let serves = |state: State| hard || !matches!(state, State::Expired { .. });
-        let serving = self.lists.lists.iter().filter(|list| serves(self.lists.state_of(list, now)));
-        serving.map(|list| &list.entries).collect()
+        let serves = |list: &&Arc<Crl>| hard || !matches!(self.lists.state_of(list, now), State::Expired { .. });
+        let serving: Vec<&Arc<Crl>> = self.lists.lists.iter().filter(serves).collect();
+        let mut keys: BTreeMap<&[u8], Vec<[u8; 32]>> = BTreeMap::new();
+        for list in &serving {
+            let known = keys.entry(&list.issuer).or_default();
+            if !known.contains(&list.fingerprint) {
+                known.push(list.fingerprint);
+            }
+        }
+        let turns = keys.values().map(Vec::len).product::<usize>().min(MOST_TURNS);
+        let turn = |turn: usize| {
+            let mut rest = turn;
+            let chosen: BTreeMap<&[u8], Option<[u8; 32]>> = keys
+                .iter()
+                .map(|(issuer, keys)| {
+                    let key = keys.get(rest % keys.len().max(1)).copied();
+                    rest /= keys.len().max(1);
+                    (*issuer, key)
+                })
+                .collect();
+            let asked = |list: &&&Arc<Crl>| chosen.get(list.issuer.as_slice()) == Some(&Some(list.fingerprint));
+            serving.iter().filter(asked).map(|list| &list.entries).collect()
+        };
+        (0..turns).map(turn).collect()
     }
 
     fn revocation<'a>(

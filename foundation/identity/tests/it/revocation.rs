@@ -250,3 +250,81 @@ fn a_serial_is_found_with_and_without_leading_zeros() {
     let below = CertificateId::of(&zoo.certificate("lock")).unwrap().issuer;
     assert!(!lists.revoked(&below, &lamp.serial), "another authority's serials are others");
 }
+
+#[test]
+fn an_authority_that_changes_its_key_keeps_its_name() {
+    let (old, new) = (home(), home());
+    let both = Arc::new(Authorities::new(&[old.certificate("root"), new.certificate("root")]).unwrap());
+    old.issue("stolen", "root");
+    new.issue("stolen", "root");
+    old.revoke("stolen", "root");
+    new.revoke("stolen", "root");
+    for policy in [Policy::Hard, SOFT] {
+        let lists = [&old, &new].iter().fold(Lists::none("home.example", both.clone(), policy), |lists, zoo| {
+            let list = Crl::accept(&zoo.list("root", FRESH), &both, NOW, lists.all()).unwrap();
+            lists.with(Arc::new(list))
+        });
+        let lists = Arc::new(lists);
+        for zoo in [&old, &new] {
+            client_comes(zoo, &["lamp"], &lists, NOW).unwrap();
+            let refusal = client_comes(zoo, &["stolen"], &lists, NOW).unwrap_err();
+            assert_eq!(refusal.certificate(), &CertificateError::Revoked);
+        }
+    }
+    // One key's list says nothing of the other key's certificates.
+    let none = Lists::none("home.example", both.clone(), Policy::Hard);
+    let half = Arc::new(none.with(Arc::new(Crl::accept(&old.list("root", FRESH), &both, NOW, []).unwrap())));
+    client_comes(&old, &["lamp"], &half, NOW).unwrap();
+    client_comes(&new, &["lamp"], &half, NOW).unwrap_err();
+}
+
+#[test]
+fn what_is_no_bundle_of_authorities_is_refused() {
+    let zoo = home();
+    assert!(Authorities::new(&[]).is_err());
+    assert!(Authorities::new(&[zoo.certificate("root"), zoo.certificate("lamp")]).is_err());
+    assert!(Authorities::new(&[vec![0x30, 0x00].into()]).is_err());
+}
+
+#[test]
+fn an_authority_whose_issuer_is_not_in_the_bundle_is_trusted_by_itself() {
+    let zoo = home();
+    let below = Arc::new(Authorities::new(&[zoo.certificate("below")]).unwrap());
+    let none = Lists::none("home.example", below.clone(), Policy::Hard);
+    let lists = none.with(Arc::new(Crl::accept(&zoo.list("below", FRESH), &below, NOW, []).unwrap()));
+    let lists = Arc::new(lists);
+    client_comes(&zoo, &["lock"], &lists, NOW).unwrap();
+    let refusal = client_comes(&zoo, &["lamp"], &lists, NOW).unwrap_err();
+    assert_eq!(refusal.certificate(), &CertificateError::UnknownIssuer);
+}
+
+#[test]
+fn a_list_of_a_hundred_thousand_is_accepted_and_asked() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+    let root = params.self_signed(&key).unwrap().der().clone();
+    let issuer = rcgen::Issuer::from_ca_cert_der(&root, key).unwrap();
+    let entry = |number: u32| rcgen::RevokedCertParams {
+        serial_number: rcgen::SerialNumber::from([&[0x55; 16][..], &number.to_be_bytes()].concat()),
+        revocation_time: rcgen::date_time_ymd(2026, 8, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2026, 8, 1),
+        next_update: rcgen::date_time_ymd(2026, 10, 1),
+        crl_number: rcgen::SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: (0..100_000).map(entry).collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    let der = list.signed_by(&issuer).unwrap().der().to_vec();
+    let authorities = Authorities::new(&[root]).unwrap();
+    let list = Crl::accept(&der, &authorities, NOW, []).unwrap();
+    for number in [0_u32, 1, 54_321, 99_999] {
+        assert!(list.contains(&[&[0x55; 16][..], &number.to_be_bytes()].concat()));
+    }
+    assert!(!list.contains(&[&[0x55; 16][..], &100_000_u32.to_be_bytes()].concat()));
+}
