@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::debian::{CC, CXX, NGINX, NPM, OPENSSL, PYTHON, VALGRIND, succeeds};
+use crate::debian::{CC, CXX, NGINX, NPM, OPENSSL, PYTHON, TESTSSL, VALGRIND, succeeds};
 use crate::step::{Spell, Step, run};
 use crate::tidy;
 use crate::tree::{Tree, root};
@@ -57,6 +57,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         fuzz_step(10),
         grid_step("grid", &[]).after("build"),
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
+        python_step("tls", "testkit/grid/tls.py", &[]).tool(OPENSSL).tool(TESTSSL).after("build"),
     ];
     steps.extend(examples(root).into_iter().map(|folder| {
         let run = Spell::new(&["./run", "--once"]).at(&format!("examples/{folder}"));

@@ -21,7 +21,7 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 59] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 61] {
     let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
     [
         compare!(old, new, domain),
@@ -83,6 +83,8 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 59] {
         compare!(old, new, routes),
         compare!(old, new, policy),
         compare!(old, new, issuers),
+        compare!(old, new, peers),
+        compare!(old, new, devices),
     ]
 }
 

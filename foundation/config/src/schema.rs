@@ -4,15 +4,17 @@
 //! What each key means, its default and whether a change needs a restart stand in the table `crate::keys`, which
 //! also makes `docs/reference/configuration.md`; this module repeats none of it but the shape.
 
+mod trust;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use moongate_core::Scopes;
-
 use crate::prefix::Prefix;
 use crate::secret::Secret;
+
+pub use trust::{Device, Issuer, Jwks, Peer, Revocation};
 
 /// One whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,32 +53,10 @@ pub struct Config {
     pub policy: Vec<Policy>,
     /// Whose access tokens are accepted.
     pub issuers: Vec<Issuer>,
-}
-
-/// An issuer of access tokens for callers of this domain.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Issuer {
-    /// What it is called here.
-    pub name: String,
-    /// `iss`, exactly.
-    pub issuer: String,
-    /// Its keys.
-    pub jwks: Jwks,
-    /// One of these must stand in `aud`.
-    pub audience: Vec<String>,
-    /// What its tokens may give at most.
-    pub scopes: Scopes,
-    /// Names of algorithms (RFC 7518).
-    pub algorithms: Vec<String>,
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Jwks {
-    /// Published there.
-    Url(String),
-    /// In this file.
-    File(PathBuf),
+    /// Trust domains whose client certificates are accepted.
+    pub peers: Vec<Peer>,
+    /// Devices that are known by their key.
+    pub devices: Vec<Device>,
 }
 
 /// The listeners; `None` is `"off"`.

@@ -105,6 +105,11 @@ impl Revocations {
         })
     }
 
+    /// The trust domain.
+    pub fn domain(&self) -> &Arc<str> {
+        &self.domain
+    }
+
     /// The lists as they are now.
     pub fn snapshot(&self) -> Arc<Lists> {
         self.lists.load_full()

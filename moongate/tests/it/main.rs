@@ -12,6 +12,7 @@ mod durability;
 mod explain;
 mod hostile;
 mod lifecycle;
+mod mtls;
 mod queue;
 mod registry;
 mod routing;
