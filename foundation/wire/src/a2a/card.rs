@@ -13,6 +13,7 @@ mod old;
 mod read;
 mod report;
 mod security;
+pub mod signing;
 
 use bytes::Bytes;
 use moongate_core::{Code, Problem};
