@@ -27,9 +27,10 @@ use moongate_config::{Config, Loaded};
 use moongate_core::seam::{Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
-use moongate_identity::Vault;
 use moongate_identity::revocation::{Seams, logged};
 use moongate_identity::secret::Secret;
+use moongate_identity::signing::Workshop;
+use moongate_identity::{Notary, Vault};
 use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
 use moongate_transport::{Cores, Drain, HttpDialer, Pool, PoolConfig};
 use tokio::sync::Notify;
@@ -55,6 +56,7 @@ pub(crate) struct Running {
     pub(crate) verifier: Arc<Doorkeeper>,
     pub(crate) boundary: Arc<Boundary>,
     seams: Seams,
+    notary: Arc<Notary>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -93,7 +95,9 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
     let flow = flow(config, &verifier, &clock, &telemetry)?;
     let vault = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
-    let gateway = gateway(config, &seams, &egress, vault);
+    let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };
+    let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
+    let gateway = gateway(config, &seams, &egress, vault, &notary);
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let published = gateway.clone();
     let registry = Arc::new(AgentRegistry::new(
@@ -101,6 +105,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
             clock: clock.clone(),
             dialer: dialer.clone(),
             egress: egress.clone(),
+            notary: notary.clone(),
             pool: Arc::new(pool),
             metrics: telemetry.metrics().clone(),
             own: bound.addresses(),
@@ -123,6 +128,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         verifier,
         boundary,
         seams,
+        notary,
         clock,
         dialer,
         telemetry,
@@ -142,13 +148,20 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
 }
 
 /// The gateway without agents.
-fn gateway(config: &Config, seams: &Seams, egress: &Arc<SwappableEgress>, vault: Arc<Vault>) -> Arc<A2aGateway> {
+fn gateway(
+    config: &Config,
+    seams: &Seams,
+    egress: &Arc<SwappableEgress>,
+    vault: Arc<Vault>,
+    notary: &Arc<Notary>,
+) -> Arc<A2aGateway> {
     let Seams { store, clock, dialer, .. } = seams;
     Arc::new(A2aGateway::new(Parts {
         directory: Directory::empty(),
         settings: settings::gateway(config),
         courier: Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds },
         clock: clock.clone(),
+        notary: notary.clone(),
         tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),
         retry_budget_percent: u32::from(config.balance.retry_budget_percent),
     }))
@@ -257,10 +270,12 @@ impl Running {
     pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
+        let keys = tokio::spawn(tend_keys(self.clone()));
         let tasks = tokio::spawn(self.clone().tend_tasks());
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
+        keys.abort();
         tasks.abort();
     }
 
@@ -317,6 +332,21 @@ async fn ticks(running: Arc<Running>) {
         seconds += 1;
         for held in &running.listening {
             metrics.connections(held.listener).set(held.open.load(std::sync::atomic::Ordering::Relaxed) as i64);
+        }
+    }
+}
+
+/// Once an hour: keys that have signed for long enough.
+async fn tend_keys(running: Arc<Running>) {
+    let mut interval = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        interval.tick().await;
+        match running.notary.tend().await {
+            Ok(true) => running.registry.rebuild(),
+            Ok(false) => {}
+            Err(problem) => {
+                tracing::warn!(%problem, "the key that signs cards could not be replaced; it goes on signing");
+            }
         }
     }
 }

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair, UnparsedPublicKey,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -48,6 +50,28 @@ impl SigningKey {
         let signature = self.pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
     }
+}
+
+/// The id of the key of a set under which a signature of ES256 holds for one of these payloads.
+pub fn verifies(keys: &Value, protected: &str, payloads: &[Vec<u8>], signature: &str) -> Option<String> {
+    let kid = header(protected)["kid"].as_str()?.to_owned();
+    let key = keys["keys"].as_array()?.iter().find(|key| key["kid"] == kid.as_str())?;
+    let coordinate = |name: &str| URL_SAFE_NO_PAD.decode(key[name].as_str().unwrap()).unwrap();
+    let point = [vec![4], coordinate("x"), coordinate("y")].concat();
+    let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+    let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+    let text = |payload: &Vec<u8>| format!("{protected}.{}", URL_SAFE_NO_PAD.encode(payload));
+    payloads.iter().any(|payload| key.verify(text(payload).as_bytes(), &signature).is_ok()).then_some(kid)
+}
+
+/// Base64url, as JWS has it.
+pub fn encode(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// A protected header as it was written.
+pub fn header(protected: &str) -> Value {
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(protected).unwrap()).unwrap()
 }
 
 /// What is published, and how often it was asked for.

@@ -324,6 +324,8 @@ pub struct Agent {
     pub idempotent: Vec<String>,
     /// The value of the `Authorization` header that it wants.
     pub authorization: Option<Secret>,
+    /// How its card has to be signed.
+    pub signature: CardSignature,
     /// How its instances share the work; `None`: as `[balance]` says.
     pub balance: Option<Balance>,
     /// The most requests open at it at once, for each instance; `None`: no limit.
@@ -336,6 +338,26 @@ pub struct Agent {
     pub dedup: Dedup,
     /// Timeouts of its tasks that differ from the usual ones.
     pub timeouts: TaskTimeouts,
+}
+
+/// How an agent's card has to be signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CardSignature {
+    /// What becomes of cards whose signature is missing or does not hold.
+    pub policy: Signatures,
+    /// Whose signatures hold; `None`: those of keys that lie where the card lies.
+    pub jwks: Option<Jwks>,
+}
+
+/// What becomes of cards whose signature is missing or does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signatures {
+    /// Nobody looks.
+    Ignore,
+    /// What does not hold is refused; cards without a signature are taken.
+    Check,
+    /// Only cards whose signature holds are taken.
+    Require,
 }
 
 /// Where an agent is known from.

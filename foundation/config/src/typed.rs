@@ -3,6 +3,7 @@
 mod agents;
 mod issuers;
 mod peers;
+mod signature;
 
 use std::net::SocketAddr;
 

@@ -19,9 +19,10 @@ use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
 use parking_lot::Mutex;
 
-use keys::KeySet;
+pub(crate) use keys::{Key, KeySet};
 pub use keys::{KeySource, Keys};
 pub use token::Algorithm;
+pub(crate) use token::object;
 use token::{Claims, Token};
 
 /// How long a verified token is known without another look.

@@ -6,6 +6,8 @@
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
 //! - [`mtls`]: client certificates of other domains and of devices; [`spiffe`]: whom they name.
 //! - [`revocation`]: which certificates their authorities have taken back.
+//! - [`notary`]: signatures under cards, ours and those of agents.
+//! - [`signing`]: keys that sign in the gateway's name.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
 //!
@@ -16,8 +18,10 @@ pub mod egress;
 mod file;
 pub mod jwt;
 pub mod mtls;
+pub mod notary;
 pub mod revocation;
 pub mod secret;
+pub mod signing;
 pub mod spiffe;
 pub mod tls;
 pub mod vault;
@@ -26,6 +30,8 @@ pub use ca::Ca;
 pub use egress::EgressGuard;
 pub use jwt::{Issuer, KeySource, Keys, Tokens};
 pub use mtls::Trust;
+pub use notary::Notary;
 pub use secret::Secret;
+pub use signing::SigningKeys;
 pub use tls::{ServerIdentity, client_config, read_roots, server_config};
 pub use vault::Vault;

@@ -73,6 +73,9 @@ impl Endpoint {
         if let Place::Card { agent, older } = &place {
             return cards::answer(&self.gateway, listener, &request, agent.as_deref(), *older);
         }
+        if place == Place::Keys {
+            return cards::keys(&self.gateway, request.method());
+        }
         let at = self.gateway.clock.mono();
         let arrival = arrival(&self.gateway, listener, peer, at);
         if let Place::Socket { agent } = place {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use moongate_core::seam::notary::Notary;
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::task::Timeouts;
 use moongate_core::{
@@ -108,6 +109,8 @@ pub struct A2aGateway {
     pub dialer: Arc<dyn Dialer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Signs cards, and judges those of agents.
+    pub notary: Arc<dyn Notary>,
     /// Retries that load permits.
     pub budget: RetryBudget,
     /// Streams that are open.
@@ -136,6 +139,8 @@ pub struct Parts {
     pub courier: Courier,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Signs cards, and judges those of agents.
+    pub notary: Arc<dyn Notary>,
     /// All tasks.
     pub tasks: Arc<Tasks>,
     /// Retries allowed, in percent of requests.
@@ -154,6 +159,7 @@ impl A2aGateway {
             dialer: parts.courier.dialer.clone(),
             courier: parts.courier,
             clock: parts.clock,
+            notary: parts.notary,
             budget: RetryBudget::new(parts.retry_budget_percent),
             streams: AtomicUsize::new(0),
             streams_of: Mutex::default(),

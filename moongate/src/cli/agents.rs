@@ -116,8 +116,9 @@ fn list(context: &Context, client: &Client) -> Result<Ending, Failure> {
             .and_then(Value::as_str)
             .map(|detail| format!("  ({detail})"))
             .unwrap_or_default();
+        let signature = agent.pointer("/signature/state").and_then(Value::as_str).unwrap_or("-");
         data(&format!(
-            "{:<20} {:<8} {:<7} {}{problem}",
+            "{:<20} {:<8} {:<7} {signature:<10} {}{problem}",
             text("id"),
             text("health"),
             text("source"),

@@ -1,8 +1,10 @@
 //! The configuration's agents as entries of the registry.
 
 use moongate_a2a::routing::directory::{Capabilities, TaskPolicy, Visibility};
+use moongate_a2a::routing::registry::signature::{self, Wanted};
 use moongate_a2a::routing::registry::spec::{At, Spec};
 use moongate_config::{Config, schema};
+use moongate_core::seam::notary::KeysAt;
 use moongate_core::{Code, Problem};
 use serde_json::{Value, json};
 
@@ -56,12 +58,27 @@ fn fill(mut spec: Spec, agent: &schema::Agent, instance: Option<&schema::Instanc
     spec.balance = agent.balance.as_ref().map(settings::balance);
     spec.hash_by = agent.balance.as_ref().map(|balance| settings::hash_by(balance.key));
     spec.attempts = agent.balance.as_ref().map(|balance| balance.attempts);
+    spec.signature = wanted(&agent.signature);
     spec.authorization = agent.authorization.as_ref().and_then(|secret| {
         let mut value = http::HeaderValue::from_str(secret.expose()).ok()?;
         value.set_sensitive(true);
         Some(value)
     });
     spec
+}
+
+fn wanted(signature: &schema::CardSignature) -> Wanted {
+    Wanted {
+        policy: match signature.policy {
+            schema::Signatures::Ignore => signature::Policy::Ignore,
+            schema::Signatures::Check => signature::Policy::Check,
+            schema::Signatures::Require => signature::Policy::Require,
+        },
+        keys: signature.jwks.as_ref().map(|jwks| match jwks {
+            schema::Jwks::File(path) => KeysAt::File(path.clone()),
+            schema::Jwks::Url(url) => KeysAt::Url(url.clone()),
+        }),
+    }
 }
 
 fn place(name: &str, source: &schema::Source) -> Result<At, Problem> {

@@ -4,6 +4,7 @@
 
 mod balancing;
 mod ca;
+mod cards_signed;
 mod cli;
 mod config;
 mod demo;
@@ -13,6 +14,7 @@ mod explain;
 mod hostile;
 mod lifecycle;
 mod mtls;
+mod notary;
 mod queue;
 mod registry;
 mod routing;

@@ -563,6 +563,22 @@ pub(crate) static AGENT: Section = Section {
             Applied,
             "The value of the `Authorization` header that it wants, as `Bearer …`.",
         ),
+        key(
+            "signature",
+            Kind::Word(&["ignore", "check", "require"]),
+            "\"check\"",
+            Applied,
+            "Whether the signature of its card (A2A 1.0 §8.4) is verified: never; where there is one, so that a card that was \
+             tampered with is refused; always, so that a card without one is refused too.",
+        ),
+        open(
+            "jwks",
+            Kind::Text,
+            "\"https://lights.home.example/jwks.json\"",
+            Applied,
+            "The public keys of whoever signs its card: an https URL (http on loopback), or the path of a file. Unset, keys \
+             count that the signature names (jku), if they lie on the same host and port as the card.",
+        ),
         open(
             "balance",
             Kind::Table(&BALANCE),

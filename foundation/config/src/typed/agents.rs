@@ -6,6 +6,7 @@ use moongate_core::{AgentName, Code};
 use serde_json::Value as Json;
 use toml::de::DeValue;
 
+use super::signature::signature;
 use super::{Words, balance, url};
 use crate::keys::SKILL;
 use crate::problems::Mistake;
@@ -31,11 +32,13 @@ const VISIBILITIES: Words<Visibility> =
 /// Reads one agent; `general` is `[balance]`.
 pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
     let insecure = table.flag("insecure").unwrap_or_default();
+    let source = source(table, insecure);
     let instances: Vec<Instance> =
         table.tables("instances").iter().filter_map(|instance| self::instance(instance, insecure)).collect();
     Agent {
         name: name(table),
-        source: source(table, insecure),
+        signature: signature(table, source.as_ref()),
+        source,
         instances,
         weight: table.integer("weight").unwrap_or(1),
         zone: table.text("zone"),

@@ -16,7 +16,7 @@ pub(super) fn issuer(table: &Table<'_>) -> Issuer {
     Issuer {
         name: name(table),
         issuer: if table.has("issuer") { url(table, "issuer").unwrap_or_default() } else { table.required("issuer") },
-        jwks: jwks(table),
+        jwks: key_set(table),
         audience: audience(table),
         scopes: scopes(table),
         domain: table.text("domain").inspect(|domain| super::is_domain(table, domain)),
@@ -38,7 +38,8 @@ pub(super) fn name(table: &Table<'_>) -> String {
     name
 }
 
-fn jwks(table: &Table<'_>) -> Jwks {
+/// Somebody's public keys: a file, or a URL that nobody on the way can change.
+pub(super) fn key_set(table: &Table<'_>) -> Jwks {
     let text = table.required("jwks");
     if !text.contains("://") {
         return Jwks::File(table.notes.resolve(&text));

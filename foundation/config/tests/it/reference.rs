@@ -81,6 +81,10 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
     for section in sections().into_iter().filter(|section| !section.name.is_empty() && !section.name.contains('.')) {
         for key in section.keys {
             let set = |value: &str| match section.name {
+                // Only a card can be signed.
+                "agents" if key.name == "signature" => {
+                    format!("[[agents]]\nname = \"a\"\ncard_url = \"http://127.0.0.1:1/\"\nsignature = {value}\n")
+                }
                 "agents" => format!(
                     "[[agents]]\nname = \"a\"\naddress = \"http://127.0.0.1:1/\"\nskills = []\n{} = {value}\n",
                     key.name

@@ -67,8 +67,6 @@ pub trait Notary: Send + Sync {
     ///
     /// `None` if there is no key to sign with at present.
     fn sign(&self, form: &[u8], keys_at: &str) -> Option<Signature>;
-    /// Which key signs at present: another number says that documents want another signature.
-    fn turn(&self) -> u64;
     /// The public keys, as a key set (RFC 7517).
     fn key_set(&self) -> Bytes;
     /// Judges a document of somebody else.

@@ -46,16 +46,23 @@ pub enum KeySource {
 }
 
 /// One public key.
-pub(super) struct Key {
-    pub(super) id: Option<String>,
-    pub(super) algorithms: Vec<Algorithm>,
-    pub(super) key: DecodingKey,
+pub(crate) struct Key {
+    pub(crate) id: Option<String>,
+    pub(crate) algorithms: Vec<Algorithm>,
+    key: DecodingKey,
+}
+
+impl Key {
+    /// Whether it made this signature (base64url) under these bytes.
+    pub(crate) fn verifies(&self, signature: &str, signed: &[u8], algorithm: Algorithm) -> bool {
+        jsonwebtoken::crypto::verify(signature, signed, &self.key, algorithm.foreign()).unwrap_or(false)
+    }
 }
 
 /// A key set as it was read.
 #[derive(Default)]
-pub(super) struct KeySet {
-    pub(super) keys: Vec<Key>,
+pub(crate) struct KeySet {
+    pub(crate) keys: Vec<Key>,
 }
 
 impl KeySet {
@@ -145,7 +152,7 @@ impl Keys {
     }
 
     /// The keys, fetched if they have aged.
-    pub(super) async fn get(self: &Arc<Self>, dialer: &Arc<dyn Dialer>, now: Mono) -> Result<Arc<KeySet>, Problem> {
+    pub(crate) async fn get(self: &Arc<Self>, dialer: &Arc<dyn Dialer>, now: Mono) -> Result<Arc<KeySet>, Problem> {
         let fresh = move |held: &Held| now.since(held.fetched) < held.fresh;
         if let Some(held) = self.held.load_full().filter(|held| fresh(held)) {
             return Ok(held.keys.clone());
@@ -159,7 +166,7 @@ impl Keys {
     }
 
     /// The keys as the issuer has them now, unless they were looked at a moment ago.
-    pub(super) async fn newer(self: &Arc<Self>, dialer: &Arc<dyn Dialer>, now: Mono) -> Result<Arc<KeySet>, Problem> {
+    pub(crate) async fn newer(self: &Arc<Self>, dialer: &Arc<dyn Dialer>, now: Mono) -> Result<Arc<KeySet>, Problem> {
         let keys = self.look(dialer, now, move |_, tried| tried.anew.is_some_and(|at| now.since(at) < ANEW)).await?;
         Ok(keys)
     }

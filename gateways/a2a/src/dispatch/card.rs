@@ -10,6 +10,7 @@ use super::{Attempt, Whole};
 use crate::gateway::{A2aGateway, Pick};
 use crate::routing::directory::{Agent, Visibility};
 use crate::routing::discovery;
+use crate::routing::registry::signature;
 use crate::translation::Outgoing;
 
 /// The card with what only identified callers see.
@@ -23,7 +24,8 @@ pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>
                 return Err(undeclared());
             }
             let domain = gateway.settings.load().domain.clone();
-            Ok(Whole::own(&discovery::aggregate(&directory, &domain, &address, true)))
+            let document = discovery::aggregate(&directory, &domain, &address, true);
+            Ok(Whole::own(&discovery::sealed(document, &address, &*gateway.notary)))
         }
         Pick::Agent(chosen) => {
             if !chosen.endpoint.card.extended {
@@ -34,7 +36,12 @@ pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>
             let outgoing = Outgoing::same(moongate_core::Operation::ExtendedCard);
             let result = attempt.whole(gateway, &outgoing).await;
             attempt.finish(gateway, result.as_ref().map(|_| ()));
-            let shown = card::parse(&result?.canonical).map_err(crate::translation::incoming::garbage)?;
+            let canonical = result?.canonical;
+            let shown = card::parse(&canonical).map_err(crate::translation::incoming::garbage)?;
+            let stated = serde_json::from_slice(&canonical).unwrap_or_default();
+            let (wanted, from) = (&agent.settings.signature, agent.settings.card_url.as_deref());
+            let judged = signature::judge(&*gateway.notary, wanted, from, &stated, &shown).await;
+            judged.map_err(|problem| Problem::new(Code::AgentGarbage, problem.detail.clone()).inside(problem))?;
             let copy = Agent {
                 name: agent.name.clone(),
                 settings: agent.settings.clone(),
@@ -43,7 +50,7 @@ pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>
                 series: agent.series.clone(),
                 balancer: crate::routing::balance::Balancer::new(agent.balancer.settings().clone(), Vec::new(), 0),
             };
-            Ok(Whole::own(&discovery::single(&copy, &address)))
+            Ok(Whole::own(&discovery::sealed(discovery::single(&copy, &address), &address, &*gateway.notary)))
         }
     }
 }

@@ -21,11 +21,8 @@ pub(super) fn answer(
     agent: Option<&str>,
     older: bool,
 ) -> Response<ReplyBody> {
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let problem = Problem::new(Code::HttpMethodNotAllowed, "cards are read with GET");
-        let mut response = problem_response(&problem);
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
+    if let Some(refused) = only_read(request.method()) {
+        return refused;
     }
     let directory = gateway.directory.load();
     let names_version = request.headers().contains_key("a2a-version");
@@ -42,7 +39,9 @@ pub(super) fn answer(
         let agent = directory.agents.get(name);
         !address.guarded || agent.is_none_or(|agent| agent.settings.visibility == Visibility::Public)
     };
-    let card = if agent.is_none_or(shown) { discovery::card(&directory, &domain, which, form, &address) } else { None };
+    let notary = &*gateway.notary;
+    let shown = agent.is_none_or(shown);
+    let card = if shown { discovery::card(&directory, &domain, which, form, &address, notary) } else { None };
     let Some(card) = card else {
         return problem_response(&Problem::new(
             Code::NoSuchAgent,
@@ -63,6 +62,30 @@ pub(super) fn answer(
     caching(&mut response, &card);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// The key set that cards are signed with, for whoever reads them.
+pub(super) fn keys(gateway: &Arc<A2aGateway>, method: &Method) -> Response<ReplyBody> {
+    if let Some(refused) = only_read(method) {
+        return refused;
+    }
+    let set = gateway.notary.key_set();
+    let length = set.len();
+    let body = if method == Method::HEAD { bytes::Bytes::new() } else { set };
+    let mut response = encode::typed(StatusCode::OK, "application/jwk-set+json", body);
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+fn only_read(method: &Method) -> Option<Response<ReplyBody>> {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        return None;
+    }
+    let problem = Problem::new(Code::HttpMethodNotAllowed, "cards and their keys are read with GET");
+    let mut response = problem_response(&problem);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    Some(response)
 }
 
 fn caching(response: &mut Response<ReplyBody>, card: &RenderedCard) {

@@ -56,7 +56,7 @@ impl Speaker {
                 let old = rest.starts_with("/v1/");
                 Dialect { binding: Binding::Http, version: if old { Version::V03 } else { Version::V1 } }
             }
-            Place::Rpc { .. } | Place::Socket { .. } | Place::Card { .. } => {
+            Place::Rpc { .. } | Place::Socket { .. } | Place::Card { .. } | Place::Keys => {
                 Dialect { binding: Binding::JsonRpc, version: if legacy { Version::V03 } else { Version::V1 } }
             }
         };
@@ -138,7 +138,7 @@ pub(super) fn decode(
             (agent, tenant.clone(), rest_call(&parts, rest, body, version, settings).map_err(fail)?)
         }
         Place::Grpc => (&None, None, grpc_call(&parts, &body, version, settings).map_err(fail)?),
-        Place::Card { .. } | Place::Socket { .. } => {
+        Place::Card { .. } | Place::Keys | Place::Socket { .. } => {
             return Err(fail(Problem::new(Code::Internal, "this place is no operation")));
         }
     };

@@ -12,6 +12,8 @@ pub enum Place {
         /// At the place where older clients look.
         older: bool,
     },
+    /// The keys that our cards are signed with.
+    Keys,
     /// The JSON-RPC endpoint of a base.
     Rpc {
         /// The agent; the domain if `None`.
@@ -41,6 +43,7 @@ impl Place {
         match path {
             "/.well-known/agent-card.json" => return Some(Self::Card { agent: None, older: false }),
             "/.well-known/agent.json" => return Some(Self::Card { agent: None, older: true }),
+            crate::routing::discovery::KEY_SET => return Some(Self::Keys),
             _ => {}
         }
         if ["/lf.a2a.v1.", "/a2a.v1.", "/moongate.a2a.v1."].iter().any(|service| path.starts_with(service)) {
@@ -90,6 +93,7 @@ mod tests {
             })
         };
         let cases = [
+            ("/.well-known/jwks.json", Some(Place::Keys)),
             ("/a2a", Some(Place::Rpc { agent: None })),
             ("/a2a/", Some(Place::Rpc { agent: None })),
             ("/agents/lamp", Some(Place::Rpc { agent: Some("lamp".into()) })),

@@ -159,6 +159,10 @@ pub struct AgentSettings {
     pub labels: Vec<(String, String)>,
     /// Skills that may be sent again when it is not known whether the agent got them.
     pub idempotent: Vec<String>,
+    /// How its cards have to be signed.
+    pub signature: super::registry::signature::Wanted,
+    /// Where it serves its card.
+    pub card_url: Option<String>,
 }
 
 impl AgentSettings {

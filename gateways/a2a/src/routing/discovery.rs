@@ -1,13 +1,16 @@
 //! Capability discovery: the cards that the gateway shows, the aggregated one and one for each agent.
 //!
 //! A card names the gateway's addresses only: of an agent's own card its interfaces, signatures and security schemes go,
-//! and with them every link to the agent's own host. Rendered cards are kept until the directory changes.
+//! and with them every link to the agent's own host. What was signed no longer stands there, so the gateway signs what it
+//! shows (A2A 1.0 §8.4), cards of 1.0 only: a card that older readers take too has members that no signature covers.
+//! Rendered cards are kept until the directory changes; with a new key a new directory is made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moongate_wire::a2a::card;
+use moongate_core::seam::notary::Notary;
+use moongate_wire::a2a::card::{self, signing};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -17,6 +20,9 @@ use super::registry::upstreams::{host_of, is_loopback};
 use crate::call::SKILL_ROUTING;
 use crate::endpoint::WEBSOCKET;
 use crate::tasks::control::PAUSE_RESUME;
+
+/// Where the keys lie that cards are signed with.
+pub const KEY_SET: &str = "/.well-known/jwks.json";
 
 /// The gateway's own address, as the listener by which a card is fetched is reached.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,6 +78,7 @@ pub fn card(
     which: Which,
     form: Form,
     address: &Address,
+    notary: &dyn Notary,
 ) -> Option<Arc<RenderedCard>> {
     let key = (which, form, address.clone());
     if let Some(card) = directory.cards.0.lock().get(&key) {
@@ -90,17 +97,33 @@ pub fn card(
             document
         }
     };
-    let mut document = document;
-    if address.guarded {
-        want_token(&mut document);
-    }
-    let document = if form == Form::Merged { card::merge_legacy(&document) } else { document };
+    let document = match form {
+        Form::Pure => sealed(document, address, notary),
+        Form::Merged => card::merge_legacy(&guarded(document, address)),
+    };
     let body = card::write(&document);
     let etag = format!("\"{}\"", hex(&Sha256::digest(&body)));
     let made = std::time::UNIX_EPOCH + std::time::Duration::from_secs(directory.made_at);
     let rendered = Arc::new(RenderedCard { body, etag, last_modified: httpdate::fmt_http_date(made) });
     directory.cards.0.lock().insert(key, rendered.clone());
     Some(rendered)
+}
+
+/// A card of 1.0 as it is shown: with the gateway's security scheme where callers need it, and its signature.
+pub fn sealed(document: Value, address: &Address, notary: &dyn Notary) -> Value {
+    let mut document = guarded(document, address);
+    let keys_at = format!("{}{KEY_SET}", address.url);
+    let forms = signing::forms(&document);
+    let signatures = forms.iter().filter_map(|form| notary.sign(form, &keys_at)).collect();
+    signing::attach(&mut document, signatures);
+    document
+}
+
+fn guarded(mut document: Value, address: &Address) -> Value {
+    if address.guarded {
+        want_token(&mut document);
+    }
+    document
 }
 
 /// The gateway's own security scheme (A2A 1.0 §4.5): agents' schemes are not for callers to meet.

@@ -7,6 +7,7 @@
 pub mod build;
 pub mod fetch;
 pub mod health;
+pub mod signature;
 pub mod spec;
 pub mod upstreams;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use moongate_core::seam::notary::Notary;
 use moongate_core::seam::{Clock, Dialer, Egress, RegistryRow, Store};
 use moongate_core::{AgentName, Code, InstanceId, Mono, Principal, Problem, Time};
 use moongate_transport::Pool;
@@ -25,6 +27,7 @@ use serde_json::{Value, json};
 use super::balance::{self, Health, Instance};
 use super::directory::{Directory, Routes};
 use health::{Lease, Standing};
+use signature::Verdict;
 use spec::Spec;
 
 /// Who made an entry.
@@ -42,6 +45,7 @@ pub(crate) struct Entry {
     pub(crate) source: Source,
     pub(crate) card: Option<Arc<Card>>,
     pub(crate) etag: Option<String>,
+    pub(crate) verdict: Verdict,
     pub(crate) problem: Option<Problem>,
     pub(crate) load: Arc<Instance>,
     pub(crate) beat_at: Option<Time>,
@@ -81,6 +85,8 @@ pub struct Grounds {
     pub dialer: Arc<dyn Dialer>,
     /// Judges strangers' addresses.
     pub egress: Arc<dyn Egress>,
+    /// Judges the signatures of cards.
+    pub notary: Arc<dyn Notary>,
     /// Connections to agents.
     pub pool: Arc<Pool>,
     /// Numbers for each agent.
@@ -156,6 +162,7 @@ impl AgentRegistry {
             source,
             card: None,
             etag: None,
+            verdict: Verdict::default(),
             problem: None,
             load,
             beat_at: None,
@@ -178,8 +185,10 @@ impl AgentRegistry {
                 entry.probe_at = entry.probe_at.min(soonest);
             }
             for (id, spec) in wanted {
-                let same_place =
-                    entries.get(&id).is_some_and(|held| held.source == Source::Config && held.spec.at == spec.at);
+                let same_place = entries.get(&id).is_some_and(|held| {
+                    let same = held.spec.at == spec.at && held.spec.signature == spec.signature;
+                    held.source == Source::Config && same
+                });
                 match entries.get_mut(&id).filter(|_| same_place) {
                     Some(held) => {
                         held.load.set_weight(spec.weight);
@@ -214,9 +223,11 @@ impl AgentRegistry {
         for mut entry in entries {
             let registry = self.clone();
             running.spawn(async move {
-                if let Ok(fetch::Fetched::Card { card, etag }) = fetch::card(&registry, &entry.spec, None).await {
+                if let Ok(fetch::Fetched::Card { card, etag, verdict }) =
+                    fetch::card(&registry, &entry.spec, None).await
+                {
                     entry.card = Some(Arc::from(card));
-                    entry.etag = etag;
+                    (entry.etag, entry.verdict) = (etag, verdict);
                     entry.load.set_health(Health::Up, registry.grounds.clock.mono());
                     entry.probe_at = registry.grounds.clock.mono().plus(registry.settings.lock().probe);
                 }
@@ -249,12 +260,13 @@ impl AgentRegistry {
 
     /// Looks at one entry's card; whether anything changed that requests should know.
     async fn probe(&self, id: &InstanceId) -> bool {
-        let Some((spec, etag, first)) =
-            self.entries.lock().get(id).map(|e| (e.spec.clone(), e.etag.clone(), e.card.is_none()))
+        // A signed card is read whole each time: whether its signature holds is as fresh as the keys.
+        let whole = |entry: &Entry| entry.card.as_ref().is_none_or(|card| card.signed);
+        let Some((spec, had)) =
+            self.entries.lock().get(id).map(|e| (e.spec.clone(), e.etag.clone().filter(|_| !whole(e))))
         else {
             return false;
         };
-        let had = if first { None } else { etag };
         let result = fetch::card(self, &spec, had.as_deref()).await;
         let now = self.grounds.clock.mono();
         let usual = self.settings.lock().probe;
@@ -264,10 +276,10 @@ impl AgentRegistry {
         let mut changed = false;
         match result {
             Ok(fetch::Fetched::Same) => entry.failures = 0,
-            Ok(fetch::Fetched::Card { card, etag }) => {
+            Ok(fetch::Fetched::Card { card, etag, verdict }) => {
                 changed = entry.card.as_ref().is_none_or(|held| held.document != card.document);
                 entry.card = Some(Arc::from(card));
-                entry.etag = etag;
+                (entry.etag, entry.verdict) = (etag, verdict);
                 entry.failures = 0;
                 entry.problem = None;
             }
@@ -296,7 +308,7 @@ impl AgentRegistry {
     pub async fn register(self: &Arc<Self>, who: &Principal, body: &Value) -> Result<(Value, bool), Problem> {
         let mut spec = Spec::read(body)?;
         let fetched = fetch::card(self, &spec, None).await?;
-        let fetch::Fetched::Card { card, etag } = fetched else {
+        let fetch::Fetched::Card { card, etag, verdict } = fetched else {
             return Err(Problem::new(Code::CardUnreachable, "the agent answered its card's address without a card"));
         };
         if spec.name.is_empty() {
@@ -331,7 +343,7 @@ impl AgentRegistry {
         self.grounds.store.registry().upsert(row).await?;
         let mut entry = self.entry(spec, Source::Api(who.id.to_string()));
         entry.card = Some(Arc::from(card));
-        entry.etag = etag;
+        (entry.etag, entry.verdict) = (etag, verdict);
         entry.load.set_health(Health::Up, self.grounds.clock.mono());
         entry.probe_at = self.grounds.clock.mono().plus(self.settings.lock().probe);
         self.entries.lock().insert(id.clone(), entry);
@@ -493,6 +505,7 @@ fn render(entry: &Entry, who: &Principal, now: Mono) -> Value {
             interface.binding.map(|binding| format!("{}/{}", binding.as_str(), interface.version.as_str()))
         }).collect::<Vec<_>>()).unwrap_or_default(),
         "description": card.and_then(|card| card.document.get("description").cloned()),
+        "signature": card.map(|_| entry.verdict.view()),
         "pending": load.pending,
         "beat_at": entry.beat_at.map(crate::moment::write),
         "updated_at": crate::moment::write(entry.updated_at),

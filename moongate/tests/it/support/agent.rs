@@ -58,6 +58,9 @@ pub(crate) struct Agent {
 struct State {
     name: String,
     card: Mutex<Value>,
+    keys: Mutex<Value>,
+    extended: Mutex<Option<Value>>,
+    older: Mutex<Option<Value>>,
     manner: Mutex<Manner>,
     seen: Mutex<Vec<Seen>>,
     cards: AtomicUsize,
@@ -82,6 +85,9 @@ impl Agent {
         let state = Arc::new(State {
             name: name.to_owned(),
             card: Mutex::new(card(name, &format!("http://{address}/rpc"), skills)),
+            keys: Mutex::default(),
+            extended: Mutex::default(),
+            older: Mutex::default(),
             manner: Mutex::new(Manner::Message),
             seen: Mutex::default(),
             cards: AtomicUsize::new(0),
@@ -100,6 +106,26 @@ impl Agent {
 
     pub(crate) fn rpc_url(&self) -> String {
         format!("http://{}/rpc", self.address)
+    }
+
+    /// Where it publishes keys.
+    pub(crate) fn keys_url(&self) -> String {
+        format!("http://{}/jwks.json", self.address)
+    }
+
+    /// Has this extended card.
+    pub(crate) fn set_extended(&self, card: Value) {
+        *self.state.extended.lock().unwrap() = Some(card);
+    }
+
+    /// Has this card at the place of older versions.
+    pub(crate) fn set_older(&self, card: Value) {
+        *self.state.older.lock().unwrap() = Some(card);
+    }
+
+    /// Publishes a key set.
+    pub(crate) fn publish(&self, keys: &Value) {
+        *self.state.keys.lock().unwrap() = keys.clone();
     }
 
     /// Its entry in a configuration.
@@ -192,6 +218,14 @@ fn whole(status: StatusCode, body: &Value) -> Reply {
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Reply, std::io::Error> {
     let (parts, body) = request.into_parts();
     if parts.method == http::Method::GET {
+        if parts.uri.path() == "/jwks.json" {
+            return Ok(whole(StatusCode::OK, &state.keys.lock().unwrap().clone()));
+        }
+        if let Some(card) =
+            state.older.lock().unwrap().as_ref().filter(|_| parts.uri.path() == "/.well-known/agent.json")
+        {
+            return Ok(whole(StatusCode::OK, card));
+        }
         if parts.uri.path() != "/.well-known/agent-card.json" {
             return Ok(whole(StatusCode::NOT_FOUND, &json!({})));
         }
@@ -295,6 +329,7 @@ impl State {
                 }}))
             }
             "GetTask" => self.tasks.lock().unwrap().get(params["id"].as_str()?).cloned(),
+            "GetExtendedAgentCard" => self.extended.lock().unwrap().clone(),
             "CancelTask" => {
                 let mut tasks = self.tasks.lock().unwrap();
                 let task = tasks.get_mut(params["id"].as_str()?)?;

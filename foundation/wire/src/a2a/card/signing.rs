@@ -258,15 +258,20 @@ mod tests {
         ];
         for (text, written) in cases {
             let mut card = full();
-            card["capabilities"]["extensions"][0]["params"] = serde_json::from_str(&format!("{{\"n\":{text}}}")).unwrap();
+            card["capabilities"]["extensions"][0]["params"] =
+                serde_json::from_str(&format!("{{\"n\":{text}}}")).unwrap();
             let form = texts(&card).remove(0);
             assert!(form.contains(&format!("\"params\":{{\"n\":{written}}}")), "{text}: {form}");
         }
         let mut card = full();
         // By UTF-16 units: the surrogates of U+1F600 stand before U+FB33 (RFC 8785 §3.2.3).
-        card["capabilities"]["extensions"][0]["params"] = json!({"\u{fb33}": 1, "\u{1f600}": 2, "\r": "\u{7f}\u{1f}\"\\/é"});
+        card["capabilities"]["extensions"][0]["params"] =
+            json!({"\u{fb33}": 1, "\u{1f600}": 2, "\r": "\u{7f}\u{1f}\"\\/é"});
         let form = texts(&card).remove(0);
-        assert!(form.contains("\"params\":{\"\\r\":\"\u{7f}\\u001f\\\"\\\\/é\",\"\u{1f600}\":2,\"\u{fb33}\":1}"), "{form}");
+        assert!(
+            form.contains("\"params\":{\"\\r\":\"\u{7f}\\u001f\\\"\\\\/é\",\"\u{1f600}\":2,\"\u{fb33}\":1}"),
+            "{form}"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use moongate_core::{Code, Problem};
 use moongate_wire::a2a::card::{self, Card};
 
 use super::AgentRegistry;
+use super::signature::{self, Verdict};
 use super::spec::{At, Spec, write_card};
 use super::upstreams::{Judge, host_of, is_loopback, upstreams};
 
@@ -24,6 +25,8 @@ pub(crate) enum Fetched {
         card: Box<Card>,
         /// Its `ETag`.
         etag: Option<String>,
+        /// What is known of its signature.
+        verdict: Verdict,
     },
 }
 
@@ -35,7 +38,7 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
     match &spec.at {
         At::CardUrl(url) => {
             allowed(spec, url)?;
-            let fetched = from_url(registry, url, etag).await?;
+            let fetched = from_url(registry, spec, url, etag).await?;
             if let Fetched::Card { card, .. } = &fetched {
                 judge(registry, spec, card)?;
             }
@@ -44,7 +47,8 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
         At::Card(document) => {
             let card = card::parse(&serde_json::to_vec(document).unwrap_or_default())?;
             judge(registry, spec, &card)?;
-            Ok(Fetched::Card { card: Box::new(card), etag: None })
+            let verdict = signature::judge(&*registry.grounds.notary, &spec.signature, None, document, &card).await?;
+            Ok(Fetched::Card { card: Box::new(card), etag: None, verdict })
         }
         At::Address { address, protocol, skills } => {
             let name = if spec.name.is_empty() { "agent" } else { spec.name.as_str() };
@@ -52,13 +56,13 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
             let card = card::parse(&serde_json::to_vec(&document).unwrap_or_default())?;
             judge(registry, spec, &card)?;
             alive(registry, spec, &card).await?;
-            Ok(Fetched::Card { card: Box::new(card), etag: None })
+            Ok(Fetched::Card { card: Box::new(card), etag: None, verdict: Verdict::Unsigned })
         }
         At::SameCard(address) => {
-            let card = same_card(registry, spec, address)?;
+            let (card, verdict) = same_card(registry, spec, address)?;
             judge(registry, spec, &card)?;
             alive(registry, spec, &card).await?;
-            Ok(Fetched::Card { card: Box::new(card), etag: None })
+            Ok(Fetched::Card { card: Box::new(card), etag: None, verdict })
         }
     }
 }
@@ -97,17 +101,21 @@ fn allowed(spec: &Spec, url: &str) -> Result<(), Problem> {
     .field("card_url", "is not protected"))
 }
 
-async fn from_url(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<Fetched, Problem> {
+async fn from_url(registry: &AgentRegistry, spec: &Spec, url: &str, etag: Option<&str>) -> Result<Fetched, Problem> {
     let direct =
         url.rsplit('/').next().is_some_and(|last| last.contains('.') && !url.ends_with('/')) && path_of(url).len() > 1;
     if direct {
-        return get(registry, url, etag).await;
+        return get(registry, spec, url, etag).await;
     }
     let base = url.trim_end_matches('/');
     let mut last = None;
     for place in PLACES {
-        match get(registry, &format!("{base}{place}"), etag).await {
+        match get(registry, spec, &format!("{base}{place}"), etag).await {
             Ok(fetched) => return Ok(fetched),
+            // A card that does not hold is no reason to take an older one.
+            Err(problem) if matches!(problem.code, Code::CardSignature | Code::CardKeysUnreachable) => {
+                return Err(problem);
+            }
             // The first place's complaint is the one worth telling, unless only the second has a card at all.
             Err(problem) => last = Some(last.unwrap_or(problem)),
         }
@@ -119,7 +127,7 @@ fn path_of(url: &str) -> &str {
     url.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|at| rest.get(at..))).unwrap_or("")
 }
 
-async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<Fetched, Problem> {
+async fn get(registry: &AgentRegistry, spec: &Spec, url: &str, etag: Option<&str>) -> Result<Fetched, Problem> {
     let mut headers =
         vec![("accept".to_owned(), "application/json".to_owned()), ("a2a-version".to_owned(), "1.0".to_owned())];
     if let Some(etag) = etag {
@@ -142,7 +150,10 @@ async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<
     match answer.status {
         200 => {
             let card = card::parse(&answer.body)?;
-            Ok(Fetched::Card { card: Box::new(card), etag: answer.header("etag").map(str::to_owned) })
+            let stated = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let verdict =
+                signature::judge(&*registry.grounds.notary, &spec.signature, Some(url), &stated, &card).await?;
+            Ok(Fetched::Card { card: Box::new(card), verdict, etag: answer.header("etag").map(str::to_owned) })
         }
         304 => Ok(Fetched::Same),
         status => Err(Problem::new(
@@ -153,9 +164,12 @@ async fn get(registry: &AgentRegistry, url: &str, etag: Option<&str>) -> Result<
 }
 
 /// A further instance of an agent has the card of the first, at its own address.
-fn same_card(registry: &AgentRegistry, spec: &Spec, address: &str) -> Result<Card, Problem> {
-    let first = registry.entries.lock().get(spec.name.as_str()).and_then(|entry| entry.card.clone());
-    let first = first.ok_or_else(|| {
+fn same_card(registry: &AgentRegistry, spec: &Spec, address: &str) -> Result<(Card, Verdict), Problem> {
+    let first = registry.entries.lock().get(spec.name.as_str()).and_then(|entry| {
+        let card = entry.card.clone()?;
+        Some((card, entry.verdict.clone()))
+    });
+    let (first, verdict) = first.ok_or_else(|| {
         Problem::new(Code::CardUnreachable, format!("the first instance of {} has no card yet", spec.name))
     })?;
     let mut document = first.document.clone();
@@ -167,7 +181,7 @@ fn same_card(registry: &AgentRegistry, spec: &Spec, address: &str) -> Result<Car
             }
         }
     }
-    card::parse(&serde_json::to_vec(&document).unwrap_or_default())
+    Ok((card::parse(&serde_json::to_vec(&document).unwrap_or_default())?, verdict))
 }
 
 /// Whether anything answers at the address of an agent without a card.

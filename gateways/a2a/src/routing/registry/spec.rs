@@ -84,6 +84,9 @@ pub struct Spec {
     /// What the agent wants to see as `Authorization`; only from the configuration, marked as sensitive.
     #[serde(skip)]
     pub authorization: Option<http::HeaderValue>,
+    /// How its card has to be signed; only from the configuration.
+    #[serde(skip)]
+    pub signature: super::signature::Wanted,
     /// How the agent's instances are balanced, where that differs from the usual; only from the configuration.
     #[serde(skip)]
     pub balance: Option<crate::routing::balance::Settings>,
@@ -120,6 +123,7 @@ impl Spec {
             idempotent: Vec::new(),
             tasks: TaskPolicy::default(),
             authorization: None,
+            signature: super::signature::Wanted::default(),
             balance: None,
             hash_by: None,
             attempts: None,
@@ -153,6 +157,11 @@ impl Spec {
             attempts: self.attempts,
             labels: self.labels.clone(),
             idempotent: self.idempotent.clone(),
+            signature: self.signature.clone(),
+            card_url: match &self.at {
+                At::CardUrl(url) => Some(url.clone()),
+                At::Card(_) | At::Address { .. } | At::SameCard(_) => None,
+            },
         }
     }
 
