@@ -5,6 +5,7 @@
 
 pub(crate) mod egress;
 mod listeners;
+mod outbound;
 mod reload;
 pub(crate) mod rules;
 mod settings;
@@ -32,11 +33,12 @@ use moongate_identity::secret::Secret;
 use moongate_identity::signing::Workshop;
 use moongate_identity::{Notary, Vault};
 use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
-use moongate_transport::{Cores, Drain, HttpDialer, Pool, PoolConfig};
+use moongate_transport::{Cores, Drain};
 use tokio::sync::Notify;
 
 use crate::surface::{PublicHost, Status, Surface};
 use egress::SwappableEgress;
+use outbound::Outbound;
 use trust::{Boundary, Renewed};
 use verifier::Doorkeeper;
 
@@ -57,6 +59,7 @@ pub(crate) struct Running {
     pub(crate) boundary: Arc<Boundary>,
     seams: Seams,
     notary: Arc<Notary>,
+    outbound: Outbound,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -85,8 +88,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let bound = listeners::bind(config, &boundary)?;
     let egress = Arc::new(SwappableEgress::new(config, bound.addresses()));
     let cores = cores()?;
-    let pool = pool(config, cores.count())?;
-    let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
+    let outbound = Outbound::new(config, cores.count(), &clock)?;
+    let dialer = outbound.dialer();
     let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook: logged() };
     boundary.trust(boundary.prepare(config, &seams).await?);
     let telemetry = telemetry(config, &dialer);
@@ -106,7 +109,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
             dialer: dialer.clone(),
             egress: egress.clone(),
             notary: notary.clone(),
-            pool: Arc::new(pool),
+            pool: outbound.pool(),
             metrics: telemetry.metrics().clone(),
             own: bound.addresses(),
             store: store.clone(),
@@ -129,6 +132,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         boundary,
         seams,
         notary,
+        outbound,
         clock,
         dialer,
         telemetry,
@@ -229,22 +233,10 @@ fn cores() -> Result<Arc<Cores>, Problem> {
     cores.map(Arc::new).map_err(|error| Problem::new(Code::Internal, format!("no thread for connections: {error}")))
 }
 
-fn pool(config: &Config, cores: usize) -> Result<Pool, Problem> {
-    let ca = config.tls.ca_dir.join("ca.pem");
-    let roots = if ca.exists() { moongate_identity::tls::read_roots(&ca)? } else { Vec::new() };
-    let tls = moongate_identity::tls::client_config(&roots)?;
-    // Many agents' servers close idle connections after five seconds; a request must not meet one that is closing.
-    // Streams and watches hold connections for long; requests must not wait for them.
-    let most = config.limits.streams + 4096;
-    let idle_timeout = Duration::from_secs(3);
-    let limits = PoolConfig { idle_timeout, max_per_origin: most, cores, ..PoolConfig::default() };
-    Ok(Pool::new(limits, tls))
-}
-
 impl Running {
     /// Hands the configured agents to the registry; their cards are fetched in the background.
     async fn configure_agents(self: &Arc<Self>, config: &Config) -> Result<(), Problem> {
-        let specs = specs::specs(config)?;
+        let specs = specs::specs(config, &self.outbound)?;
         let settings = settings::registry(config)?;
         let registry = self.registry.clone();
         tokio::spawn(async move { registry.configure(settings, specs).await });

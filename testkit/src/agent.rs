@@ -141,6 +141,7 @@ struct Shared {
     made: AtomicUsize,
     gates: Arc<Semaphore>,
     received: watch::Sender<Vec<Received>>,
+    accepts: Mutex<Option<String>>,
     sent: Mutex<Vec<Bytes>>,
 }
 
@@ -161,6 +162,7 @@ impl Agent {
             made: AtomicUsize::new(0),
             gates: Arc::new(Semaphore::new(0)),
             received: watch::Sender::new(Vec::new()),
+            accepts: Mutex::default(),
             sent: Mutex::default(),
         });
         let server = tokio::spawn(serve(listener, shared.clone()));
@@ -180,6 +182,11 @@ impl Agent {
     /// Its entry in a gateway's configuration, with further lines.
     pub fn entry(&self, more: &str) -> String {
         format!("[[agents]]\nname = \"{}\"\ncard_url = \"{}\"\n{more}\n", self.shared.plan.name, self.card_url())
+    }
+
+    /// Answers 401 to every request with another `Authorization` than this from now on.
+    pub fn accept_only(&self, authorization: &str) {
+        *self.shared.accepts.lock().unwrap() = Some(authorization.to_owned());
     }
 
     /// Lets `steps` waiting steps of `slow` and `steps` tasks happen.
@@ -257,6 +264,10 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<ans
     }
     let received = Received { method: parts.method.to_string(), path, headers: parts.headers, body };
     shared.received.send_modify(|all| all.push(received.clone()));
+    let accepts = shared.accepts.lock().unwrap().clone();
+    if accepts.is_some_and(|accepts| received.header("authorization") != Some(&accepts)) {
+        return answer::json(401, &serde_json::json!({}));
+    }
     let asked = operation::read(&shared.plan, &received);
     let id = asked.id.clone();
     let reply = match asked.operation {

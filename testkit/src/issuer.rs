@@ -44,6 +44,14 @@ impl SigningKey {
             "x": URL_SAFE_NO_PAD.encode(&point[1..33]), "y": URL_SAFE_NO_PAD.encode(&point[33..65])})
     }
 
+    /// The private half in PEM (PKCS #8).
+    pub fn pem(&self) -> String {
+        use base64::engine::general_purpose::STANDARD;
+        let document = STANDARD.encode(self.pair.to_pkcs8v1().unwrap().as_ref());
+        let lines: Vec<&str> = document.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"))
+    }
+
     /// Signs texts that stand for a header and claims, as they are.
     pub fn sign(&self, header: &str, claims: &str) -> String {
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));

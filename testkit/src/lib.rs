@@ -18,6 +18,7 @@ pub mod gateway;
 pub mod issuer;
 pub mod pki;
 pub mod receiver;
+pub mod token_endpoint;
 
 use std::future::Future;
 use std::time::Duration;

@@ -36,10 +36,12 @@ pub fn sample() -> String {
 
 fn keys(out: &mut String, section: &Section) {
     for key in section.keys {
-        if matches!(key.kind, Kind::Table(_)) {
+        if let Kind::Table(inner) = key.kind {
             if section.name == "agents" {
-                comment(out, key.doc);
-                let _ = writeln!(out, "# {} = {{ policy = \"consistent_hash\", key = \"context\" }}", key.name);
+                let with = if inner.name.contains('.') { format!(" With {}.", listed(inner)) } else { String::new() };
+                comment(out, &format!("{}{with}", key.doc));
+                let usual = "{ policy = \"consistent_hash\", key = \"context\" }";
+                let _ = writeln!(out, "# {} = {}", key.name, if key.example.is_empty() { usual } else { key.example });
             }
             continue;
         }
@@ -71,6 +73,15 @@ fn keys(out: &mut String, section: &Section) {
             }
         };
     }
+}
+
+/// The keys of a section, and in parentheses those of the tables in it.
+fn listed(section: &Section) -> String {
+    let keys = section.keys.iter().map(|key| match key.kind {
+        Kind::Table(inner) => format!("`{}` ({})", key.name, listed(inner)),
+        _ => format!("`{}`", key.name),
+    });
+    keys.collect::<Vec<_>>().join(", ")
 }
 
 /// A list of one table with the first two keys of a section.

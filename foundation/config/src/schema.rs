@@ -324,6 +324,10 @@ pub struct Agent {
     pub idempotent: Vec<String>,
     /// The value of the `Authorization` header that it wants.
     pub authorization: Option<Secret>,
+    /// What the gateway shows to it, where that is not `authorization`.
+    pub auth: Option<Auth>,
+    /// The certificate that the gateway shows to it.
+    pub client_certificate: Option<ClientCertificate>,
     /// How its card has to be signed.
     pub signature: CardSignature,
     /// How its instances share the work; `None`: as `[balance]` says.
@@ -338,6 +342,60 @@ pub struct Agent {
     pub dedup: Dedup,
     /// Timeouts of its tasks that differ from the usual ones.
     pub timeouts: TaskTimeouts,
+}
+
+/// What the gateway shows to an agent to be let in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// The same header always.
+    Header {
+        /// Its name, lower case.
+        name: String,
+        /// Its value.
+        value: Secret,
+    },
+    /// Tokens of the agent's own authorization server.
+    Oauth(OauthClient),
+}
+
+/// The gateway as a client of an authorization server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct OauthClient {
+    /// The token endpoint.
+    pub token_url: String,
+    /// Who the gateway is there.
+    pub client_id: String,
+    /// How it proves that.
+    pub proof: ClientProof,
+    /// What the token shall be good for.
+    pub scope: Option<String>,
+    /// Whom it is meant for.
+    pub audience: Option<String>,
+    /// Whom it is meant for (RFC 8707).
+    pub resource: Option<String>,
+}
+
+/// How a client proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ClientProof {
+    /// By a secret.
+    Secret(Secret),
+    /// By signing with a key.
+    Key {
+        /// Its file.
+        path: PathBuf,
+        /// What the server calls it.
+        id: Option<String>,
+    },
+}
+
+/// A certificate that the gateway shows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientCertificate {
+    /// The certificate with its chain.
+    pub cert: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// How an agent's card has to be signed.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A secret from the configuration, from `{ file = "…" }`, `{ env = "…" }` or plain text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

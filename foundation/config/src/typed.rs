@@ -1,6 +1,7 @@
 //! From the file's tables to the typed [`Config`]. Agents, the largest part, are read in `typed::agents`.
 
 mod agents;
+mod auth;
 mod issuers;
 mod peers;
 mod signature;

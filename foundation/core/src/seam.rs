@@ -2,6 +2,7 @@
 //!
 //! Slow seams box their futures by hand ([`Later`]); hot ones are synchronous.
 
+pub mod credential;
 pub mod notary;
 pub mod records;
 pub mod tasks;

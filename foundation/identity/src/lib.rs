@@ -6,6 +6,7 @@
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
 //! - [`mtls`]: client certificates of other domains and of devices; [`spiffe`]: whom they name.
 //! - [`revocation`]: which certificates their authorities have taken back.
+//! - [`outbound`]: credentials that the gateway fetches to be let in by agents.
 //! - [`notary`]: signatures under cards, ours and those of agents.
 //! - [`signing`]: keys that sign in the gateway's name.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
@@ -19,6 +20,7 @@ mod file;
 pub mod jwt;
 pub mod mtls;
 pub mod notary;
+pub mod outbound;
 pub mod revocation;
 pub mod secret;
 pub mod signing;

@@ -88,17 +88,33 @@ pub fn server_config(
 /// # Errors
 /// `KeyUnusable` if one of the further authorities is not a certificate.
 pub fn client_config(further: &[CertificateDer<'static>]) -> Result<Arc<ClientConfig>, Problem> {
+    client_config_with(further, None)
+}
+
+/// The same, with a certificate for servers that ask for one.
+///
+/// # Errors
+/// As [`client_config`]; and `KeyUnusable` if key and certificate do not belong together.
+pub fn client_config_with(
+    further: &[CertificateDer<'static>],
+    identity: Option<ServerIdentity>,
+) -> Result<Arc<ClientConfig>, Problem> {
     let refuse =
         |error: rustls::Error| Problem::new(Code::KeyUnusable, format!("an authority cannot be trusted: {error}"));
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     for certificate in further {
         roots.add(certificate.clone()).map_err(refuse)?;
     }
-    let mut config = ClientConfig::builder_with_provider(provider())
+    let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(refuse)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder
+            .with_client_auth_cert(identity.chain, identity.key)
+            .map_err(|error| Problem::new(Code::KeyUnusable, format!("the certificate cannot be shown: {error}")))?,
+    };
     config.enable_early_data = false;
     Ok(Arc::new(config))
 }

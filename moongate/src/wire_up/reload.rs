@@ -86,7 +86,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let policy = rules::policy(config)?;
     let gateway = settings::gateway(config);
     let registry = settings::registry(config)?;
-    let specs = specs::specs(config)?;
+    let specs = specs::specs(config, &running.outbound)?;
     let prepared = running.boundary.prepare(config, &running.seams).await?;
     let tls = running.tls(config)?;
     running.level.set(&config.log.level)?;

@@ -8,12 +8,14 @@ use moongate_core::seam::notary::KeysAt;
 use moongate_core::{Code, Problem};
 use serde_json::{Value, json};
 
+use super::outbound::Outbound;
 use super::settings;
 
 /// One entry for each agent and each of its further instances.
-pub(crate) fn specs(config: &Config) -> Result<Vec<Spec>, Problem> {
+pub(crate) fn specs(config: &Config, outbound: &Outbound) -> Result<Vec<Spec>, Problem> {
     let mut specs = Vec::new();
     for agent in &config.agents {
+        let first = specs.len();
         if let Some(source) = &agent.source {
             specs.push(fill(Spec::new(&agent.name, place(&agent.name, source)?), agent, None));
         }
@@ -23,6 +25,10 @@ pub(crate) fn specs(config: &Config) -> Result<Vec<Spec>, Problem> {
                 schema::InstanceAt::Address(address) => At::SameCard(address.clone()),
             };
             specs.push(fill(Spec::new(&agent.name, at), agent, Some(instance)));
+        }
+        let (shows, line) = (outbound.shows(agent)?, outbound.line(agent)?);
+        for spec in specs.iter_mut().skip(first) {
+            (spec.shows, spec.line) = (shows.clone(), line.clone());
         }
     }
     Ok(specs)
@@ -59,11 +65,6 @@ fn fill(mut spec: Spec, agent: &schema::Agent, instance: Option<&schema::Instanc
     spec.hash_by = agent.balance.as_ref().map(|balance| settings::hash_by(balance.key));
     spec.attempts = agent.balance.as_ref().map(|balance| balance.attempts);
     spec.signature = wanted(&agent.signature);
-    spec.authorization = agent.authorization.as_ref().and_then(|secret| {
-        let mut value = http::HeaderValue::from_str(secret.expose()).ok()?;
-        value.set_sensitive(true);
-        Some(value)
-    });
     spec
 }
 

@@ -15,6 +15,7 @@ mod hostile;
 mod lifecycle;
 mod mtls;
 mod notary;
+mod outbound;
 mod queue;
 mod registry;
 mod routing;

@@ -1,8 +1,11 @@
 //! The rows.
 
+mod auth;
+
 use super::Effect::{self, Applied, NeedsRestart};
 use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
+pub(crate) use auth::AUTH;
 
 pub(super) const fn key(
     name: &'static str,
@@ -563,6 +566,21 @@ pub(crate) static AGENT: Section = Section {
             Applied,
             "The value of the `Authorization` header that it wants, as `Bearer …`.",
         ),
+        open(
+            "auth",
+            Kind::Table(&AUTH),
+            "{ bearer = { env = \"LIGHTS_TOKEN\" } }",
+            Applied,
+            "What the gateway shows to it to be let in, in place of `authorization`: a token, a key, or tokens that are fetched.",
+        ),
+        open(
+            "client_cert",
+            Kind::Path,
+            "\"lights.client.pem\"",
+            Applied,
+            "The certificate that the gateway shows to it (mTLS), with its chain, in PEM.",
+        ),
+        open("client_key", Kind::Path, "\"lights.client.key\"", Applied, "The certificate's key, in PEM."),
         key(
             "signature",
             Kind::Word(&["ignore", "check", "require"]),

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use super::signature::signature;
-use super::{Words, balance, url};
+use super::{Words, auth, balance, url};
 use crate::keys::SKILL;
 use crate::problems::Mistake;
 use crate::read::{Table, Wrong, described, expand};
@@ -53,6 +53,8 @@ pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
         timeout_seconds: table.seconds("timeout_seconds"),
         idempotent: table.texts("idempotent").into_iter().map(|(skill, _)| skill).collect(),
         authorization: secret(table, "authorization"),
+        auth: auth::auth(table),
+        client_certificate: auth::certificate(table),
         balance: table.table("balance").map(|own| balance(&own.without_defaults(), general)),
         max_in_flight: table.integer("max_in_flight"),
         queue: table.flag("queue").unwrap_or(true),
@@ -275,7 +277,7 @@ fn instance(table: &Table<'_>, insecure: bool) -> Option<Instance> {
 }
 
 /// A secret: text, `{ file = "…" }` or `{ env = "…" }`. Line ends at its end are no part of it.
-fn secret(table: &Table<'_>, key: &str) -> Option<Secret> {
+pub(super) fn secret(table: &Table<'_>, key: &str) -> Option<Secret> {
     let value = table.get(key)?;
     let found = match value.get_ref() {
         DeValue::String(text) => expand(text, table.notes.env),

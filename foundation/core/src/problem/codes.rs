@@ -161,6 +161,7 @@ codes! {
     CertificateRefused = 415, Params, Caller, NEVER, "such a certificate is not issued", "correct what the message names; see `moongate ca issue --help`";
     CardSignature = 416, Params, Target, NEVER, "the signature of an agent's card is missing or does not hold", "see the agent's `signature` and `jwks` in the configuration, and ask its maker which key signs the card";
     CardKeysUnreachable = 417, Unavailable, Target, LATER, "the keys that an agent's card is signed with cannot be fetched", "check the agent's `jwks`, or the address that its card's signature names (jku)";
+    CredentialUnavailable = 418, Unavailable, Gateway, LATER, "the gateway has no credential for the agent", "come back later; operators: check `auth` in the agent's entry, and the log";
 
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";

@@ -16,6 +16,7 @@ use moongate_wire::a2a::card::{Card, Skill};
 use moongate_wire::a2a::{Binding, Dialect, Version};
 
 use super::balance::{Balancer, Health, Instance};
+use super::credential::Shows;
 use super::search::SkillIndex;
 use crate::gateway::HashBy;
 
@@ -60,7 +61,7 @@ pub struct Upstream {
     /// The path of the base, without a trailing slash (JSON-RPC: the path itself).
     pub path: String,
     /// The gateway's credential for the agent.
-    pub authorization: Option<http::HeaderValue>,
+    pub shows: Option<Shows>,
     /// The tenant that the agent wants to hear.
     pub tenant: Option<String>,
 }

@@ -124,6 +124,11 @@ impl AgentRegistry {
         }
     }
 
+    /// The connections by which an entry is reached.
+    pub(crate) fn pool<'a>(&'a self, spec: &'a Spec) -> &'a Pool {
+        spec.line.as_ref().map_or(&*self.grounds.pool, |line| &*line.pool)
+    }
+
     /// Whether every configured agent's card has been tried once.
     pub fn is_ready(&self) -> bool {
         self.attempted.load(Ordering::Relaxed)
@@ -186,7 +191,8 @@ impl AgentRegistry {
             }
             for (id, spec) in wanted {
                 let same_place = entries.get(&id).is_some_and(|held| {
-                    let same = held.spec.at == spec.at && held.spec.signature == spec.signature;
+                    let same =
+                        held.spec.at == spec.at && held.spec.signature == spec.signature && held.spec.line == spec.line;
                     held.source == Source::Config && same
                 });
                 match entries.get_mut(&id).filter(|_| same_place) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use moongate_core::problem::Reported;
 use moongate_core::{Code, Operation, Problem, Retry};
 use moongate_transport::{PoolBody, SendError};
@@ -21,6 +21,7 @@ use super::incoming::{self, Answer, garbage};
 use super::outgoing::{self, Outgoing};
 use crate::call::Call;
 use crate::routing::balance::Verdict;
+use crate::routing::credential::Shows;
 use crate::routing::directory::Upstream;
 
 /// Limits of one exchange.
@@ -111,13 +112,49 @@ impl Exchange<'_> {
         Ok(Events::only(dialect, only, self.bounds))
     }
 
+    /// Sends with the gateway's own credential. One that was fetched and is refused is fetched anew and shown once more: the
+    /// agent did not look at the request.
     async fn send(&self, by_get: bool) -> Result<Response<PoolBody>, Problem> {
+        let credential = match &self.upstream.shows {
+            None => return self.send_with(by_get, None).await,
+            Some(Shows::Header(name, value)) => {
+                return self.send_with(by_get, Some((name.clone(), value.clone()))).await;
+            }
+            Some(Shows::Fetched(credential)) => credential,
+        };
+        let shown = match credential.ready() {
+            Some(shown) => shown,
+            None => credential.get().await?,
+        };
+        let response = self.send_with(by_get, Shows::fetched(&shown)).await?;
+        if !refuses(&response) {
+            return Ok(response);
+        }
+        match credential.renewed(&shown).await {
+            Some(another) => self.send_with(by_get, Shows::fetched(&another)).await,
+            None => Ok(response),
+        }
+    }
+
+    async fn send_with(
+        &self,
+        by_get: bool,
+        credential: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<Response<PoolBody>, Problem> {
+        let mut request = self.request(by_get)?;
+        if let Some((name, value)) = credential {
+            request.headers_mut().insert(name, value);
+        }
+        self.upstream.origin.send(request).await.map_err(|error| unreachable(&error))
+    }
+
+    fn request(&self, by_get: bool) -> Result<Request<Full<Bytes>>, Problem> {
         let mut request = outgoing::request(self.call, self.upstream, self.outgoing, self.trace)?;
         if by_get {
             *request.method_mut() = http::Method::GET;
             *request.body_mut() = http_body_util::Full::default();
         }
-        self.upstream.origin.send(request).await.map_err(|error| unreachable(&error))
+        Ok(request)
     }
 
     /// The JSON-RPC id that the agent is given.
@@ -131,6 +168,12 @@ impl Exchange<'_> {
             format!("the agent did not answer within {} seconds", self.bounds.timeout.as_secs().max(1)),
         )
     }
+}
+
+/// Whether the agent does not know the gateway, in any binding.
+fn refuses(response: &Response<PoolBody>) -> bool {
+    response.status() == StatusCode::UNAUTHORIZED
+        || response.headers().get("grpc-status").is_some_and(|status| status == "16")
 }
 
 /// A failure of the connection as a problem, without the address.

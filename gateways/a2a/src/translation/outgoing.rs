@@ -116,9 +116,6 @@ fn headers(headers: &mut HeaderMap, call: &Call, upstream: &Upstream, operation:
         headers.insert(EXTENSIONS_HEADER, list);
     }
     headers.insert(HOPS_HEADER, HeaderValue::from(call.hops.saturating_add(1)));
-    if let Some(credential) = &upstream.authorization {
-        headers.insert(http::header::AUTHORIZATION, credential.clone());
-    }
     if let Some(trace) = trace.and_then(value) {
         headers.insert(TRACEPARENT, trace);
         if let Some(state) = call.headers.get(TRACESTATE) {

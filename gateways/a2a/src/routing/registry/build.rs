@@ -67,9 +67,9 @@ fn agent(
             host: host.as_deref(),
             insecure: entry.spec.insecure,
             own: &registry.grounds.own,
-            authorization: entry.spec.authorization.as_ref(),
+            shows: entry.spec.shows.as_ref(),
         };
-        let Ok(upstreams) = upstreams(card, &registry.grounds.pool, &judge) else { continue };
+        let Ok(upstreams) = upstreams(card, registry.pool(&entry.spec), &judge) else { continue };
         endpoints.push(Arc::new(Endpoint {
             id: entry.spec.id(),
             load: entry.load.clone(),

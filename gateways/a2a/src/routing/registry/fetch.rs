@@ -73,9 +73,8 @@ pub(crate) async fn card(registry: &AgentRegistry, spec: &Spec, etag: Option<&st
 /// `CardInvalid`.
 pub(crate) fn judge(registry: &AgentRegistry, spec: &Spec, card: &Card) -> Result<(), Problem> {
     let host = host_named(spec);
-    let judge =
-        Judge { host: host.as_deref(), insecure: spec.insecure, own: &registry.grounds.own, authorization: None };
-    upstreams(card, &registry.grounds.pool, &judge).map(|_| ())
+    let judge = Judge { host: host.as_deref(), insecure: spec.insecure, own: &registry.grounds.own, shows: None };
+    upstreams(card, registry.pool(spec), &judge).map(|_| ())
 }
 
 /// The host that an entry names, if it names one.
@@ -143,7 +142,8 @@ async fn get(registry: &AgentRegistry, spec: &Spec, url: &str, etag: Option<&str
         body_wanted: true,
         egress: None,
     };
-    let answer = registry.grounds.dialer.fetch(fetch).await.map_err(|problem| {
+    let dialer = spec.line.as_ref().map_or(&registry.grounds.dialer, |line| &line.dialer);
+    let answer = dialer.fetch(fetch).await.map_err(|problem| {
         Problem::new(Code::CardUnreachable, "the agent's card cannot be fetched: nobody answers at its address")
             .inside(problem)
     })?;
@@ -186,8 +186,8 @@ fn same_card(registry: &AgentRegistry, spec: &Spec, address: &str) -> Result<(Ca
 
 /// Whether anything answers at the address of an agent without a card.
 async fn alive(registry: &AgentRegistry, spec: &Spec, card: &Card) -> Result<(), Problem> {
-    let judge = Judge { host: None, insecure: spec.insecure, own: &registry.grounds.own, authorization: None };
-    let upstreams = upstreams(card, &registry.grounds.pool, &judge)?;
+    let judge = Judge { host: None, insecure: spec.insecure, own: &registry.grounds.own, shows: None };
+    let upstreams = upstreams(card, registry.pool(spec), &judge)?;
     let Some(upstream) = upstreams.first() else { return Ok(()) };
     let request = http::Request::builder()
         .method("GET")

@@ -9,6 +9,7 @@ use moongate_wire::a2a::{Binding, Dialect, Version};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::routing::credential::{Line, Shows};
 use crate::routing::directory::{AgentSettings, Capabilities, TaskPolicy, Visibility};
 
 /// Where an instance is known from.
@@ -81,9 +82,12 @@ pub struct Spec {
     /// How its tasks are kept.
     #[serde(default)]
     pub tasks: TaskPolicy,
-    /// What the agent wants to see as `Authorization`; only from the configuration, marked as sensitive.
+    /// What the agent is shown; only from the configuration.
     #[serde(skip)]
-    pub authorization: Option<http::HeaderValue>,
+    pub shows: Option<Shows>,
+    /// Connections of its own, where it is shown a certificate; only from the configuration.
+    #[serde(skip)]
+    pub line: Option<Line>,
     /// How its card has to be signed; only from the configuration.
     #[serde(skip)]
     pub signature: super::signature::Wanted,
@@ -122,7 +126,8 @@ impl Spec {
             group: None,
             idempotent: Vec::new(),
             tasks: TaskPolicy::default(),
-            authorization: None,
+            shows: None,
+            line: None,
             signature: super::signature::Wanted::default(),
             balance: None,
             hash_by: None,

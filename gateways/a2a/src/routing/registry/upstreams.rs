@@ -11,6 +11,7 @@ use moongate_transport::{Origin, Pool};
 use moongate_wire::a2a::card::Card;
 use moongate_wire::a2a::{Binding, Dialect};
 
+use crate::routing::credential::Shows;
 use crate::routing::directory::Upstream;
 
 /// What judges a card's addresses.
@@ -21,8 +22,8 @@ pub struct Judge<'a> {
     pub insecure: bool,
     /// The gateway's own listeners.
     pub own: &'a [SocketAddr],
-    /// The agent's `Authorization`.
-    pub authorization: Option<&'a http::HeaderValue>,
+    /// What the agent is shown.
+    pub shows: Option<&'a Shows>,
 }
 
 /// The host of a URL, without brackets and port.
@@ -120,7 +121,7 @@ fn upstream(
         scheme: if origin.secure { "https" } else { "http" },
         origin: pool.origin(&origin),
         path,
-        authorization: judge.authorization.cloned(),
+        shows: judge.shows.cloned(),
         tenant: tenant.filter(|tenant| !tenant.is_empty()),
     })
 }
