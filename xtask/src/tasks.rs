@@ -59,6 +59,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
         python_step("tls", "testkit/grid/tls.py", &[]).tool(OPENSSL).tool(TESTSSL).after("build"),
         python_step("cards", "testkit/grid/cards.py", &[]).after("build"),
+        python_step("outbound", "testkit/grid/outbound.py", &[]).after("build"),
     ];
     steps.extend(examples(root).into_iter().map(|folder| {
         let run = Spell::new(&["./run", "--once"]).at(&format!("examples/{folder}"));

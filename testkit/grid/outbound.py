@@ -1,0 +1,132 @@
+"""The gateway as a client of a real authorization server: `python3 testkit/grid/outbound.py --moongate PATH`.
+
+npm oidc-provider gives tokens to the gateway (client credentials), which proves itself by a secret or by keys of three kinds; agents
+let in only who shows one of these tokens, made for them (`clients/outbound_oidc.mjs`). Exit 0: every case ran and passed. 1:
+something is red. 2: it could not start.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import install
+from processes import Failed, RunningGateway, stop
+
+ENVIRONMENT, SCRIPT = "js-oidc", "outbound_oidc.mjs"
+SECRET = "s:e&c+r%t ~/=?"
+# As many cases as there are: one that did not run is red.
+CASES = 11
+
+
+def call(port: int, method: str, path: str, body: dict | None = None) -> dict:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    headers = {"Content-Type": "application/json", "A2A-Version": "1.0"} if body else {}
+    connection.request(method, path, json.dumps(body) if body else None, headers)
+    return json.loads(connection.getresponse().read())
+
+
+def say(gateway: RunningGateway, name: str) -> str:
+    """What the agent answered, or the gateway's code and words."""
+    message = {"messageId": f"m-{time.monotonic_ns()}", "role": "ROLE_USER", "parts": [{"text": "hello"}]}
+    request = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
+    answer = call(gateway.port, "POST", f"/agents/{name}", request)
+    if "result" in answer:
+        return answer["result"]["message"]["parts"][0]["text"]
+    error = answer["error"]
+    return f"{error['data'][0]['metadata'].get('code')} {error['message']}"
+
+
+def entry(name: str, agent: str, port: int, proof: str, scope: str = "lights.use") -> str:
+    base = f"http://127.0.0.1:{port}"
+    return (
+        f'\n[[agents]]\nname = "{name}"\ncard_url = "{base}/agents/{agent}/.well-known/agent-card.json"\nqueue = false\n'
+        f'[agents.auth.oauth]\ntoken_url = "{base}/token"\nclient_id = "{agent}"\n{proof}\nscope = "{scope}"\n'
+        f'resource = "{base}/agents/{agent}"\n'
+    )
+
+
+def run(moongate: Path, folder: Path) -> int:
+    words, variables = install.command(ENVIRONMENT, SCRIPT)
+    log = (folder / "oidc.log").open("w")
+    serving = subprocess.Popen(
+        [*words, "--folder", str(folder)], stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **variables}
+    )
+    running = [serving]
+    told: list[tuple[str, bool, object]] = []
+    try:
+        lines = iter(serving.stdout.readline, "")
+        ready = next((line for line in lines if line.startswith("READY")), "")
+        if not ready:
+            raise Failed(f"the authorization server did not start:\n{(folder / 'oidc.log').read_text()[-1200:]}")
+        port = int(ready.split()[1])
+        secret = f'client_secret = "{SECRET}"'
+        keys = ["key-ec", "key-ed", "key-rsa"]
+        more = "".join(entry(name, name, port, secret) for name in ("secret", "short", "revoked"))
+        more += "".join(
+            entry(name, name, port, f'private_key = "{folder}/{name}.pem"\nkey_id = "{name}"') for name in keys
+        )
+        more += entry("wrong-secret", "secret", port, 'client_secret = "guess"')
+        more += entry("wrong-key", "key-ec", port, f'private_key = "{folder}/key-rsa.pem"\nkey_id = "key-ec"')
+        more += entry("wrong-scope", "scope", port, secret, scope="doors.open")
+        gateway = RunningGateway(moongate, [], folder, more=more)
+        running.append(gateway.process)
+        for name in ["secret", *keys]:
+            said = say(gateway, name)
+            told.append((f"let in: {name}", said == f"let in as {name}", said))
+        # The server gives a token without the scope that it does not know; the agent does not accept that.
+        refusals = {"wrong-secret": ("MG-0418", "invalid_client"), "wrong-key": ("MG-0418", "invalid_client"),
+                    "wrong-scope": ("MG-0507", "did not accept")}
+        for name, words in refusals.items():
+            said = say(gateway, name)
+            told.append((f"refused: {name}", all(word in said for word in words) and SECRET not in said, said))
+        until = time.monotonic() + 9
+        said = set()
+        while time.monotonic() < until:
+            said.add(say(gateway, "short"))
+            time.sleep(0.2)
+        seen = call(port, "GET", "/seen")
+        tokens = {one["token"] for one in seen if one["name"] == "short"}
+        told.append(("short: never refused over three lifetimes", said == {"let in as short"}, said))
+        told.append(("short: several tokens, few", 3 <= len(tokens) <= 5, tokens))
+        first = say(gateway, "revoked")
+        call(port, "GET", "/revoke/revoked")
+        second = say(gateway, "revoked")
+        told.append(("revoked: another token at once", first == second == "let in as revoked", (first, second)))
+        shown = gateway.log.read_text()
+        told.append(("no secret in the log", SECRET not in shown and not any(token in shown for token in tokens), ""))
+    finally:
+        for process in reversed(running):
+            stop(process)
+    red = [one for one in told if not one[1]]
+    for case, _, detail in red:
+        print(f"  {case}: {detail}")
+    if red:
+        print((folder / "oidc.log").read_text()[-1500:])
+    print(f"tokens of oidc-provider: {len(told) - len(red)} ok, {len(red)} red, {CASES - len(told)} not run")
+    return 0 if not red and len(told) == CASES else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The gateway as a client of a real authorization server.")
+    parser.add_argument("--moongate", type=Path, required=True)
+    flags = parser.parse_args()
+    failed = install.install({ENVIRONMENT})
+    if failed:
+        print(failed[ENVIRONMENT])
+        return 2
+    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="outbound-") as folder:
+        try:
+            return run(flags.moongate.resolve(), Path(folder))
+        except (Failed, subprocess.TimeoutExpired) as reason:
+            print(reason)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
