@@ -279,3 +279,60 @@ async fn an_agent_that_asks_for_a_certificate_is_shown_the_gateways() {
     assert_eq!(sent["message"]["parts"][0]["text"], "home: yes", "{sent}");
     assert!(shown.lock().iter().all(|certificates| *certificates == 1) && !shown.lock().is_empty());
 }
+
+/// A gRPC agent that knows nobody but who shows `token-2`, and has nothing to say to them either; notes all headers.
+async fn grpc_agent() -> (std::net::SocketAddr, Arc<parking_lot::Mutex<Vec<http::HeaderMap>>>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let seen = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let noted = seen.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let noted = noted.clone();
+            let service = hyper::service::service_fn(move |request: http::Request<hyper::body::Incoming>| {
+                let known = request.headers().get("authorization").is_some_and(|value| value == "Bearer token-2");
+                let builder = http::Response::builder();
+                let response = if request.method() == http::Method::GET {
+                    let mut card = crate::support::card("home", "", &[json!("home.do")]);
+                    card["supportedInterfaces"] = json!([{
+                        "url": address.to_string(), "protocolBinding": "GRPC", "protocolVersion": "1.0"}]);
+                    builder.header("content-type", "application/json").body(card.to_string())
+                } else {
+                    noted.lock().push(request.headers().clone());
+                    let status = if known { "9" } else { "16" };
+                    builder.header("content-type", "application/grpc").header("grpc-status", status).body(String::new())
+                };
+                let response = response.unwrap().map(|body| http_body_util::Full::new(bytes::Bytes::from(body)));
+                async move { Ok::<_, std::convert::Infallible>(response) }
+            });
+            tokio::spawn(async move {
+                let io = hyper_util::rt::TokioIo::new(stream);
+                let server = hyper_util::server::conn::auto::Builder::new(hyper_util::rt::TokioExecutor::new());
+                let _ = server.serve_connection(io, service).await;
+            });
+        }
+    });
+    (address, seen)
+}
+
+#[tokio::test]
+async fn an_agent_of_grpc_sees_the_same_and_may_refuse_a_token_too() {
+    let (address, seen) = grpc_agent().await;
+    let (issuer, endpoint) = (Issuer::start().await, TokenEndpoint::start(600).await);
+    let card_url = format!("http://{address}/.well-known/agent-card.json");
+    let entry =
+        format!("[[agents]]\nname = \"home\"\ncard_url = \"{card_url}\"\nqueue = false\n{}", oauth(&endpoint, ""));
+    let gateway = with_entries(&[entry], &issuer.entry(&["a2a:*:*"], "")).await;
+    for (binding, version) in SPEAKERS {
+        let token = issuer.token("a2a:*:*");
+        let caller = Caller::new(&gateway.plain(), binding, version).with("authorization", &format!("Bearer {token}"));
+        let refusal = caller.call(Operation::Send, &saying("hello")).await.unwrap_err();
+        assert_ne!(refusal.gateway_code.as_deref(), Some("MG-0507"), "{refusal:?}");
+        assert!(!format!("{:?}", seen.lock()).contains(&token));
+    }
+    let shown: Vec<String> =
+        seen.lock().iter().map(|headers| headers["authorization"].to_str().unwrap().to_owned()).collect();
+    assert_eq!(shown[0], "Bearer token-1");
+    assert!(shown[1..].iter().all(|value| value == "Bearer token-2") && shown.len() == SPEAKERS.len() + 1, "{shown:?}");
+    assert_eq!(endpoint.asked().len(), 2);
+}
