@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use crate::call::Call;
 use crate::routing::balance::{Change, Picked, Policy, RetryBudget, Verdict, hash_key};
 use crate::routing::directory::{Agent, Directory, Endpoint};
-use crate::routing::discovery::Address;
+use crate::routing::discovery::{Address, LetsIn};
 use crate::routing::resolve::{self, View};
 use crate::security;
 use crate::tasks::Tasks;
@@ -185,10 +185,11 @@ impl A2aGateway {
             url: String::new(),
             authority: String::new(),
             guarded: true,
+            lets_in: LetsIn::default(),
         })
     }
 
-    /// The main listener is reached by another address from now on.
+    /// The main listener is reached by another address from now on, and lets in whoever proves itself so.
     pub fn rename_main(&self, address: &Address) {
         let mut addresses = self.addresses.load().0.clone();
         for (listener, held) in &mut addresses {

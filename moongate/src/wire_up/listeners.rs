@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
-use moongate_a2a::routing::discovery::Address;
+use moongate_a2a::routing::discovery::{Address, LetsIn};
 use moongate_config::Config;
 use moongate_core::{Listener, Problem};
 use moongate_telemetry::Telemetry;
@@ -67,7 +67,7 @@ impl AllBound {
                 let own = own_address(bound.local_addr(), tls.is_some());
                 let public = config.public_url.as_deref().filter(|_| *listener == Listener::Main);
                 let address = public.and_then(public_address).unwrap_or(own);
-                (*listener, Address { guarded: faces_out(bound), ..address })
+                (*listener, Address { guarded: faces_out(bound), lets_in: lets_in(config), ..address })
             })
             .collect()
     }
@@ -113,11 +113,21 @@ fn faces_out(bound: &Bound) -> bool {
 /// A listener's own address, as cards say it.
 pub(crate) fn own_address(address: SocketAddr, secure: bool) -> Address {
     let authority = address.to_string();
-    Address { url: format!("{}://{authority}", if secure { "https" } else { "http" }), authority, guarded: false }
+    Address {
+        url: format!("{}://{authority}", if secure { "https" } else { "http" }),
+        authority,
+        guarded: false,
+        lets_in: LetsIn::default(),
+    }
+}
+
+/// By what callers of other machines prove who they are.
+pub(crate) fn lets_in(config: &Config) -> LetsIn {
+    LetsIn { token: !config.issuers.is_empty(), certificate: !config.peers.is_empty() || !config.devices.is_empty() }
 }
 
 pub(crate) fn public_address(url: &str) -> Option<Address> {
     let origin = moongate_transport::Origin::parse(url, false).ok()?;
     let authority = format!("{}:{}", origin.host, origin.port);
-    Some(Address { url: url.trim_end_matches('/').to_owned(), authority, guarded: false })
+    Some(Address { url: url.trim_end_matches('/').to_owned(), authority, guarded: false, lets_in: LetsIn::default() })
 }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_config::{Effect, Loaded, Watch, diff};
+use moongate_a2a::routing::discovery::Address;
+use moongate_config::{Config, Effect, Loaded, Watch, diff};
 use moongate_core::{Listener, Problem};
 
 use super::{Running, listeners, rules, settings, specs};
@@ -103,17 +104,18 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
     *running.drain_limit.lock() = config.limits.drain_seconds;
-    rename(running, config.public_url.as_deref());
+    rename(running, config);
     running.registry.configure(registry, specs).await;
     Ok(())
 }
 
 /// Takes over the address that cards name: the public one, or else the main listener's own.
-fn rename(running: &Running, public_url: Option<&str>) {
+fn rename(running: &Running, config: &Config) {
+    let public_url = config.public_url.as_deref();
     running.public_host.store(public_url.and_then(listeners::host).map(Arc::new));
     let own = running.address(Listener::Main).map(|address| listeners::own_address(address, true));
     if let Some(address) = public_url.and_then(listeners::public_address).or(own) {
-        running.gateway.rename_main(&address);
+        running.gateway.rename_main(&Address { lets_in: listeners::lets_in(config), ..address });
     }
 }
 

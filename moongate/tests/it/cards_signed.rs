@@ -12,7 +12,7 @@ const OLDER: &str = "/.well-known/agent.json";
 const KEYS: &str = "/.well-known/jwks.json";
 
 /// The key ids under which a card's signatures hold; all of them must.
-fn kids(card: &Value, keys: &Value) -> Vec<String> {
+pub(crate) fn kids(card: &Value, keys: &Value) -> Vec<String> {
     let signed = signing::signed(card);
     let kid = |one: &moongate_core::seam::notary::Signature| {
         verifies(keys, &one.protected, &signed.forms, &one.signature).expect("the signature holds")

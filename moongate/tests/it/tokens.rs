@@ -321,6 +321,9 @@ async fn a_listener_that_faces_other_machines_lets_nobody_in_without_a_token() {
         let card = get_main(&gateway, path).await.json();
         assert_eq!(card["securitySchemes"]["token"]["httpAuthSecurityScheme"]["scheme"], "Bearer", "{card}");
         assert_eq!(card["securityRequirements"], json!([{"schemes": {"token": {"list": []}}}]));
+        // What the gateway wants of callers is signed with the rest.
+        let keys = get_main(&gateway, "/.well-known/jwks.json").await.json();
+        assert_eq!(crate::cards_signed::kids(&card, &keys).len(), 2);
         let own = crate::support::get(&gateway.plain(), path).await.json();
         assert_eq!(
             (&own["securitySchemes"], &own["securityRequirements"]),

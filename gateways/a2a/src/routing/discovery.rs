@@ -31,8 +31,19 @@ pub struct Address {
     pub url: String,
     /// `gw.home.example:443`.
     pub authority: String,
-    /// Whether whoever calls there needs a token: then cards say so.
+    /// Whether whoever calls there has to prove who it is: then cards say so.
     pub guarded: bool,
+    /// By what.
+    pub lets_in: LetsIn,
+}
+
+/// What proves who a caller is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LetsIn {
+    /// An access token.
+    pub token: bool,
+    /// A client certificate.
+    pub certificate: bool,
 }
 
 /// Which card.
@@ -121,18 +132,26 @@ pub fn sealed(document: Value, address: &Address, notary: &dyn Notary) -> Value 
 
 fn guarded(mut document: Value, address: &Address) -> Value {
     if address.guarded {
-        want_token(&mut document);
+        want_proof(&mut document, address.lets_in);
     }
     document
 }
 
-/// The gateway's own security scheme (A2A 1.0 §4.5): agents' schemes are not for callers to meet.
-fn want_token(document: &mut Value) {
+/// The gateway's own security schemes (A2A 1.0 §4.5), each an alternative: agents' schemes are not for callers to meet.
+fn want_proof(document: &mut Value, lets_in: LetsIn) {
     let Some(members) = document.as_object_mut() else { return };
-    let scheme = json!({"httpAuthSecurityScheme": {"scheme": "Bearer", "bearerFormat": "JWT",
+    let token = json!({"httpAuthSecurityScheme": {"scheme": "Bearer", "bearerFormat": "JWT",
         "description": "An access token (RFC 9068) of an issuer that this gateway accepts."}});
-    members.insert("securitySchemes".into(), json!({ "token": scheme }));
-    members.insert("securityRequirements".into(), json!([{"schemes": {"token": {"list": []}}}]));
+    let certificate = json!({"mtlsSecurityScheme": {
+        "description": "A client certificate of a domain or device that this gateway knows."}});
+    let known = [("token", token, lets_in.token), ("certificate", certificate, lets_in.certificate)];
+    let (mut schemes, mut requirements) = (Map::new(), Vec::new());
+    for (name, scheme, _) in known.into_iter().filter(|(.., counts)| *counts) {
+        requirements.push(json!({"schemes": {name: {"list": []}}}));
+        schemes.insert(name.to_owned(), scheme);
+    }
+    members.insert("securitySchemes".into(), Value::Object(schemes));
+    members.insert("securityRequirements".into(), Value::Array(requirements));
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -306,4 +325,26 @@ fn is_inside(url: &str, inside: &[String]) -> bool {
             || inside.iter().any(|own| own.eq_ignore_ascii_case(&host))
             || host.parse::<std::net::IpAddr>().is_ok()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cards_want_what_their_listener_accepts_and_nothing_else() {
+        let shown = |guarded: bool, token: bool, certificate: bool| {
+            let (url, authority) = ("https://gw.test".to_owned(), "gw.test:443".to_owned());
+            let address = Address { url, authority, guarded, lets_in: LetsIn { token, certificate } };
+            let document = super::guarded(json!({}), &address);
+            let schemes = document.get("securitySchemes").and_then(Value::as_object).map(Map::len).unwrap_or_default();
+            (schemes, document.get("securityRequirements").cloned().unwrap_or_default())
+        };
+        let (token, certificate) =
+            (json!({"schemes": {"token": {"list": []}}}), json!({"schemes": {"certificate": {"list": []}}}));
+        assert_eq!(shown(true, true, false), (1, json!([token])));
+        assert_eq!(shown(true, false, true), (1, json!([certificate])));
+        assert_eq!(shown(true, true, true), (2, json!([token, certificate])), "either will do");
+        assert_eq!(shown(false, true, true), (0, Value::Null));
+    }
 }
