@@ -19,7 +19,7 @@ use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
 use parking_lot::Mutex;
 
-use keys::KeySet;
+pub(crate) use keys::KeySet;
 pub use keys::{KeySource, Keys};
 pub use token::Algorithm;
 use token::{Claims, Token};

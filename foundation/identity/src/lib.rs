@@ -9,11 +9,13 @@
 //!
 //! It opens no socket: `moongate-transport` takes what is made here.
 
+pub mod authority;
 pub mod ca;
 pub mod egress;
 mod file;
 pub mod jwt;
 pub mod secret;
+pub mod signing;
 pub mod tls;
 pub mod vault;
 

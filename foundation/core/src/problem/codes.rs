@@ -153,6 +153,12 @@ codes! {
     EgressRefused = 405, Params, Caller, NEVER, "the address may not be called from here", "use https on port 443 or 8443 to a public address, or add the range to [egress] allow";
     IssuerUnreachable = 406, Unavailable, Gateway, LATER, "the keys of the token's issuer cannot be fetched", "come back later; operators: check the issuer's `jwks`";
     InsufficientScope = 407, Forbidden, Caller, NEVER, "the caller's scopes do not reach so far", "get a token with the scope that the error names";
+    DeviceCodeUnknown = 420, NotFound, Caller, NEVER, "nobody waits for this code", "look at the device again: codes last some minutes, and are good for one answer";
+    TooManyGuesses = 421, Overloaded, Caller, LATER, "too many wrong codes were typed", "come back in a minute";
+    AuthorizationRefused = 422, Params, Caller, NEVER, "the program's request for authorization is not valid", "tell whoever runs the program; operators: compare it with `moongate clients show`";
+    NoSuchClient = 423, NotFound, Caller, NEVER, "there is no such client", "list them with `moongate clients list`";
+    ClientExists = 424, Conflict, Caller, NEVER, "a client of this id exists", "choose another id, or remove that one first";
+    OauthOff = 425, NotFound, Caller, NEVER, "the authorization server is off", "turn it on with `[oauth]` in the configuration";
 
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";
