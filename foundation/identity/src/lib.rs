@@ -1,10 +1,12 @@
 //! Who we are and where strangers' addresses may lead us.
 //!
+//! - [`authority`]: the gateway's own authorization server (OAuth 2.0).
 //! - [`ca`]: the gateway's own certificate authority, for listeners without a certificate from elsewhere.
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
+//! - [`signing`]: keys that sign in the gateway's name.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
 //!
 //! It opens no socket: `moongate-transport` takes what is made here.
@@ -19,9 +21,11 @@ pub mod signing;
 pub mod tls;
 pub mod vault;
 
+pub use authority::Authority;
 pub use ca::Ca;
 pub use egress::EgressGuard;
 pub use jwt::{Issuer, KeySource, Keys, Tokens};
 pub use secret::Secret;
+pub use signing::SigningKeys;
 pub use tls::{ServerIdentity, client_config, read_roots, server_config};
 pub use vault::Vault;

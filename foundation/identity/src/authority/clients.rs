@@ -163,7 +163,8 @@ fn credential(proof: &ClientProof) -> Result<(ClientAuth, Option<String>), Probl
         ClientProof::Public => Ok((ClientAuth::Public, None)),
         ClientProof::Secret => {
             let mut bytes = [0; 32];
-            getrandom::fill(&mut bytes).map_err(|_| Problem::new(Code::Internal, "the machine has no random numbers"))?;
+            getrandom::fill(&mut bytes)
+                .map_err(|_| Problem::new(Code::Internal, "the machine has no random numbers"))?;
             let secret = URL_SAFE_NO_PAD.encode(bytes);
             Ok((ClientAuth::ConfidentialSecretHash { hash: SecretHash::sha256(&secret) }, Some(secret)))
         }

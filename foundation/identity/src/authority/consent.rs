@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use moongate_core::{Code, Problem, Retry, Time};
 use oauth_as::authorization::{AuthorizationError, AuthorizationRequest, ValidatedAuthorizationRequest};
-use oauth_as::device::DeviceGrantState;
+use oauth_as::device::{DeviceGrantState, normalize_user_code};
 use oauth_as::server::{DeviceApprovalError, UserApproval};
 use oauth_as::store::{Storage as _, StorageError};
 use oauth_as::{Attempt, AttemptOutcome, ClientId, RateLimitDecision, RateLimiter as _, ScopeSet};
@@ -70,7 +70,7 @@ impl Authority {
         if self.limits.check(attempt) == RateLimitDecision::Deny {
             return Err(guesses());
         }
-        let row = self.grants.device_row(user_code).await.map_err(broken)?;
+        let row = self.grants.device_row(&normalize_user_code(user_code)).await.map_err(broken)?;
         let now = self.clock.now();
         let row = row.filter(|row| row.grant.state == DeviceGrantState::Pending && now < moment(row.grant.expires_at));
         let outcome = if row.is_some() { AttemptOutcome::Succeeded } else { AttemptOutcome::Failed };
@@ -143,7 +143,8 @@ impl Authority {
 
     async fn question(&self, client: &ClientId, scopes: &ScopeSet) -> Result<Question, Problem> {
         let id = client.clone();
-        let row: Option<ClientRow> = self.grants.look(move |sheet| sheet.read(CLIENT, id.as_str())).await.map_err(broken)?;
+        let row: Option<ClientRow> =
+            self.grants.look(move |sheet| sheet.read(CLIENT, id.as_str())).await.map_err(broken)?;
         let row = row.filter(|row| !row.disabled).ok_or_else(unknown)?;
         Ok(Question {
             client: client.to_string(),

@@ -120,19 +120,23 @@ pub(super) struct Chronicle;
 impl EventSink for Chronicle {
     fn on_event(&self, event: Event<'_>) {
         match event {
-            Event::RefreshTokenReuseDetected { client_id, family_id, records_revoked, containment_failed } => tracing::warn!(
-                client_id,
-                family_id,
-                records_revoked,
-                containment_failed,
-                "a refresh token was used twice; all tokens of its grant are revoked"
-            ),
-            Event::AuthorizationCodeReplayDetected { client_id, tokens_revoked, containment_failed, .. } => tracing::warn!(
-                client_id,
-                tokens_revoked,
-                containment_failed,
-                "an authorization code was used twice; the tokens made with it are revoked"
-            ),
+            Event::RefreshTokenReuseDetected { client_id, family_id, records_revoked, containment_failed } => {
+                tracing::warn!(
+                    client_id,
+                    family_id,
+                    records_revoked,
+                    containment_failed,
+                    "a refresh token was used twice; all tokens of its grant are revoked"
+                )
+            }
+            Event::AuthorizationCodeReplayDetected { client_id, tokens_revoked, containment_failed, .. } => {
+                tracing::warn!(
+                    client_id,
+                    tokens_revoked,
+                    containment_failed,
+                    "an authorization code was used twice; the tokens made with it are revoked"
+                )
+            }
             Event::ClientAuthenticationFailed { client_id, failure } => {
                 tracing::info!(client_id, %failure, "a client did not prove who it is");
             }

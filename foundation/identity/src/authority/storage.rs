@@ -127,7 +127,8 @@ impl Grants {
 fn widened(mut client: Client) -> Client {
     let asked = ASKING.try_with(|asking| asking.scopes.clone()).unwrap_or_default();
     let given = Scopes::read(&client.allowed_scopes.to_string());
-    let covered = asked.into_iter().filter(|word| moongate_core::Scope::parse(word).is_some_and(|one| given.covers(&one)));
+    let covered =
+        asked.into_iter().filter(|word| moongate_core::Scope::parse(word).is_some_and(|one| given.covers(&one)));
     let own: Vec<String> = client.allowed_scopes.iter().map(ToString::to_string).collect();
     if let Ok(scopes) = ScopeSet::from_tokens(own.into_iter().chain(covered)) {
         client.allowed_scopes = scopes;
@@ -425,9 +426,9 @@ impl Storage for Grants {
 }
 
 impl Grants {
-    /// The device grant of a user code, with who asked for it.
+    /// The device grant of a user code in its plain form, with who asked for it.
     pub(super) async fn device_row(&self, user_code: &str) -> Result<Option<DeviceRow>, StorageError> {
-        let group = hashed(&normalize_user_code(user_code));
+        let group = hashed(user_code);
         let rows: Vec<(String, DeviceRow)> = self.look(move |sheet| sheet.group(DEVICE, &group)).await?;
         Ok(rows.into_iter().next().map(|(_, row)| row))
     }

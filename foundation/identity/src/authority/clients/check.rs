@@ -53,7 +53,10 @@ fn grants(new: &NewClient) -> Result<Vec<GrantType>, Problem> {
     for name in &new.grants {
         let known = GRANTS.iter().find(|(known, _)| known == name);
         let (_, grant) = known.ok_or_else(|| {
-            wrong("grants", format!("{name:?} is no grant; there are authorization_code, device_code, client_credentials"))
+            wrong(
+                "grants",
+                format!("{name:?} is no grant; there are authorization_code, device_code, client_credentials"),
+            )
         })?;
         grants.push(*grant);
     }
@@ -129,12 +132,26 @@ mod tests {
 
     #[test]
     fn redirects_go_to_https_to_loopback_or_to_an_app() {
-        for good in ["https://app.example/back?x=1", "http://127.0.0.1:9000/cb", "http://[::1]:9/", "http://[::1]/", "com.example.app:/cb"] {
+        for good in [
+            "https://app.example/back?x=1",
+            "http://127.0.0.1:9000/cb",
+            "http://[::1]:9/",
+            "http://[::1]/",
+            "com.example.app:/cb",
+        ] {
             assert!(redirect(good).is_ok(), "{good}");
         }
         for bad in [
-            "", "app.example/back", "http://app.example/", "https://app.example/#x", "https://a@b.example/", "javascript:alert(1)",
-            "data:text/html,x", "https:///x", "http://127.0.0.1.evil.example/", "https://app.example/a b",
+            "",
+            "app.example/back",
+            "http://app.example/",
+            "https://app.example/#x",
+            "https://a@b.example/",
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "https:///x",
+            "http://127.0.0.1.evil.example/",
+            "https://app.example/a b",
         ] {
             assert!(redirect(bad).is_err(), "{bad}");
         }
