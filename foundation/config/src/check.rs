@@ -75,7 +75,7 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
             .collect();
     for (index, (name, address)) in open.iter().enumerate() {
         let place = places.value(&format!("listen.{name}"));
-        let known = *name == "main" && !config.issuers.is_empty();
+        let known = *name == "main" && (!config.issuers.is_empty() || config.oauth.is_some());
         if !address.ip().to_canonical().is_loopback() && !known {
             let (why, hint) = match *name {
                 "plain" => (
@@ -85,7 +85,7 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
                 "admin" => ("strangers could administer the gateway", "use 127.0.0.1 or [::1]"),
                 _ => (
                     "strangers could use every agent",
-                    "say by [[issuers]] whose tokens its callers must have; or use 127.0.0.1 or [::1]",
+                    "say by [[issuers]] whose tokens its callers must have, or give them by [oauth]; or use 127.0.0.1 or [::1]",
                 ),
             };
             let message = format!("`listen.{name}` is {address}, which is not loopback: {why}");
@@ -132,6 +132,12 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     let issuers = config.issuers.iter().enumerate();
     twice("issuer", issuers.clone().map(|(at, one)| (one.name.as_str(), format!("issuers[{at}].name"))), places, notes);
     twice("issuer", issuers.map(|(at, one)| (one.issuer.as_str(), format!("issuers[{at}].issuer"))), places, notes);
+    let own = config.issuers.iter().position(|issuer| config.oauth.is_some() && issuer.name == config.domain);
+    if let Some(at) = own {
+        let place = places.value(&format!("issuers[{at}].name"));
+        let message = format!("callers of this issuer would be called as those of [oauth]: {}", config.domain);
+        notes.mistake(Mistake::new(Code::ConfigDuplicate, message).at(place, "the domain's own name").hint("call it otherwise"));
+    }
     for (index, agent) in config.agents.iter().enumerate() {
         let labels = agent.instances.iter().enumerate();
         let labels =

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::keys::{self, Effect};
-use crate::schema::Config;
+use crate::schema::{Config, Oauth};
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,8 +21,9 @@ macro_rules! compare {
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 59] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 63] {
     let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
+    let oauth = Oauth::differs(old.oauth.as_ref(), new.oauth.as_ref());
     [
         compare!(old, new, domain),
         compare!(old, new, public_url),
@@ -83,6 +84,10 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 59] {
         compare!(old, new, routes),
         compare!(old, new, policy),
         compare!(old, new, issuers),
+        ("oauth.token_seconds", oauth.token_seconds),
+        ("oauth.refresh_seconds", oauth.refresh_seconds),
+        ("oauth.device_seconds", oauth.device_seconds),
+        ("oauth.scopes", oauth.scopes),
     ]
 }
 

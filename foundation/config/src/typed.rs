@@ -2,6 +2,7 @@
 
 mod agents;
 mod issuers;
+mod oauth;
 
 use std::net::SocketAddr;
 
@@ -59,6 +60,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         routes: root.tables("routes").iter().map(route).collect(),
         policy: root.tables("policy").iter().enumerate().map(|(index, table)| policy(index, table)).collect(),
         issuers: root.tables("issuers").iter().map(issuers::issuer).collect(),
+        oauth: root.table("oauth").map(|table| oauth::oauth(&table)),
         balance,
         data_dir,
     }

@@ -3,6 +3,10 @@
 use super::Effect::{self, Applied, NeedsRestart};
 use super::{Key, Kind, Section};
 
+mod oauth;
+
+use oauth::OAUTH;
+
 const fn key(name: &'static str, kind: Kind, default: &'static str, effect: Effect, doc: &'static str) -> Key {
     Key { name, kind, default, example: "", doc, effect }
 }
@@ -55,12 +59,13 @@ pub(crate) static ROOT: Section = Section {
         open("routes", Kind::Tables(&ROUTE), "", Applied, "Rules that route."),
         open("policy", Kind::Tables(&POLICY), "", Applied, "Rules that narrow what callers may do."),
         open("issuers", Kind::Tables(&ISSUER), "", Applied, "Whose access tokens are accepted."),
+        open("oauth", Kind::Table(&OAUTH), "", Applied, "The gateway's own authorization server."),
     ],
 };
 
 static LISTEN: Section = Section {
     name: "listen",
-    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]] say how their callers prove who they are.",
+    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]] or [oauth] say how their callers prove who they are.",
     keys: &[
         key(
             "main",

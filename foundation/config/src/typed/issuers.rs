@@ -64,7 +64,8 @@ fn audience(table: &Table<'_>) -> Vec<String> {
     audience
 }
 
-fn scopes(table: &Table<'_>) -> Scopes {
+/// Scopes that tokens may give.
+pub(super) fn scopes(table: &Table<'_>) -> Scopes {
     let texts = table.texts("scopes");
     if texts.is_empty() {
         let hint = "say what its tokens may give, as `scopes = [\"a2a:*:*\"]`";
