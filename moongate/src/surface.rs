@@ -3,6 +3,7 @@
 //! A browser page must not act as `local` just because it runs on this machine, so requests are refused if a foreign page
 //! sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
 
+mod oauth;
 mod openapi;
 mod status;
 
@@ -17,9 +18,12 @@ use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, prob
 use moongate_a2a::routing::registry::AgentRegistry;
 use moongate_core::seam::Store;
 use moongate_core::{Code, Listener, Problem};
+use moongate_identity::Authority;
 use moongate_telemetry::Telemetry;
 use moongate_transport::{Drain, Handler, Peer};
 use serde_json::json;
+
+use crate::wire_up::{Doorkeeper, Own};
 
 pub(crate) use status::Status;
 
@@ -39,6 +43,9 @@ pub(crate) struct Surface {
     pub(crate) facing_out: Vec<Listener>,
     /// The host of `public_url`, as the configuration has it now.
     pub(crate) public_host: Arc<PublicHost>,
+    pub(crate) verifier: Arc<Doorkeeper>,
+    /// The gateway's own authorization server, while it is on.
+    pub(crate) authority: Arc<Own>,
 }
 
 /// What one listener serves.
@@ -59,7 +66,15 @@ impl Handler for ListenerSurface {
         let path = request.uri().path();
         if let Some(place) = Place::of(path) {
             // On the heap, both: the connection moves the answer's future about, and these are large.
-            return Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
+            let path = request.uri().path().to_owned();
+            let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
+            return surface.pointing(&path, response);
+        }
+        if Authority::serves(path) {
+            return Box::pin(surface.authorize(peer, request)).await;
+        }
+        if oauth::is_api(path) {
+            return Box::pin(surface.administer(self.listener, peer, request)).await;
         }
         if Api::serves(path) {
             return Box::pin(surface.api.handle(self.listener, peer, request)).await;

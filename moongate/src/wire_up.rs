@@ -3,6 +3,7 @@
 //!
 //! Everything that knows of two rooms which must not know each other stands here or in the modules below.
 
+mod authority;
 pub(crate) mod egress;
 mod listeners;
 mod reload;
@@ -23,20 +24,23 @@ use moongate_a2a::tasks::courier::Courier;
 use moongate_a2a::tasks::{Tasks, clockwork, courier, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_config::{Config, Loaded};
-use moongate_core::seam::{Clock, Dialer, Store};
+use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
 use moongate_identity::Vault;
 use moongate_identity::secret::Secret;
+use moongate_identity::signing::Workshop;
 use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
 use moongate_transport::{Cores, Drain, HttpDialer, Pool, PoolConfig};
 use tokio::sync::Notify;
 
 use crate::surface::{PublicHost, Status, Surface};
+use authority::Authorities;
 use egress::SwappableEgress;
-use verifier::Doorkeeper;
 
+pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
+pub(crate) use verifier::Doorkeeper;
 
 /// How long the admin listener's requests may go on, at least, when all others have ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -47,6 +51,7 @@ pub(crate) struct Running {
     pub(crate) registry: Arc<AgentRegistry>,
     pub(crate) flow: Arc<Flow>,
     pub(crate) verifier: Arc<Doorkeeper>,
+    pub(crate) authorities: Arc<Authorities>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -78,10 +83,12 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
     let telemetry = telemetry(config, &dialer);
     let secret = Secret::load_or_make(&secret_path(config))?;
-    let tokens = verifier::tokens(config, None, &clock, &dialer);
+    let vault: Arc<dyn seam::Vault> = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
+    let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };
+    let authorities = Arc::new(Authorities::open(config, workshop, &bound.public(config)).await?);
+    let tokens = verifier::tokens(config, (None, authorities.own.load_full()), &clock, &dialer);
     let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
     let flow = flow(config, &verifier, &clock, &telemetry)?;
-    let vault = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let courier = Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds };
     let gateway = Arc::new(A2aGateway::new(Parts {
         directory: Directory::empty(),
@@ -110,7 +117,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (drain, last) = (Drain::new(), Drain::new());
     let status = Arc::new(Status::default());
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface = surface(config, parts, &telemetry, &status, store, &drain, bound.facing_out());
+    let surface = surface(config, parts, (&telemetry, &status), store, &drain, bound.facing_out(), &authorities.own);
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, surface, &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
@@ -118,6 +125,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         registry,
         flow,
         verifier,
+        authorities,
         clock,
         dialer,
         telemetry,
@@ -165,11 +173,11 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
-    telemetry: &Arc<Telemetry>,
-    status: &Arc<Status>,
+    (telemetry, status): (&Arc<Telemetry>, &Arc<Status>),
     store: Arc<dyn Store>,
     drain: &Drain,
     facing_out: Vec<Listener>,
+    own: &Arc<Own>,
 ) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
@@ -183,6 +191,8 @@ fn surface(
         drain: drain.clone(),
         facing_out,
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
+        verifier: verifier.clone(),
+        authority: own.clone(),
     })
 }
 
@@ -240,10 +250,12 @@ impl Running {
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
         let tasks = tokio::spawn(self.clone().tend_tasks());
+        let grants = tokio::spawn(self.authorities.clone().tend());
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
         tasks.abort();
+        grants.abort();
     }
 
     /// Stops: no new work, what is in flight may end, streams are told.

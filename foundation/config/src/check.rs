@@ -136,7 +136,9 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     if let Some(at) = own {
         let place = places.value(&format!("issuers[{at}].name"));
         let message = format!("callers of this issuer would be called as those of [oauth]: {}", config.domain);
-        notes.mistake(Mistake::new(Code::ConfigDuplicate, message).at(place, "the domain's own name").hint("call it otherwise"));
+        notes.mistake(
+            Mistake::new(Code::ConfigDuplicate, message).at(place, "the domain's own name").hint("call it otherwise"),
+        );
     }
     for (index, agent) in config.agents.iter().enumerate() {
         let labels = agent.instances.iter().enumerate();

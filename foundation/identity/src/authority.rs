@@ -39,8 +39,6 @@ use storage::{Epoch, Grants};
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// A key is replaced when it has signed for so long.
 const KEY_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// Expired rows go this often.
-const SWEEP: Duration = Duration::from_secs(60);
 
 type Server = AuthorizationServer<Grants, Ticking>;
 
@@ -159,20 +157,15 @@ impl Authority {
         self.keys.published()
     }
 
-    /// Looks after it until the gateway ends: expired rows go, an old key is replaced.
-    pub async fn tend(self: Arc<Self>) {
-        let mut interval = tokio::time::interval(SWEEP);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            if let Err(problem) = self.sweep().await {
-                tracing::error!(%problem, "expired grants cannot be removed");
-            }
-            if self.clock.now().since(self.keys.current().made_at) > KEY_AGE
-                && let Err(problem) = self.rotate_key().await
-            {
-                tracing::error!(%problem, "the signing key cannot be replaced");
-            }
+    /// What is to be done every minute: expired rows go, an old key is replaced.
+    pub async fn tend(&self) {
+        if let Err(problem) = self.sweep().await {
+            tracing::error!(%problem, "expired grants cannot be removed");
+        }
+        if self.clock.now().since(self.keys.current().made_at) > KEY_AGE
+            && let Err(problem) = self.rotate_key().await
+        {
+            tracing::error!(%problem, "the signing key cannot be replaced");
         }
     }
 

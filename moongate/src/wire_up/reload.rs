@@ -71,9 +71,10 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let gateway = settings::gateway(config);
     let registry = settings::registry(config)?;
     let specs = specs::specs(config)?;
+    running.authorities.apply(config).await?;
     running.level.set(&config.log.level)?;
     running.flow.policy.store(Arc::new(policy));
-    running.verifier.trust(config, &running.clock, &running.dialer);
+    running.verifier.trust(config, running.authorities.own.load_full(), &running.clock, &running.dialer);
     // Whether traces are exported is decided at start.
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();

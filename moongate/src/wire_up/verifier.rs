@@ -1,7 +1,8 @@
 //! The stage *identify*: whose request it is.
 //!
 //! - With an access token that an issuer of the configuration has signed: whoever the token names, with the scopes that the
-//!   token and the issuer's entry both allow.
+//!   token and the issuer's entry both allow; with one of the gateway's own authorization server, the same, as long as it has
+//!   not been revoked.
 //! - On a loopback listener, with the operator's secret: the operator; without any credential: the principal `local` with its
 //!   limited rights, for who reaches such a listener is at this machine.
 //! - Everybody else is refused. A credential that does not hold is refused, never ignored; the operator's secret does not
@@ -15,7 +16,7 @@ use moongate_config::schema::Jwks;
 use moongate_core::seam::{Clock, Dialer, Later, Verifier};
 use moongate_core::{Arrival, Code, Listener, Principal, Problem};
 use moongate_identity::jwt::Algorithm;
-use moongate_identity::{Issuer, KeySource, Keys, Secret, Tokens};
+use moongate_identity::{Authority, Issuer, KeySource, Keys, Secret, Tokens};
 
 pub(crate) struct Doorkeeper {
     secret: Secret,
@@ -39,8 +40,15 @@ impl Doorkeeper {
     }
 
     /// The issuers of this configuration from now on; what was known of tokens is forgotten, what was fetched of keys is not.
-    pub(crate) fn trust(&self, config: &Config, clock: &Arc<dyn Clock>, dialer: &Arc<dyn Dialer>) {
-        let tokens = tokens(config, Some(&self.tokens.load()), clock, dialer);
+    pub(crate) fn trust(
+        &self,
+        config: &Config,
+        own: Option<Arc<Authority>>,
+        clock: &Arc<dyn Clock>,
+        dialer: &Arc<dyn Dialer>,
+    ) {
+        let before = self.tokens.load_full();
+        let tokens = tokens(config, (Some(&before), own), clock, dialer);
         self.tokens.store(Arc::new(tokens));
     }
 
@@ -49,10 +57,10 @@ impl Doorkeeper {
     }
 }
 
-/// The tokens that a configuration accepts; `before` are those of the one before.
+/// The tokens that a configuration accepts; `before` are those of the one before, `own` issues tokens of our own.
 pub(crate) fn tokens(
     config: &Config,
-    before: Option<&Tokens>,
+    (before, own): (Option<&Tokens>, Option<Arc<Authority>>),
     clock: &Arc<dyn Clock>,
     dialer: &Arc<dyn Dialer>,
 ) -> Tokens {
@@ -71,7 +79,7 @@ pub(crate) fn tokens(
             keys: known.unwrap_or_else(|| Arc::new(Keys::new(&issuer.name, source))),
         }
     });
-    Tokens::new(issuers.collect(), &config.domain, clock.clone(), dialer.clone())
+    Tokens::new(issuers.collect(), &config.domain, clock.clone(), dialer.clone()).with_own(own)
 }
 
 fn refused(why: &'static str) -> Problem {

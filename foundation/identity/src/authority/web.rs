@@ -47,6 +47,19 @@ impl Authority {
         answering.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error"))
     }
 
+    /// Where a caller without the right token learns where it would get one (RFC 9728 §5.1); `wanting` names the scopes too.
+    pub fn pointer(&self, path: &str, wanting: bool) -> String {
+        let state = self.state.load();
+        let place = if is_at(path, "/a2a") { "/a2a" } else { "" };
+        let (origin, own) = (origin(&state.terms.issuer), issuer_path(&state.terms.issuer));
+        let mut text = format!("resource_metadata=\"{origin}{RESOURCE}{own}{place}\"");
+        if wanting {
+            let words: Vec<&str> = state.terms.scopes.words().iter().map(|word| &**word).collect();
+            text.push_str(&format!(", scope=\"{}\"", words.join(" ")));
+        }
+        text
+    }
+
     async fn answer(&self, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path();
         if is_at(path, RESOURCE) {
@@ -106,6 +119,11 @@ impl Authority {
             "scopes_supported": state.terms.scopes.words().iter().map(|word| word.to_string()).collect::<Vec<_>>(),
         }))
     }
+}
+
+/// A URL without its path.
+fn origin(url: &str) -> &str {
+    url.strip_suffix(issuer_path(url)).unwrap_or(url)
 }
 
 /// The request as the protocol crate knows its paths: below the issuer's own.
