@@ -57,6 +57,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         fuzz_step(10),
         grid_step("grid", &[]).after("build"),
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
+        python_step("oauth", "testkit/grid/oauth.py", &[]).after("build"),
     ];
     steps.extend(examples(root).into_iter().map(|folder| {
         let run = Spell::new(&["./run", "--once"]).at(&format!("examples/{folder}"));

@@ -11,6 +11,7 @@ mod durability;
 mod explain;
 mod hostile;
 mod lifecycle;
+mod oauth;
 mod queue;
 mod registry;
 mod routing;
