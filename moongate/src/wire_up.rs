@@ -82,12 +82,9 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let pool = pool(config, cores.count())?;
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
     let telemetry = telemetry(config, &dialer);
-    let secret = Secret::load_or_make(&secret_path(config))?;
     let vault: Arc<dyn seam::Vault> = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };
-    let authorities = Arc::new(Authorities::open(config, workshop, &bound.public(config)).await?);
-    let tokens = verifier::tokens(config, (None, authorities.own.load_full()), &clock, &dialer);
-    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
+    let (authorities, verifier) = identity(config, workshop, &bound, &dialer).await?;
     let flow = flow(config, &verifier, &clock, &telemetry)?;
     let courier = Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds };
     let gateway = Arc::new(A2aGateway::new(Parts {
@@ -142,6 +139,21 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     });
     running.configure_agents(config).await?;
     Ok(running)
+}
+
+/// Who gives tokens, and who looks at them.
+async fn identity(
+    config: &Config,
+    workshop: Workshop,
+    bound: &listeners::AllBound,
+    dialer: &Arc<dyn Dialer>,
+) -> Result<(Arc<Authorities>, Arc<Doorkeeper>), Problem> {
+    let clock = workshop.clock.clone();
+    let authorities = Arc::new(Authorities::open(config, workshop, &bound.public(config)).await?);
+    let secret = Secret::load_or_make(&secret_path(config))?;
+    let tokens = verifier::tokens(config, (None, authorities.own.load_full()), &clock, dialer);
+    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
+    Ok((authorities, verifier))
 }
 
 /// The pipeline's standing parts.

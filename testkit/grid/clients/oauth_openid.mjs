@@ -34,7 +34,9 @@ async function refused(promise, error) {
   try {
     await promise;
   } catch (reason) {
-    check(reason.error === error, 'refused with', reason.error ?? reason.message, 'and not with', error);
+    // A 401 with a challenge is told by the library without its body.
+    const said = reason.error ?? (reason.response?.status === 401 ? 'invalid_client' : reason.message);
+    check(said === error, 'refused with', said, reason.error_description ?? '', 'and not with', error);
     return;
   }
   throw new Error(`it was not refused with ${error}`);
@@ -42,11 +44,15 @@ async function refused(promise, error) {
 
 const client = (id, auth) => oidc.discovery(new URL(issuer), id, undefined, auth, insecure);
 
-async function call(token) {
+function send(token) {
   const message = { messageId: crypto.randomUUID(), role: 'ROLE_USER', parts: [{ text: 'echo hello' }] };
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'SendMessage', params: { message } });
   const headers = { 'content-type': 'application/json', 'a2a-version': '1.0', authorization: `Bearer ${token}` };
-  const answer = await fetch(agent, { method: 'POST', headers, body });
+  return fetch(agent, { method: 'POST', headers, body });
+}
+
+async function call(token) {
+  const answer = await send(token);
   return { status: answer.status, body: await answer.json() };
 }
 
@@ -87,13 +93,15 @@ async function machines() {
     const guessing = await client('robot', oidc.ClientSecretBasic('guess'));
     await refused(oidc.clientCredentialsGrant(guessing), 'invalid_client');
   });
-  await tell('client credentials, private_key_jwt', async () => {
-    for (const [id, alg] of [['signer-es256', 'ES256'], ['signer-eddsa', 'EdDSA']]) {
+  for (const [id, alg] of [['signer-es256', 'ES256'], ['signer-eddsa', 'EdDSA']]) {
+    await tell(`client credentials, private_key_jwt with ${alg}`, async () => {
       const key = await jose.importJWK(input.keys[id], alg);
-      const signer = await client(id, oidc.PrivateKeyJwt({ key, kid: input.keys[id].kid }));
+      // The library writes Ed25519 (RFC 9864); the server reads the older name alone (RFC 8037).
+      const named = { [oidc.modifyAssertion]: (header) => { header.alg = alg; } };
+      const signer = await client(id, oidc.PrivateKeyJwt({ key, kid: input.keys[id].kid }, named));
       await works((await oidc.clientCredentialsGrant(signer)).access_token);
-    }
-  });
+    });
+  }
   await tell("private_key_jwt, another's key", async () => {
     const { privateKey } = await jose.generateKeyPair('ES256');
     const signer = await client('signer-es256', oidc.PrivateKeyJwt({ key: privateKey, kid: input.keys['signer-es256'].kid }));
@@ -113,7 +121,8 @@ async function machines() {
       }),
     });
     check((await post()).status === 200, 'the first use');
-    check((await post()).status === 401, 'the second use');
+    const second = await post();
+    check(second.status !== 200 && (await second.json()).error === 'invalid_client', 'the second use', second.status);
   });
   await tell('a token as jose reads it', async () => {
     const { access_token: token } = await oidc.clientCredentialsGrant(robot);
@@ -154,10 +163,8 @@ async function machines() {
     await works(token);
   });
   await tell('the resource says who issues its tokens', async () => {
-    const answer = await fetch(agent, {
-      method: 'POST', headers: { authorization: 'Bearer x', 'content-type': 'application/json' }, body: '{}',
-    });
-    const challenge = answer.headers.get('www-authenticate');
+    const answer = await send('x');
+    const challenge = answer.headers.get('www-authenticate') ?? '';
     const [, url] = /resource_metadata="([^"]+)"/.exec(challenge) ?? [];
     check(answer.status === 401 && url, challenge);
     const resource = await (await fetch(url)).json();

@@ -17,7 +17,8 @@ pub(super) fn words(pairs: &[(String, String)], name: &str) -> Vec<String> {
     text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-fn decoded(text: &str) -> Option<String> {
+/// One value, decoded.
+pub(super) fn decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

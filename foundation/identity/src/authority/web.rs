@@ -7,8 +7,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use moongate_core::Problem;
 use oauth_as::Body;
@@ -81,6 +83,7 @@ impl Authority {
             }
         }
         let state = self.state.load_full();
+        let request = named_once(request);
         let Some(request) = routed(request, &state.terms.issuer) else {
             return refused(StatusCode::NOT_FOUND, "invalid_request");
         };
@@ -119,6 +122,24 @@ impl Authority {
             "scopes_supported": state.terms.scopes.words().iter().map(|word| word.to_string()).collect::<Vec<_>>(),
         }))
     }
+}
+
+/// A client that proves itself in a header and repeats its id in the body says nothing twice (RFC 8628 §3.1 wants the id there);
+/// the protocol crate takes it for a second proof. Any other id than its own stays, and is refused.
+fn named_once(request: Request<Bytes>) -> Request<Bytes> {
+    let Some(id) = request.headers().get(AUTHORIZATION).and_then(basic_id) else { return request };
+    let Ok(text) = std::str::from_utf8(request.body()) else { return request };
+    let repeats = |pair: &&str| form::pairs(pair).iter().any(|(key, value)| key == "client_id" && *value == id);
+    let kept: Vec<&str> = text.split('&').filter(|pair| !repeats(pair)).collect();
+    let body = Bytes::from(kept.join("&"));
+    request.map(|_| body)
+}
+
+/// The id of `Basic` credentials (RFC 6749 §2.3.1: form-encoded, then base64).
+fn basic_id(value: &HeaderValue) -> Option<String> {
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    let plain = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(rest.trim()).ok())??;
+    form::decoded(std::str::from_utf8(&plain).ok()?.split_once(':')?.0)
 }
 
 /// A URL without its path.

@@ -1,7 +1,6 @@
 //! Keys, certificates and the egress guard.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 
-mod authority;
 mod ca;
 mod egress;
 mod secret;

@@ -12,7 +12,7 @@ use moongate_identity::SigningKeys;
 use moongate_identity::signing::{PublicKey, Signed};
 
 use super::{Moment, NOW, workshop};
-use crate::support::Folder;
+use crate::support::folder;
 
 const KEEP: Duration = Duration::from_secs(3600);
 
@@ -23,7 +23,7 @@ fn holds(key: &PublicKey, message: &[u8], signed: &Signed) -> bool {
 
 #[tokio::test]
 async fn a_key_outlives_a_restart_and_stays_published_after_it_was_replaced() {
-    let folder = Folder::new();
+    let folder = folder();
     let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
     let open = || SigningKeys::load_or_make(workshop("sqlite:keys.db", folder.path(), &clock), "card", KEEP);
     let first = {
@@ -52,12 +52,12 @@ async fn a_key_outlives_a_restart_and_stays_published_after_it_was_replaced() {
 
 #[tokio::test]
 async fn a_key_of_another_gateway_opens_nothing() {
-    let folder = Folder::new();
+    let folder = folder();
     let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
     let open = || SigningKeys::load_or_make(workshop("sqlite:keys.db", folder.path(), &clock), "card", KEEP);
     drop(open().await.unwrap());
-    let database = std::fs::read(folder.join("keys.db")).unwrap();
+    let database = std::fs::read(folder.path().join("keys.db")).unwrap();
     assert!(!database.windows(8).any(|part| part == [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03]), "no PKCS #8");
-    std::fs::remove_file(folder.join("gateway.key")).unwrap();
+    std::fs::remove_file(folder.path().join("gateway.key")).unwrap();
     assert_eq!(open().await.err().map(|problem| problem.code), Some(Code::KeyUnusable));
 }

@@ -23,8 +23,10 @@ use moongate_identity::{Tokens, Vault};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::support::{Folder, NOW};
+use crate::support::{Folder, folder};
 
+/// 1 September 2026.
+const NOW: Time = Time(1_788_220_800_000);
 const ISSUER: &str = "https://gw.home.example";
 const CALLER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9));
 
@@ -87,7 +89,7 @@ fn workshop(url: &str, folder: &Path, clock: &Arc<Moment>) -> Workshop {
 }
 
 async fn scene(url: &str) -> Scene {
-    let folder = Folder::new();
+    let folder = folder();
     let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
     let household = Arc::new(Household(Mutex::new(Some(Scopes::read("a2a:*:send a2a:*:get")))));
     let authority = Authority::open(workshop(url, folder.path(), &clock), "home.example", terms()).await.unwrap();

@@ -221,8 +221,8 @@ async fn tokens_survive_a_new_key_and_a_restart_and_say_whose_they_are() {
     assert!(scene.tokens.known(&token).is_none());
     scene.wait(Duration::from_secs(31));
     assert!(scene.tokens.verify(&token).await.is_err(), "it has run out");
-    let file = std::fs::read(scene.folder.join("grants.db")).unwrap();
-    let log = std::fs::read(scene.folder.join("grants.db-wal")).unwrap_or_default();
+    let file = std::fs::read(scene.folder.path().join("grants.db")).unwrap();
+    let log = std::fs::read(scene.folder.path().join("grants.db-wal")).unwrap_or_default();
     for secret in [token.as_bytes(), secret.as_bytes()] {
         assert!(![&file, &log].iter().any(|bytes| bytes.windows(secret.len()).any(|part| part == secret)));
     }

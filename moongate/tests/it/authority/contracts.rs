@@ -11,7 +11,7 @@ use oauth_as::signer_conformance::SignerConformance;
 use oauth_as::storage_conformance::StorageConformance;
 
 use super::{Moment, NOW, workshop};
-use crate::support::Folder;
+use crate::support::folder;
 
 /// On one thread: there the racers meet for certain, whatever else the machine does; the store has threads of its own.
 async fn violations(url: &'static str) -> Vec<String> {
@@ -19,7 +19,7 @@ async fn violations(url: &'static str) -> Vec<String> {
     let harness = StorageConformance::new(|| {
         let folders = folders.clone();
         async move {
-            let folder = Folder::new();
+            let folder = folder();
             let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
             let workshop = workshop(url, folder.path(), &clock);
             folders.lock().push(folder);
@@ -44,7 +44,7 @@ async fn grants_in_sqlite_keep_the_storage_contract() {
 
 #[tokio::test]
 async fn our_signatures_and_our_look_at_others_keep_the_contract() {
-    let folder = Folder::new();
+    let folder = folder();
     let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
     let keys = SigningKeys::load_or_make(workshop("memory:", folder.path(), &clock), "oauth", Duration::from_secs(60));
     let signer = Signer::new(Arc::new(keys.await.unwrap()));
