@@ -46,7 +46,7 @@ pub(super) fn hashed(credential: &str) -> String {
 pub(super) fn moment(at: SystemTime) -> Time {
     let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     let whole = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    Time(if since.subsec_nanos() % 1_000_000 == 0 { whole } else { whole.saturating_add(1) })
+    Time(if since.subsec_nanos().is_multiple_of(1_000_000) { whole } else { whole.saturating_add(1) })
 }
 
 /// The same the other way.
