@@ -9,7 +9,7 @@ mod status;
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::Endpoint;
@@ -67,8 +67,9 @@ impl Handler for ListenerSurface {
         if let Some(place) = Place::of(path) {
             // On the heap, both: the connection moves the answer's future about, and these are large.
             let path = request.uri().path().to_owned();
+            let presented = request.headers().contains_key(AUTHORIZATION);
             let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
-            return surface.pointing(&path, response);
+            return surface.pointing(&path, presented, response);
         }
         if Authority::serves(path) {
             return Box::pin(surface.authorize(peer, request)).await;

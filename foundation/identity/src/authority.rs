@@ -12,6 +12,7 @@
 pub mod clients;
 pub mod consent;
 mod form;
+mod pace;
 mod rows;
 pub mod seams;
 pub mod standing;
@@ -65,6 +66,7 @@ pub struct Authority {
     keys: Arc<SigningKeys>,
     clock: Arc<dyn Clock>,
     limits: Limits,
+    pace: pace::Pace,
     state: ArcSwap<State>,
     people: OnceLock<Arc<dyn People>>,
 }
@@ -94,6 +96,7 @@ impl Authority {
             keys,
             clock: workshop.clock,
             limits,
+            pace: pace::Pace::default(),
             state: ArcSwap::from_pointee(state),
             people: OnceLock::new(),
         }))

@@ -117,7 +117,12 @@ impl Surface {
     }
 
     /// Says in a refusal where tokens come from (RFC 9728 §5.1), if they come from here.
-    pub(super) fn pointing(&self, path: &str, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    pub(super) fn pointing(
+        &self,
+        path: &str,
+        presented: bool,
+        mut response: Response<ReplyBody>,
+    ) -> Response<ReplyBody> {
         if !matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             return response;
         }
@@ -127,7 +132,7 @@ impl Surface {
         };
         let between = if said == "Bearer" { " " } else { ", " };
         let wanting = response.status() == StatusCode::UNAUTHORIZED;
-        let text = format!("{said}{between}{}", authority.pointer(path, wanting));
+        let text = format!("{said}{between}{}", authority.pointer(path, wanting, presented));
         if let Ok(value) = HeaderValue::from_str(&text) {
             response.headers_mut().insert(WWW_AUTHENTICATE, value);
         }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use moongate_core::seam::{Clock, Dialer, Fetch, Fetched, Later, Store};
 use moongate_core::{Code, Mono, Problem, Scopes, Time};
 use moongate_identity::authority::clients::{ClientProof, NewClient};
-use moongate_identity::authority::standing::People;
+use moongate_identity::authority::standing::{People, Rights};
 use moongate_identity::authority::{Authority, Terms};
 use moongate_identity::signing::Workshop;
 use moongate_identity::{Tokens, Vault};
@@ -52,13 +52,17 @@ impl Dialer for Nowhere {
 }
 
 /// Alice, while she is there.
-struct Household(Mutex<Option<Scopes>>);
+struct Household(Mutex<Option<Rights>>);
 
 impl People for Household {
-    fn rights<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Scopes>, Problem>> {
+    fn rights<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Rights>, Problem>> {
         let found = if user == "alice" { self.0.lock().clone() } else { None };
         Box::pin(async move { Ok(found) })
     }
+}
+
+fn alice(scopes: &str, since: Time) -> Rights {
+    Rights { scopes: Scopes::read(scopes), since }
 }
 
 struct Scene {
@@ -91,7 +95,7 @@ fn workshop(url: &str, folder: &Path, clock: &Arc<Moment>) -> Workshop {
 async fn scene(url: &str) -> Scene {
     let folder = folder();
     let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
-    let household = Arc::new(Household(Mutex::new(Some(Scopes::read("a2a:*:send a2a:*:get")))));
+    let household = Arc::new(Household(Mutex::new(Some(alice("a2a:*:send a2a:*:get", NOW)))));
     let authority = Authority::open(workshop(url, folder.path(), &clock), "home.example", terms()).await.unwrap();
     authority.introduce(household.clone());
     let tokens =

@@ -173,7 +173,7 @@ async fn whoever_comes_from_elsewhere_learns_where_tokens_are_given() {
         (answer.status, challenge.as_str()),
         (
             401,
-            "Bearer resource_metadata=\"https://agents.test/.well-known/oauth-protected-resource/a2a\", \
+            "Bearer error=\"invalid_token\", resource_metadata=\"https://agents.test/.well-known/oauth-protected-resource/a2a\", \
              scope=\"a2a:*:send a2a:*:get\""
         )
     );

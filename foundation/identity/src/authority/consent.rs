@@ -87,9 +87,13 @@ impl Authority {
     /// What a person answered; the device hears of it when it asks next.
     ///
     /// # Errors
-    /// As [`Authority::device_question`]; the first answer counts.
+    /// As [`Authority::device_question`]; the first answer counts. Nobody says yes to what was asked before they were there.
     pub async fn device_answer(&self, user_code: &str, user: &str, yes: bool) -> Result<(), Problem> {
         let server = self.server();
+        let row = self.grants.device_row(&normalize_user_code(user_code)).await.map_err(broken)?;
+        if let Some(row) = row.filter(|_| yes) {
+            self.rights(user, row.grant.created_at).await?.ok_or_else(unknown)?;
+        }
         let answered =
             if yes { server.approve_device(user_code, user).await } else { server.deny_device(user_code).await };
         answered.map_err(|error| match error {

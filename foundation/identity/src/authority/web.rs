@@ -10,7 +10,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use moongate_core::Problem;
 use oauth_as::Body;
@@ -49,12 +49,14 @@ impl Authority {
         answering.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error"))
     }
 
-    /// Where a caller without the right token learns where it would get one (RFC 9728 §5.1); `wanting` names the scopes too.
-    pub fn pointer(&self, path: &str, wanting: bool) -> String {
+    /// Where a caller without the right token learns where it would get one (RFC 9728 §5.1). Where it is not known at all
+    /// (`wanting`), the scopes are named too, and whether what it `presented` was no good (RFC 6750 §3.1).
+    pub fn pointer(&self, path: &str, wanting: bool, presented: bool) -> String {
         let state = self.state.load();
         let place = if is_at(path, "/a2a") { "/a2a" } else { "" };
         let (origin, own) = (origin(&state.terms.issuer), issuer_path(&state.terms.issuer));
-        let mut text = format!("resource_metadata=\"{origin}{RESOURCE}{own}{place}\"");
+        let mut text = String::from(if wanting && presented { "error=\"invalid_token\", " } else { "" });
+        text.push_str(&format!("resource_metadata=\"{origin}{RESOURCE}{own}{place}\""));
         if wanting {
             let words: Vec<&str> = state.terms.scopes.words().iter().map(|word| &**word).collect();
             text.push_str(&format!(", scope=\"{}\"", words.join(" ")));
@@ -69,6 +71,11 @@ impl Authority {
         }
         if path == "/oauth/jwks" && matches!(*request.method(), Method::GET | Method::HEAD) {
             return document(&self.keys.jwks());
+        }
+        if path == "/oauth/device_authorization" && !self.pace.allows(remote, self.clock.mono()) {
+            let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "slow_down");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            return response;
         }
         let pairs = std::str::from_utf8(request.body()).map(form::pairs).unwrap_or_default();
         let mut scopes = form::words(&pairs, "scope");
@@ -94,12 +101,9 @@ impl Authority {
 
     /// Whether a refresh token speaks for a person that is not known any more.
     async fn is_for_nobody(&self, token: &str) -> Result<bool, Problem> {
-        let found = self.grants.get_refresh_token(token).await.map_err(broken)?;
-        let Some(user) = found.and_then(|record| record.subject.clone()) else { return Ok(false) };
-        match self.people.get() {
-            Some(people) => Ok(people.rights(&user).await?.is_none()),
-            None => Ok(true),
-        }
+        let Some(record) = self.grants.get_refresh_token(token).await.map_err(broken)? else { return Ok(false) };
+        let Some(user) = &record.subject else { return Ok(false) };
+        Ok(self.rights(user, record.grant_established_at).await?.is_none())
     }
 
     /// The resource's own document (RFC 9728 §3.2): the gateway as a whole, or its A2A endpoint.

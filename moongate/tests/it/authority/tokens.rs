@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use moongate_core::{Code, PrincipalKind, Scopes};
+use moongate_core::{Code, PrincipalKind};
 use moongate_identity::authority::clients::ClientProof;
 use moongate_identity::authority::consent::Authorization;
 use serde_json::Value;
 
-use super::{CALLER, ISSUER, Scene, scene, text};
+use super::{CALLER, ISSUER, NOW, Scene, alice, scene, text};
 
 const DEVICE: &str = "urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Adevice_code";
 
@@ -95,7 +95,7 @@ async fn a_device_speaks_for_its_person_within_what_both_may() {
     assert_eq!((&*who.id, who.kind), ("home.example:alice", PrincipalKind::User));
     assert!(who.has_scope("a2a:x:send") && !who.has_scope("a2a:x:cancel"), "alice may not cancel");
 
-    *scene.household.0.lock() = Some(Scopes::read("a2a:*:get"));
+    *scene.household.0.lock() = Some(alice("a2a:*:get", NOW));
     scene.authority.epoch().rise();
     assert!(!scene.tokens.verify(&token).await.unwrap().has_scope("a2a:x:send"));
     *scene.household.0.lock() = None;
@@ -103,6 +103,25 @@ async fn a_device_speaks_for_its_person_within_what_both_may() {
     assert!(scene.tokens.verify(&token).await.is_err(), "alice is gone");
     let (status, answer) = refreshed(&scene, &text(&tokens, "refresh_token")).await;
     assert_eq!((status, text(&answer, "error").as_str()), (400, "invalid_grant"));
+
+    // Somebody else is called alice now.
+    *scene.household.0.lock() = Some(alice("a2a:*:*", NOW.plus(Duration::from_secs(60))));
+    scene.authority.epoch().rise();
+    assert!(scene.tokens.verify(&token).await.is_err());
+    assert_eq!(refreshed(&scene, &text(&tokens, "refresh_token")).await.0, 400);
+}
+
+#[tokio::test]
+async fn nobody_fills_the_store_with_codes() {
+    let scene = scene("memory:").await;
+    scene.client("tv", ClientProof::Public, "device_code", &["a2a:*:*"]).await;
+    let mut answers = Vec::new();
+    for _ in 0..25 {
+        answers.push(scene.post("/oauth/device_authorization", None, "client_id=tv").await.0);
+    }
+    assert_eq!((answers.iter().filter(|status| **status == 200).count(), answers[24]), (20, 429));
+    scene.wait(Duration::from_secs(60));
+    assert_eq!(scene.post("/oauth/device_authorization", None, "client_id=tv").await.0, 200);
 }
 
 #[tokio::test]
@@ -149,6 +168,10 @@ async fn a_code_is_good_for_one_answer_and_for_ten_minutes() {
     assert_eq!(again.err().map(|problem| problem.code), Some(Code::DeviceCodeUnknown), "the first answer counts");
 
     let code = text(&begin().await.1, "user_code");
+    for nobody in ["bob", "tv"] {
+        let answered = scene.authority.device_answer(&code, nobody, true).await;
+        assert_eq!(answered.err().map(|problem| problem.code), Some(Code::DeviceCodeUnknown));
+    }
     scene.wait(Duration::from_secs(601));
     let late = scene.authority.device_question(&code).await;
     assert_eq!(late.err().map(|problem| problem.code), Some(Code::DeviceCodeUnknown));
