@@ -18,7 +18,7 @@ from peers import AGENTS
 from processes import Failed, RunningAgent, RunningGateway, stop
 
 ENVIRONMENT, SCRIPT, AGENT = "js-oauth", "oauth_openid.mjs", "py1-jsonrpc"
-SECONDS = 240
+SECONDS = 600
 OAUTH = '\n[oauth]\nscopes = ["a2a:*:*"]\n'
 # As many cases as there are: one that did not run is red.
 CASES = 15

@@ -13,6 +13,7 @@ use crate::load::{CheckRule, RuleKind};
 use crate::problems::Mistake;
 use crate::read::Notes;
 use crate::schema::{Config, Verdict};
+use crate::url::{Reach, Url};
 
 /// Where things stand, for messages.
 pub(crate) struct Places<'p> {
@@ -63,6 +64,7 @@ impl Places<'_> {
 pub(crate) fn all(config: &Config, places: &Places<'_>, notes: &Notes<'_>, check_rule: CheckRule<'_>) {
     listeners(config, places, notes);
     duplicates(config, places, notes);
+    oauth(config, places, notes);
     references(config, places, notes);
     rules(config, places, notes, check_rule);
 }
@@ -132,19 +134,34 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     let issuers = config.issuers.iter().enumerate();
     twice("issuer", issuers.clone().map(|(at, one)| (one.name.as_str(), format!("issuers[{at}].name"))), places, notes);
     twice("issuer", issuers.map(|(at, one)| (one.issuer.as_str(), format!("issuers[{at}].issuer"))), places, notes);
-    let own = config.issuers.iter().position(|issuer| config.oauth.is_some() && issuer.name == config.domain);
+    for (index, agent) in config.agents.iter().enumerate() {
+        let labels = agent.instances.iter().enumerate();
+        let labels =
+            labels.map(|(at, instance)| (instance.label.as_str(), format!("agents[{index}].instances[{at}].label")));
+        twice("instance", labels, places, notes);
+    }
+}
+
+/// What the authorization server wants of the rest of the file.
+fn oauth(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
+    if config.oauth.is_none() {
+        return;
+    }
+    let clear = config.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+    if clear.is_some_and(|url| !url.secure && url.reach() != Reach::Loopback) {
+        let mistake =
+            Mistake::new(Code::ConfigWrongValue, "passwords and tokens of [oauth] would travel in clear text");
+        notes.mistake(
+            mistake.at(places.value("public_url"), "not https").hint("use https, or an address of this machine"),
+        );
+    }
+    let own = config.issuers.iter().position(|issuer| issuer.name == config.domain);
     if let Some(at) = own {
         let place = places.value(&format!("issuers[{at}].name"));
         let message = format!("callers of this issuer would be called as those of [oauth]: {}", config.domain);
         notes.mistake(
             Mistake::new(Code::ConfigDuplicate, message).at(place, "the domain's own name").hint("call it otherwise"),
         );
-    }
-    for (index, agent) in config.agents.iter().enumerate() {
-        let labels = agent.instances.iter().enumerate();
-        let labels =
-            labels.map(|(at, instance)| (instance.label.as_str(), format!("agents[{index}].instances[{at}].label")));
-        twice("instance", labels, places, notes);
     }
 }
 

@@ -180,6 +180,9 @@ fn tokens_of_our_own_are_valid_for_a_day_at_most() {
         assert!(oauth(text).is_err(), "{text}");
     }
     assert_eq!(read("").unwrap().config.oauth, None);
+    for (url, right) in [("https://a.test", true), ("http://127.0.0.1:7480", true), ("http://a.test", false)] {
+        assert_eq!(read(&format!("public_url = \"{url}\"\n[oauth]\n")).is_ok(), right, "{url}");
+    }
     let alike = "domain = \"home.example\"\n[[issuers]]\nname = \"home.example\"\nissuer = \"https://idp.test\"\njwks = \"keys.json\"\naudience = [\"me\"]\nscopes = [\"a2a:*:send\"]\n";
     assert!(read(alike).is_ok() && read(&format!("{alike}[oauth]\n")).is_err());
 }
