@@ -5,6 +5,8 @@
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
+//! - [`people`]: people who sign in at the gateway's pages, by password or passkey, and their sessions.
+//! - [`passkey`]: what authenticators say, checked.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
 //! - [`signing`]: keys that sign in the gateway's name.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
@@ -16,6 +18,8 @@ pub mod ca;
 pub mod egress;
 mod file;
 pub mod jwt;
+pub mod passkey;
+pub mod people;
 pub mod secret;
 pub mod signing;
 pub mod tls;
@@ -25,6 +29,7 @@ pub use authority::Authority;
 pub use ca::Ca;
 pub use egress::EgressGuard;
 pub use jwt::{Issuer, KeySource, Keys, Tokens};
+pub use people::People;
 pub use secret::Secret;
 pub use signing::SigningKeys;
 pub use tls::{ServerIdentity, client_config, read_roots, server_config};

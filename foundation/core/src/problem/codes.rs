@@ -160,6 +160,16 @@ codes! {
     ClientExists = 424, Conflict, Caller, NEVER, "a client of this id exists", "choose another id, or remove that one first";
     OauthOff = 425, NotFound, Caller, NEVER, "the authorization server is off", "turn it on with `[oauth]` in the configuration";
 
+    // 043x: people
+    SignInRefused = 430, Unauthenticated, Caller, NEVER, "the sign-in failed", "try again, or ask the operator for a new link (`moongate users invite NAME`)";
+    TooManyAttempts = 431, Overloaded, Caller, LATER, "too many attempts to sign in", "wait as long as the message says; a passkey is not slowed down";
+    PasswordRefused = 432, Params, Caller, NEVER, "the password does not keep the rules", "choose one of at least 12 characters; a sentence is a good one";
+    NoSuchUser = 433, NotFound, Caller, NEVER, "there is no such user", "list them with `moongate users list`";
+    UserExists = 434, Conflict, Caller, NEVER, "there is a user of that name already", "choose another name, or invite that user again with `moongate users invite NAME`";
+    InvitationSpent = 435, NotFound, Caller, NEVER, "the sign-up link works no longer", "ask the operator for a new one; it works once, for fifteen minutes";
+    FormRefused = 436, Forbidden, Caller, NEVER, "the form was not sent from its own page", "open the page again and send the form from there";
+    PasskeyRefused = 437, Params, Caller, NEVER, "the passkey does not hold", "open the page again and try once more, or sign in with the password";
+
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";
     AgentTimeout = 502, Timeout, Target, LATER, "the agent did not answer in time", "ask for `returnImmediately`, or raise the agent's `timeout_seconds`";
