@@ -12,7 +12,6 @@
 //! session's form token; cookies are `SameSite=Strict` besides.
 
 mod account;
-mod asking;
 mod authorize;
 mod device;
 mod reply;
@@ -25,11 +24,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
+use moongate_core::seam::Clock;
 use moongate_core::{Code, Problem};
-use moongate_identity::People;
-use moongate_identity::people::SignedIn;
+use moongate_identity::people::{Attempts, SignedIn};
+use moongate_identity::{Authority, People};
+use parking_lot::Mutex;
 
-pub use asking::{Asked, Asking, DeviceQuestion, Next};
 pub use visit::Public;
 
 use crate::view;
@@ -51,7 +51,10 @@ pub const FORM: usize = 16 * 1024;
 /// The pages.
 pub struct Pages {
     people: Arc<People>,
-    asking: Arc<dyn Asking>,
+    authority: Arc<Authority>,
+    clock: Arc<dyn Clock>,
+    /// Codes of devices that somebody typed, and that fit none.
+    codes: Mutex<Attempts>,
     public: Arc<Public>,
 }
 
@@ -59,8 +62,8 @@ type Answer = Result<Response<Bytes>, Problem>;
 
 impl Pages {
     /// Pages for these people, who answer what this authorization server asks.
-    pub fn new(people: Arc<People>, asking: Arc<dyn Asking>, public: Arc<Public>) -> Self {
-        Self { people, asking, public }
+    pub fn new(people: Arc<People>, authority: Arc<Authority>, public: Arc<Public>, clock: Arc<dyn Clock>) -> Self {
+        Self { people, authority, public, clock, codes: Mutex::default() }
     }
 
     /// Whether a path is one of ours.

@@ -18,16 +18,19 @@ mod session;
 mod user;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use moongate_core::seam::records::{Broken, Page, Record, change, look};
-use moongate_core::seam::{Clock, Store, Vault};
-use moongate_core::{Code, Problem, Retry};
+use moongate_core::seam::{Clock, Later, Store, Vault};
+use moongate_core::{Code, Problem, Retry, Scopes};
 use parking_lot::Mutex;
 
-use attempts::Attempts;
+use crate::authority::standing;
+use crate::authority::storage::Epoch;
 use password::Hasher;
 
+pub use attempts::Attempts;
 pub use invitation::{INVITATION, Invitation};
 pub use passkeys::{Answer, MadeAnswer, Passkey, Site};
 pub use password::{LONGEST, Password, SHORTEST};
@@ -56,12 +59,24 @@ pub struct People {
     vault: Arc<dyn Vault>,
     hasher: Hasher,
     attempts: Mutex<Attempts>,
+    epoch: OnceLock<Epoch>,
 }
 
 impl People {
     /// The people that this store knows.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {
-        Self { store, clock, vault, hasher: Hasher::new(), attempts: Mutex::default() }
+        Self { store, clock, vault, hasher: Hasher::new(), attempts: Mutex::default(), epoch: OnceLock::new() }
+    }
+
+    /// What is raised whenever somebody's rights may have changed: tokens of that person are looked at anew.
+    pub fn tell(&self, epoch: Epoch) {
+        let _ = self.epoch.set(epoch);
+    }
+
+    fn changed(&self) {
+        if let Some(epoch) = self.epoch.get() {
+            epoch.rise();
+        }
     }
 
     /// Adds a person, who cannot sign in yet unless a password is given.
@@ -127,7 +142,9 @@ impl People {
             }
             page.remove(kinds::USER, gone.as_str())
         });
-        if removed.await? { Ok(()) } else { Err(no_such(name)) }
+        let removed = removed.await?;
+        self.changed();
+        if removed { Ok(()) } else { Err(no_such(name)) }
     }
 
     /// Keeps a person out, or lets one in again. Sessions and links end either way.
@@ -163,12 +180,7 @@ impl People {
         // What is no name is slowed down as one that nobody has.
         let known = UserName::read(name);
         let name = known.as_ref().map_or("", UserName::as_str).to_owned();
-        let begun = self.attempts.lock().begin(&name, from, self.clock.mono());
-        begun.map_err(|wait| {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            let what = format!("too many attempts; try again in {seconds} s");
-            Problem::new(Code::TooManyAttempts, what).retry(Retry::Later(Some(wait)))
-        })?;
+        self.attempts.lock().begin(&name, from, self.clock.mono()).map_err(too_early)?;
         let found = match &known {
             Some(name) => self.find(name).await?,
             None => None,
@@ -181,6 +193,25 @@ impl People {
         let opened = self.open(&user, |_| Ok(true)).await?.ok_or_else(refused)?;
         self.attempts.lock().succeeded(&name, from);
         Ok(opened)
+    }
+
+    /// Changes one's own password; all other sessions end, and a new one goes on.
+    ///
+    /// # Errors
+    /// As [`People::sign_in`], if the current password is wrong; whoever has none yet needs none.
+    pub async fn change_password(
+        &self,
+        who: &SignedIn,
+        current: &str,
+        new: Password,
+        from: IpAddr,
+    ) -> Result<Opened, Problem> {
+        let name = &who.user.name;
+        if who.user.has_password() {
+            self.sign_in(name.as_str(), current, from).await?;
+        }
+        let user = self.set_password(name, new).await?;
+        self.open(&user, |_| Ok(true)).await?.ok_or_else(refused)
     }
 
     /// Changes the person's row in one transaction, and ends all sessions.
@@ -198,8 +229,27 @@ impl People {
             put_user(page, &user)?;
             Ok(Some(user))
         });
-        altered.await?.ok_or_else(|| no_such(name))
+        let altered = altered.await?;
+        self.changed();
+        altered.ok_or_else(|| no_such(name))
     }
+}
+
+impl standing::People for People {
+    fn rights<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Scopes>, Problem>> {
+        Box::pin(async move {
+            let Some(name) = UserName::read(user) else { return Ok(None) };
+            let found = self.find(&name).await?.filter(|user| !user.disabled);
+            Ok(found.map(|user| user.rights()))
+        })
+    }
+}
+
+/// An attempt that came too early by so much.
+pub fn too_early(wait: Duration) -> Problem {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let what = format!("too many attempts; try again in {seconds} s");
+    Problem::new(Code::TooManyAttempts, what).retry(Retry::Later(Some(wait)))
 }
 
 fn refused() -> Problem {

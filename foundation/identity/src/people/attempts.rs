@@ -21,14 +21,17 @@ const MOST: usize = 8192;
 
 /// What is known of the attempts of the last quarter of an hour.
 #[derive(Default)]
-pub(super) struct Attempts {
+pub struct Attempts {
     names: Ledger<String>,
     addresses: Ledger<IpAddr>,
 }
 
 impl Attempts {
-    /// An attempt begins, unless it comes too early; then how long to wait.
-    pub(super) fn begin(&mut self, name: &str, address: IpAddr, now: Mono) -> Result<(), Duration> {
+    /// An attempt begins.
+    ///
+    /// # Errors
+    /// It comes too early; how long to wait.
+    pub fn begin(&mut self, name: &str, address: IpAddr, now: Mono) -> Result<(), Duration> {
         let address = network(address);
         let early = self.names.wait(&name.to_owned(), now).max(self.addresses.wait(&address, now));
         if !early.is_zero() {
@@ -41,7 +44,7 @@ impl Attempts {
 
     /// The attempt was right after all. The address is forgiven this attempt only: whoever has an account of their own
     /// must not wipe out what they tried on others'.
-    pub(super) fn succeeded(&mut self, name: &str, address: IpAddr) {
+    pub fn succeeded(&mut self, name: &str, address: IpAddr) {
         self.names.counts.remove(name);
         self.addresses.forgive(&network(address));
     }

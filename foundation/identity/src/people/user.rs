@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use moongate_core::scope::Scope;
-use moongate_core::{Code, Problem, Time};
+use moongate_core::{Code, Problem, Scopes, Time};
 use serde::{Deserialize, Serialize};
 
 use super::random;
@@ -114,6 +114,11 @@ impl NewUser {
 }
 
 impl User {
+    /// What programs may be allowed to do in the person's name.
+    pub fn rights(&self) -> Scopes {
+        Scopes::new(self.scopes.iter().filter_map(|scope| Scope::parse(scope)))
+    }
+
     /// Whether the person has set a password.
     pub fn has_password(&self) -> bool {
         self.password.is_some()

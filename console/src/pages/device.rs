@@ -1,0 +1,68 @@
+//! A device that shows a code asks: the person types it, sees who asks for what from where, and decides (RFC 8628 §3.3, with
+//! the rules of RFC 10027).
+//!
+//! A code that came inside a link is only filled in. Nothing is looked up before the person sends the form, and nothing is
+//! allowed before the person has seen the question. Wrong codes are slowed down by person and by address; the authorization
+//! server limits them altogether.
+
+use moongate_core::Code;
+use moongate_identity::people::{SignedIn, too_early};
+
+use super::reply::{page, status, with_problem};
+use super::visit::Visit;
+use super::{Answer, Pages};
+use crate::view::{self, Outcome};
+
+/// Characters of a code that are looked at.
+const CODE: usize = 32;
+
+impl Pages {
+    pub(super) fn device_page(&self, visit: &Visit, who: &SignedIn) -> http::Response<bytes::Bytes> {
+        page(status(200), &view::device_code(who, &code(visit.parameter("user_code")), None))
+    }
+
+    pub(super) async fn device(&self, visit: &Visit, who: &SignedIn) -> Answer {
+        let code = code(visit.field("user_code"));
+        match visit.field("answer") {
+            Some("allow") => self.decide_device(&code, who, true).await,
+            Some("deny") => self.decide_device(&code, who, false).await,
+            _ => self.look_at_device(visit, who, &code).await,
+        }
+    }
+
+    async fn look_at_device(&self, visit: &Visit, who: &SignedIn, code: &str) -> Answer {
+        let name = who.user.name.as_str();
+        let begun = self.codes.lock().begin(name, visit.address(), self.clock.mono());
+        let found = match begun {
+            Ok(()) => self.authority.device_question(code).await,
+            Err(wait) => Err(too_early(wait)),
+        };
+        match found {
+            Ok(question) => {
+                self.codes.lock().succeeded(name, visit.address());
+                Ok(page(status(200), &view::device_question(who, code, &question, self.clock.now())))
+            }
+            Err(problem)
+                if matches!(problem.code, Code::DeviceCodeUnknown | Code::TooManyGuesses | Code::TooManyAttempts) =>
+            {
+                tracing::info!(code = %problem.code, user = name, remote = %visit.address(), "a device code fits none");
+                Ok(with_problem(&problem, &view::device_code(who, code, Some(&problem))))
+            }
+            Err(problem) => Err(problem),
+        }
+    }
+
+    async fn decide_device(&self, code: &str, who: &SignedIn, yes: bool) -> Answer {
+        let name = who.user.name.as_str();
+        // A person that was disabled this very moment has no session any more; what is granted is worth nothing then.
+        self.authority.device_answer(code, name, yes).await?;
+        tracing::info!(user = name, allowed = yes, "a device was answered");
+        Ok(page(status(200), &view::decided(who, if yes { Outcome::Allowed } else { Outcome::Denied }, None)))
+    }
+}
+
+/// A code as it was typed or came in a link, without what no code holds.
+fn code(text: Option<&str>) -> String {
+    let kept = |character: &char| character.is_ascii_alphanumeric() || *character == '-';
+    text.unwrap_or_default().chars().filter(kept).take(CODE).collect::<String>().to_ascii_uppercase()
+}
