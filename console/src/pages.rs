@@ -22,6 +22,7 @@ mod visit;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use moongate_core::seam::Clock;
@@ -51,7 +52,7 @@ pub const FORM: usize = 16 * 1024;
 /// The pages.
 pub struct Pages {
     people: Arc<People>,
-    authority: Arc<Authority>,
+    authority: Arc<ArcSwapOption<Authority>>,
     clock: Arc<dyn Clock>,
     /// Codes of devices that somebody typed, and that fit none.
     codes: Mutex<Attempts>,
@@ -61,17 +62,24 @@ pub struct Pages {
 type Answer = Result<Response<Bytes>, Problem>;
 
 impl Pages {
-    /// Pages for these people, who answer what this authorization server asks.
-    pub fn new(people: Arc<People>, authority: Arc<Authority>, public: Arc<Public>, clock: Arc<dyn Clock>) -> Self {
+    /// Pages for these people, who answer what the authorization server asks while it is on.
+    pub fn new(
+        people: Arc<People>,
+        authority: Arc<ArcSwapOption<Authority>>,
+        public: Arc<Public>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self { people, authority, public, clock, codes: Mutex::default() }
     }
 
     /// Whether a path is one of ours.
     pub fn serves(path: &str) -> bool {
-        matches!(path, "/oauth/device" | "/oauth/authorize" | "/oauth/pages.css" | "/oauth/passkey.js" | "/oauth/sign-out")
-            || ["/oauth/sign-in", "/oauth/sign-up", "/oauth/account"].iter().any(|own| {
-                path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            })
+        matches!(
+            path,
+            "/oauth/device" | "/oauth/authorize" | "/oauth/pages.css" | "/oauth/passkey.js" | "/oauth/sign-out"
+        ) || ["/oauth/sign-in", "/oauth/sign-up", "/oauth/account"]
+            .iter()
+            .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
     /// Answers a request, whose body is whole and at most [`FORM`] bytes.
@@ -129,6 +137,11 @@ impl Pages {
             (false, "/oauth/account/passkey/remove") => self.remove_passkey(visit, &who).await,
             _ => Err(Problem::new(Code::NoSuchPath, "there is no such page")),
         }
+    }
+
+    fn authority(&self) -> Result<Arc<Authority>, Problem> {
+        let off = || Problem::new(Code::OauthOff, "nothing can be asked: the authorization server is off");
+        self.authority.load_full().ok_or_else(off)
     }
 
     async fn session(&self, visit: &Visit) -> Result<Option<SignedIn>, Problem> {

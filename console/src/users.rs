@@ -59,7 +59,10 @@ impl Users {
                 self.people.remove(&named(name)?).await?;
                 Ok((StatusCode::OK, json!({ "removed": name })))
             }
-            _ => Err(Problem::new(Code::HttpMethodNotAllowed, "the method does not fit this path; see /api/v1/openapi.json")),
+            _ => Err(Problem::new(
+                Code::HttpMethodNotAllowed,
+                "the method does not fit this path; see /api/v1/openapi.json",
+            )),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod oauth;
 mod openapi;
+mod people;
 mod status;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use moongate_a2a::Endpoint;
 use moongate_a2a::api::Api;
 use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
 use moongate_a2a::routing::registry::AgentRegistry;
+use moongate_console::{Pages, Users};
 use moongate_core::seam::Store;
 use moongate_core::{Code, Listener, Problem};
 use moongate_identity::Authority;
@@ -46,6 +48,8 @@ pub(crate) struct Surface {
     pub(crate) verifier: Arc<Doorkeeper>,
     /// The gateway's own authorization server, while it is on.
     pub(crate) authority: Arc<Own>,
+    pub(crate) pages: Pages,
+    pub(crate) users: Users,
 }
 
 /// What one listener serves.
@@ -60,7 +64,9 @@ impl Handler for ListenerSurface {
     async fn handle(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
         let surface = &self.surface;
         let facing_out = surface.facing_out.contains(&self.listener);
-        if let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
+        // Pages are stricter about who sent a form, and where nobody is `local` no name is better than another.
+        let judged_there = facing_out && Pages::serves(request.uri().path());
+        if !judged_there && let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
             return problem_response(&problem);
         }
         let path = request.uri().path();
@@ -73,6 +79,12 @@ impl Handler for ListenerSurface {
         }
         if Authority::serves(path) {
             return Box::pin(surface.authorize(peer, request)).await;
+        }
+        if Pages::serves(path) {
+            return Box::pin(surface.page(peer, request)).await;
+        }
+        if Users::serves(path) {
+            return Box::pin(surface.users(self.listener, peer, request)).await;
         }
         if oauth::is_api(path) {
             return Box::pin(surface.administer(self.listener, peer, request)).await;

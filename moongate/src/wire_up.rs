@@ -24,6 +24,7 @@ use moongate_a2a::tasks::courier::Courier;
 use moongate_a2a::tasks::{Tasks, clockwork, courier, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_config::{Config, Loaded};
+use moongate_console::{Pages, Users};
 use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
@@ -114,7 +115,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (drain, last) = (Drain::new(), Drain::new());
     let status = Arc::new(Status::default());
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface = surface(config, parts, (&telemetry, &status), store, &drain, bound.facing_out(), &authorities.own);
+    let surface = surface(config, parts, (&telemetry, &status), store, &drain, bound.facing_out(), &authorities);
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, surface, &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
@@ -189,10 +190,11 @@ fn surface(
     store: Arc<dyn Store>,
     drain: &Drain,
     facing_out: Vec<Listener>,
-    own: &Arc<Own>,
+    authorities: &Authorities,
 ) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
+    let Authorities { own, people, public, .. } = authorities;
     Arc::new(Surface {
         endpoint,
         api,
@@ -205,6 +207,8 @@ fn surface(
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
         verifier: verifier.clone(),
         authority: own.clone(),
+        pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
+        users: Users::new(people.clone(), public.clone()),
     })
 }
 

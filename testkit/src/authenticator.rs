@@ -127,8 +127,7 @@ impl Authenticator {
     }
 
     fn client_data(&self, kind: &str, challenge: &str) -> Vec<u8> {
-        let mut data =
-            json!({"type": kind, "challenge": challenge, "origin": self.says.origin, "crossOrigin": false});
+        let mut data = json!({"type": kind, "challenge": challenge, "origin": self.says.origin, "crossOrigin": false});
         for (name, value) in self.says.client.as_object().unwrap() {
             data[name] = value.clone();
         }

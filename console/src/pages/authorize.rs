@@ -15,7 +15,7 @@ use crate::view::{self, Outcome};
 impl Pages {
     pub(super) async fn authorize_page(&self, visit: &Visit, who: &SignedIn) -> Answer {
         let query = visit.raw_query();
-        match self.authority.authorization_question(query).await? {
+        match self.authority()?.authorization_question(query).await? {
             Authorization::Ask { asked, redirect_uri } => {
                 Ok(page(status(200), &view::consent(who, query, &asked, &redirect_uri)))
             }
@@ -31,7 +31,7 @@ impl Pages {
             _ => return Err(Problem::new(Code::FormRefused, "the form says neither yes nor no")),
         };
         let name = who.user.name.as_str();
-        let there = self.authority.authorization_answer(query, name, yes).await?;
+        let there = self.authority()?.authorization_answer(query, name, yes).await?;
         tracing::info!(user = name, allowed = yes, "a program was answered");
         on(who, &there, if yes { Outcome::Allowed } else { Outcome::Denied })
     }

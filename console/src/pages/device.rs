@@ -34,7 +34,7 @@ impl Pages {
         let name = who.user.name.as_str();
         let begun = self.codes.lock().begin(name, visit.address(), self.clock.mono());
         let found = match begun {
-            Ok(()) => self.authority.device_question(code).await,
+            Ok(()) => self.authority()?.device_question(code).await,
             Err(wait) => Err(too_early(wait)),
         };
         match found {
@@ -55,7 +55,7 @@ impl Pages {
     async fn decide_device(&self, code: &str, who: &SignedIn, yes: bool) -> Answer {
         let name = who.user.name.as_str();
         // A person that was disabled this very moment has no session any more; what is granted is worth nothing then.
-        self.authority.device_answer(code, name, yes).await?;
+        self.authority()?.device_answer(code, name, yes).await?;
         tracing::info!(user = name, allowed = yes, "a device was answered");
         Ok(page(status(200), &view::decided(who, if yes { Outcome::Allowed } else { Outcome::Denied }, None)))
     }

@@ -10,18 +10,17 @@ use crate::{users, words};
 /// A page of ours that calls the same address again: only such a call brings the cookie along.
 pub(crate) fn again(here: &str) -> Markup {
     let head = html! { meta http-equiv="refresh" content=(format!("0;url={here}")); };
-    page("One moment", &head, &html! {
-        h1 { "One moment" }
-        p { a class="button" href=(here) { "Go on" } }
-    })
+    page(
+        "One moment",
+        &head,
+        &html! {
+            h1 { "One moment" }
+            p { a class="button" href=(here) { "Go on" } }
+        },
+    )
 }
 
-pub(crate) fn sign_in(
-    next: &str,
-    name: &str,
-    passkey: Option<&(String, String)>,
-    problem: Option<&Problem>,
-) -> Markup {
+pub(crate) fn sign_in(next: &str, name: &str, passkey: Option<&(String, String)>, problem: Option<&Problem>) -> Markup {
     let card = html! {
         h1 { "Sign in" }
         @if next.starts_with("/oauth/device") {

@@ -151,9 +151,8 @@ fn rights(who: &SignedIn, asked: &Question) -> Markup {
 fn divide(rights: &Scopes, asked: &[String]) -> (Vec<String>, Vec<String>) {
     let known: Vec<Scope> = asked.iter().filter_map(|scope| Scope::parse(scope)).collect();
     let given = Scopes::new(known.iter().cloned()).meet(rights);
-    let beyond = |scope: &&String| {
-        Scope::parse(scope).is_none_or(|scope| Scopes::new([scope]).meet(rights).words().is_empty())
-    };
+    let beyond =
+        |scope: &&String| Scope::parse(scope).is_none_or(|scope| Scopes::new([scope]).meet(rights).words().is_empty());
     let withheld = asked.iter().filter(beyond).cloned().collect();
     (given.words().iter().map(ToString::to_string).collect(), withheld)
 }

@@ -18,7 +18,7 @@ mod session;
 mod user;
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::seam::records::{Broken, Page, Record, change, look};
@@ -59,22 +59,22 @@ pub struct People {
     vault: Arc<dyn Vault>,
     hasher: Hasher,
     attempts: Mutex<Attempts>,
-    epoch: OnceLock<Epoch>,
+    epoch: Mutex<Option<Epoch>>,
 }
 
 impl People {
     /// The people that this store knows.
     pub fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, vault: Arc<dyn Vault>) -> Self {
-        Self { store, clock, vault, hasher: Hasher::new(), attempts: Mutex::default(), epoch: OnceLock::new() }
+        Self { store, clock, vault, hasher: Hasher::new(), attempts: Mutex::default(), epoch: Mutex::default() }
     }
 
     /// What is raised whenever somebody's rights may have changed: tokens of that person are looked at anew.
     pub fn tell(&self, epoch: Epoch) {
-        let _ = self.epoch.set(epoch);
+        *self.epoch.lock() = Some(epoch);
     }
 
     fn changed(&self) {
-        if let Some(epoch) = self.epoch.get() {
+        if let Some(epoch) = &*self.epoch.lock() {
             epoch.rise();
         }
     }

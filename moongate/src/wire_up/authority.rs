@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use moongate_a2a::routing::discovery::Address;
 use moongate_config::Config;
+use moongate_console::pages::Public;
 use moongate_core::{Listener, Problem};
-use moongate_identity::Authority;
 use moongate_identity::authority::Terms;
 use moongate_identity::signing::Workshop;
+use moongate_identity::{Authority, People};
 
 /// The authorization server while it is on, for all who ask for it.
 pub(crate) type Own = ArcSwapOption<Authority>;
@@ -19,6 +20,9 @@ pub(crate) struct Authorities {
     /// The issuer where there is no `public_url`: the first listener's own address.
     address: String,
     pub(crate) own: Arc<Own>,
+    pub(crate) people: Arc<People>,
+    /// How pages and links name the gateway.
+    pub(crate) public: Arc<Public>,
 }
 
 impl Authorities {
@@ -29,13 +33,16 @@ impl Authorities {
         addresses: &[(Listener, Address)],
     ) -> Result<Self, Problem> {
         let address = addresses.first().map(|(_, address)| address.url.clone()).unwrap_or_default();
-        let this = Self { workshop, address, own: Arc::new(ArcSwapOption::empty()) };
+        let people = People::new(workshop.store.clone(), workshop.clock.clone(), workshop.vault.clone());
+        let (own, public) = (Arc::new(ArcSwapOption::empty()), Arc::new(Public::default()));
+        let this = Self { workshop, address, own, people: Arc::new(people), public };
         this.apply(config).await?;
         Ok(this)
     }
 
     /// Takes over what a configuration says.
     pub(crate) async fn apply(&self, config: &Config) -> Result<(), Problem> {
+        self.public.change(config.public_url.clone());
         let Some(oauth) = &config.oauth else {
             self.own.store(None);
             return Ok(());
@@ -51,6 +58,8 @@ impl Authorities {
             Some(own) => own.change(terms)?,
             None => {
                 let own = Authority::open(self.workshop.clone(), &config.domain, terms).await?;
+                own.introduce(self.people.clone());
+                self.people.tell(own.epoch().clone());
                 self.own.store(Some(own));
             }
         }

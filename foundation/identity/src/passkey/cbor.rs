@@ -69,7 +69,9 @@ impl<'a> Reader<'a> {
             1 => Some(Value::Integer(-1 - i64::try_from(argument).ok()?)),
             2 => Some(Value::Bytes(self.take(argument)?)),
             3 => Some(Value::Text(std::str::from_utf8(self.take(argument)?).ok()?)),
-            4 if argument <= MEMBERS => (0..argument).map(|_| self.item(depth)).collect::<Option<_>>().map(Value::Array),
+            4 if argument <= MEMBERS => {
+                (0..argument).map(|_| self.item(depth)).collect::<Option<_>>().map(Value::Array)
+            }
             5 if argument <= MEMBERS => {
                 let mut members: Vec<(Value<'a>, Value<'a>)> = Vec::new();
                 for _ in 0..argument {

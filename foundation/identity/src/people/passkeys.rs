@@ -92,8 +92,7 @@ impl Answered {
         if page.record(kinds::ANSWERED, &self.key)?.is_some() {
             return Ok(false);
         }
-        let record =
-            Record { key: self.key.clone(), group: None, value: Vec::new(), expires_at: Some(self.ends_at) };
+        let record = Record { key: self.key.clone(), group: None, value: Vec::new(), expires_at: Some(self.ends_at) };
         page.put(kinds::ANSWERED, &record)?;
         Ok(true)
     }
@@ -124,7 +123,10 @@ impl People {
         let name = name.clone();
         look(self.store.records(), move |page| {
             let rows = page.group(kinds::PASSKEY, name.as_str())?;
-            Ok(rows.iter().filter_map(|record| Some(Passkey { id: record.key.clone(), ..read::<Passkey>(record)? })).collect())
+            Ok(rows
+                .iter()
+                .filter_map(|record| Some(Passkey { id: record.key.clone(), ..read::<Passkey>(record)? }))
+                .collect())
         })
         .await
     }
@@ -133,7 +135,13 @@ impl People {
     ///
     /// # Errors
     /// `PasskeyRefused`, with what does not hold.
-    pub async fn add_passkey(&self, who: &SignedIn, site: &Site, label: &str, answer: &MadeAnswer) -> Result<(), Problem> {
+    pub async fn add_passkey(
+        &self,
+        who: &SignedIn,
+        site: &Site,
+        label: &str,
+        answer: &MadeAnswer,
+    ) -> Result<(), Problem> {
         let (made, answered) = self.made(&who.user, site, label, answer)?;
         let known = who.user.clone();
         let added = change(self.store.records(), move |page| {

@@ -100,7 +100,9 @@ impl NewUser {
                 .field("display_name", format!("at most {DISPLAY_NAME} characters, on one line")));
         }
         if self.scopes.len() > SCOPES {
-            return Err(Problem::new(Code::InvalidParams, "too many scopes").field("scopes", format!("at most {SCOPES}")));
+            return Err(
+                Problem::new(Code::InvalidParams, "too many scopes").field("scopes", format!("at most {SCOPES}"))
+            );
         }
         if let Some(unknown) = self.scopes.iter().find(|scope| Scope::parse(scope).is_none()) {
             let what = format!("{unknown} is no scope; a2a:*:send is one");
