@@ -14,6 +14,7 @@ mod run;
 mod send;
 mod tasks;
 mod token;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -67,6 +68,8 @@ enum Command {
     Clients(clients::Clients),
     /// List and revoke the access tokens of the running gateway, and replace the key that signs them.
     Token(token::Token),
+    /// List, add and remove people who may sign in at the running gateway's pages.
+    Users(users::Users),
     /// Look the gateway over: configuration, folders, keys, store.
     Doctor,
     /// Copy the store to a new file, while the gateway runs or not.
@@ -104,6 +107,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Tasks(tasks)) => tasks::tasks(&context, &tasks),
         Some(Command::Clients(clients)) => clients::clients(&context, &clients),
         Some(Command::Token(token)) => token::token(&context, &token),
+        Some(Command::Users(users)) => users::users(&context, &users),
         Some(Command::Doctor) => doctor::doctor(&context),
         Some(Command::Backup(backup)) => backup::backup(&context, &backup),
         Some(Command::Completions(completions)) => completions::completions(&completions, Cli::command()),

@@ -38,6 +38,9 @@ mod tests {
             "/tokens/{id}",
             "/tokens/keys",
             "/tokens:rotate-key",
+            "/users",
+            "/users/{name}",
+            "/users/{name}:invite",
         ] {
             assert!(document["paths"].get(path).is_some(), "{path}");
         }

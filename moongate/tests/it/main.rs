@@ -13,6 +13,7 @@ mod explain;
 mod hostile;
 mod lifecycle;
 mod oauth;
+mod people;
 mod queue;
 mod registry;
 mod routing;
