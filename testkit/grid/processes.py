@@ -65,7 +65,7 @@ class RunningAgent:
         self.card_url = f"{self.base}/.well-known/agent-card.json"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in held]
     for one in held:
@@ -77,7 +77,7 @@ class RunningGateway:
     """The gateway under test, in front of all agents."""
 
     def __init__(self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "") -> None:
-        self.port, admin = _free_ports(2)
+        self.port, admin = free_ports(2)
         self.root = f"http://127.0.0.1:{self.port}"
         config = folder / "moongate.toml"
         entries = [f'[[agents]]\nname = "{one.agent.name}"\ncard_url = "{one.card_url}"\n' for one in agents]
