@@ -61,8 +61,27 @@ impl Pages {
     }
 }
 
-/// A code as it was typed or came in a link, without what no code holds.
+/// A code as it was typed or came in a link, in the form in which devices show it: letters in two groups.
 fn code(text: Option<&str>) -> String {
-    let kept = |character: &char| character.is_ascii_alphanumeric() || *character == '-';
-    text.unwrap_or_default().chars().filter(kept).take(CODE).collect::<String>().to_ascii_uppercase()
+    let letters = text.unwrap_or_default().chars().filter(char::is_ascii_alphanumeric).take(CODE);
+    let letters = letters.collect::<String>().to_ascii_uppercase();
+    match letters.split_at_checked(letters.len() / 2) {
+        Some((first, second)) if letters.len() == 8 => format!("{first}-{second}"),
+        _ => letters,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_shown_as_the_device_shows_them_however_they_were_typed() {
+        for typed in ["BCDF-GHJK", "bcdfghjk", " bcdf ghjk ", "B-C-D-F-G-H-J-K"] {
+            assert_eq!(code(Some(typed)), "BCDF-GHJK");
+        }
+        assert_eq!(code(Some("<b>é")), "B");
+        assert_eq!(code(None), "");
+        assert_eq!(code(Some(&"A".repeat(100))).len(), CODE);
+    }
 }

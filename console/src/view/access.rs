@@ -41,7 +41,7 @@ pub(crate) fn sign_in(next: &str, name: &str, passkey: Option<&(String, String)>
             input type="hidden" name="next" value=(next);
             label for="name" { "Name" }
             input id="name" name="name" value=(name) autocomplete="username" autocapitalize="none" autocorrect="off"
-                spellcheck="false" required autofocus[name.is_empty()];
+                spellcheck="false" required autofocus[name.is_empty() && passkey.is_none()];
             label for="password" { "Password" }
             input id="password" name="password" type="password" autocomplete="current-password" required
                 autofocus[!name.is_empty()];
@@ -71,7 +71,7 @@ pub(crate) fn sign_up(user: &User, code: &str, making: Option<&Making>, problem:
         form method="post" action="/oauth/sign-up" {
             input type="hidden" name="code" value=(code);
             // Password managers keep the two together.
-            input type="hidden" name="username" autocomplete="username" value=(user.name);
+            input type="text" name="username" autocomplete="username" value=(user.name) hidden;
             (new_password())
             button type="submit" class=(if making.is_some() { "second" } else { "first" }) { "Set the password" }
         }
@@ -114,8 +114,8 @@ pub(crate) fn account(
                     div {
                         strong { (passkey.label) }
                         span class="quiet small" {
-                            "made " (day(passkey.made_at))
-                            @if let Some(used) = passkey.used_at { ", last used " (day(used)) }
+                            "made " (day(passkey.made_at)) " "
+                            @if let Some(used) = passkey.used_at { "· last used " (day(used)) }
                         }
                     }
                     form method="post" action="/oauth/account/passkey/remove" {
@@ -141,7 +141,7 @@ pub(crate) fn account(
             summary { @if user.has_password() { "Change the password" } @else { "Set a password" } }
             form method="post" action="/oauth/account/password" {
                 (token(who))
-                input type="hidden" name="username" autocomplete="username" value=(user.name);
+                input type="text" name="username" autocomplete="username" value=(user.name) hidden;
                 @if user.has_password() {
                     label for="current" { "Current password" }
                     input id="current" name="current" type="password" autocomplete="current-password" required;
@@ -163,6 +163,7 @@ pub(crate) fn account(
     page("Your account", &if making.is_some() { script() } else { nothing() }, &card)
 }
 
-fn day(time: Time) -> String {
-    users::time(time).chars().take(10).collect()
+fn day(moment: Time) -> Markup {
+    let day: String = users::time(moment).chars().take(10).collect();
+    html! { time { (day) } }
 }

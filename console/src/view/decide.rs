@@ -137,7 +137,7 @@ fn rights(who: &SignedIn, asked: &Question) -> Markup {
         @if given.is_empty() {
             p { "In your name it may do nothing." }
         } @else {
-            p { "In your name it may" }
+            p { "In your name it may:" }
             ul class="rights" { @for scope in &given { li { (words::scope(scope)) } } }
         }
         @if !withheld.is_empty() {
