@@ -23,10 +23,10 @@ use std::time::Duration;
 
 use moongate_core::seam::records::{Broken, Page, Record, change, look};
 use moongate_core::seam::{Clock, Later, Store, Vault};
-use moongate_core::{Code, Problem, Retry, Scopes};
+use moongate_core::{Code, Problem, Retry};
 use parking_lot::Mutex;
 
-use crate::authority::standing;
+use crate::authority::standing::{self, Rights};
 use crate::authority::storage::Epoch;
 use password::Hasher;
 
@@ -236,11 +236,11 @@ impl People {
 }
 
 impl standing::People for People {
-    fn rights<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Scopes>, Problem>> {
+    fn rights<'a>(&'a self, user: &'a str) -> Later<'a, Result<Option<Rights>, Problem>> {
         Box::pin(async move {
             let Some(name) = UserName::read(user) else { return Ok(None) };
             let found = self.find(&name).await?.filter(|user| !user.disabled);
-            Ok(found.map(|user| user.rights()))
+            Ok(found.map(|user| Rights { scopes: user.rights(), since: user.made_at }))
         })
     }
 }
