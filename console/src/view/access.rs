@@ -104,38 +104,7 @@ pub(crate) fn account(
         p class="quiet" { "You sign in as " strong { (user.name) } "." }
         (alert(problem))
         p { a class="button" href="/oauth/device" { "Answer a device" } }
-        h2 { "Passkeys" }
-        @if passkeys.is_empty() {
-            p class="quiet" { "None yet." }
-        }
-        ul class="rows" {
-            @for passkey in passkeys {
-                li {
-                    div {
-                        strong { (passkey.label) }
-                        span class="quiet small" {
-                            "made " (day(passkey.made_at)) " "
-                            @if let Some(used) = passkey.used_at { "· last used " (day(used)) }
-                        }
-                    }
-                    form method="post" action="/oauth/account/passkey/remove" {
-                        (token(who))
-                        input type="hidden" name="id" value=(passkey.id);
-                        button class="plain" type="submit" aria-label={ "Remove " (passkey.label) } { "Remove" }
-                    }
-                }
-            }
-        }
-        @if let Some(making) = making {
-            form method="post" action="/oauth/account/passkey" data-passkey="create" data-options=(creation(making, user)) hidden {
-                (token(who))
-                input type="hidden" name="answer";
-                input type="hidden" name="label";
-                button class="second" type="submit" { "Add a passkey" }
-            }
-        } @else {
-            p class="quiet small" { "To add one, call this page by the gateway’s public name, or as localhost." }
-        }
+        (passkey_list(who, passkeys, making))
         h2 { "Password" }
         details open[about_password] {
             summary { @if user.has_password() { "Change the password" } @else { "Set a password" } }
@@ -161,6 +130,43 @@ pub(crate) fn account(
         (signed_in(who))
     };
     page("Your account", &if making.is_some() { script() } else { nothing() }, &card)
+}
+
+fn passkey_list(who: &SignedIn, passkeys: &[Passkey], making: Option<&Making>) -> Markup {
+    html! {
+        h2 { "Passkeys" }
+        @if passkeys.is_empty() {
+            p class="quiet" { "None yet." }
+        }
+        ul class="rows" {
+            @for passkey in passkeys {
+                li {
+                    div {
+                        strong { (passkey.label) }
+                        span class="quiet small" {
+                            "made " (day(passkey.made_at)) " "
+                            @if let Some(used) = passkey.used_at { "· last used " (day(used)) }
+                        }
+                    }
+                    form method="post" action="/oauth/account/passkey/remove" {
+                        (token(who))
+                        input type="hidden" name="id" value=(passkey.id);
+                        button class="plain" type="submit" aria-label={ "Remove " (passkey.label) } { "Remove" }
+                    }
+                }
+            }
+        }
+        @if let Some(making) = making {
+            form method="post" action="/oauth/account/passkey" data-passkey="create" data-options=(creation(making, &who.user)) hidden {
+                (token(who))
+                input type="hidden" name="answer";
+                input type="hidden" name="label";
+                button class="second" type="submit" { "Add a passkey" }
+            }
+        } @else {
+            p class="quiet small" { "To add one, call this page by the gateway’s public name, or as localhost." }
+        }
+    }
 }
 
 fn day(moment: Time) -> Markup {
