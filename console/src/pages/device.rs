@@ -5,7 +5,8 @@
 //! allowed before the person has seen the question. Wrong codes are slowed down by person and by address; the authorization
 //! server limits them altogether.
 
-use moongate_core::Code;
+use maud::Markup;
+use moongate_core::{Code, Problem};
 use moongate_identity::people::{SignedIn, too_early};
 
 use super::reply::{page, status, with_problem};
@@ -22,42 +23,41 @@ impl Pages {
     }
 
     pub(super) async fn device(&self, visit: &Visit, who: &SignedIn) -> Answer {
-        let code = code(visit.field("user_code"));
-        match visit.field("answer") {
-            Some("allow") => self.decide_device(&code, who, true).await,
-            Some("deny") => self.decide_device(&code, who, false).await,
-            _ => self.look_at_device(visit, who, &code).await,
-        }
-    }
-
-    async fn look_at_device(&self, visit: &Visit, who: &SignedIn, code: &str) -> Answer {
-        let name = who.user.name.as_str();
-        let begun = self.codes.lock().begin(name, visit.address(), self.clock.mono());
-        let found = match begun {
-            Ok(()) => self.authority()?.device_question(code).await,
-            Err(wait) => Err(too_early(wait)),
+        let (code, name, address) = (code(visit.field("user_code")), who.user.name.as_str(), visit.address());
+        // An answer to a code is a guess like any other.
+        let begun = self.codes.lock().begin(name, address, self.clock.mono());
+        let answered = match (begun, visit.field("answer")) {
+            (Err(wait), _) => Err(too_early(wait)),
+            (Ok(()), Some("allow")) => self.decide_device(&code, who, true).await,
+            (Ok(()), Some("deny")) => self.decide_device(&code, who, false).await,
+            (Ok(()), _) => self.look_at_device(&code, who).await,
         };
-        match found {
-            Ok(question) => {
-                self.codes.lock().succeeded(name, visit.address());
-                Ok(page(status(200), &view::device_question(who, code, &question, self.clock.now())))
+        match answered {
+            Ok(markup) => {
+                self.codes.lock().succeeded(name, address);
+                Ok(page(status(200), &markup))
             }
             Err(problem)
                 if matches!(problem.code, Code::DeviceCodeUnknown | Code::TooManyGuesses | Code::TooManyAttempts) =>
             {
-                tracing::info!(code = %problem.code, user = name, remote = %visit.address(), "a device code fits none");
-                Ok(with_problem(&problem, &view::device_code(who, code, Some(&problem))))
+                tracing::info!(code = %problem.code, user = name, remote = %address, "a device code fits none");
+                Ok(with_problem(&problem, &view::device_code(who, &code, Some(&problem))))
             }
             Err(problem) => Err(problem),
         }
     }
 
-    async fn decide_device(&self, code: &str, who: &SignedIn, yes: bool) -> Answer {
+    async fn look_at_device(&self, code: &str, who: &SignedIn) -> Result<Markup, Problem> {
+        let question = self.authority()?.device_question(code).await?;
+        Ok(view::device_question(who, code, &question, self.clock.now()))
+    }
+
+    async fn decide_device(&self, code: &str, who: &SignedIn, yes: bool) -> Result<Markup, Problem> {
         let name = who.user.name.as_str();
         // A person that was disabled this very moment has no session any more; what is granted is worth nothing then.
         self.authority()?.device_answer(code, name, yes).await?;
         tracing::info!(user = name, allowed = yes, "a device was answered");
-        Ok(page(status(200), &view::decided(who, if yes { Outcome::Allowed } else { Outcome::Denied }, None)))
+        Ok(view::decided(who, if yes { Outcome::Allowed } else { Outcome::Denied }, None))
     }
 }
 

@@ -115,9 +115,15 @@ impl Visit {
         host.or_else(|| self.request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default()
     }
 
+    /// Whether the browser speaks TLS: with us, or with a proxy before us that answers by the public name.
+    fn secure(&self) -> bool {
+        let by_name = || origin_of(&format!("https://{}", self.authority()));
+        self.visitor.secure || self.public.as_ref().is_some_and(|public| *public == by_name())
+    }
+
     /// The origin by which the visitor called us.
     fn own_origin(&self) -> String {
-        origin_of(&format!("{}://{}", if self.visitor.secure { "https" } else { "http" }, self.authority()))
+        origin_of(&format!("{}://{}", if self.secure() { "https" } else { "http" }, self.authority()))
     }
 
     /// A form counts only if a page of the very same origin sent it. Browsers say so in `Origin`; and in `Sec-Fetch-Site`,
@@ -140,7 +146,7 @@ impl Visit {
 
     /// The name of the session's cookie: over TLS, one that no other host can set.
     pub(super) fn cookie_name(&self) -> &'static str {
-        if self.visitor.secure { "__Host-moongate" } else { "moongate" }
+        if self.secure() { "__Host-moongate" } else { "moongate" }
     }
 
     /// The session's cookie. Two of one name are none: somebody slipped one in.
@@ -156,7 +162,7 @@ impl Visit {
 
     /// The cookie as it is set; `None` takes it away.
     pub(super) fn set_cookie(&self, value: Option<&str>) -> String {
-        let (name, secure) = (self.cookie_name(), if self.visitor.secure { "; Secure" } else { "" });
+        let (name, secure) = (self.cookie_name(), if self.secure() { "; Secure" } else { "" });
         let end = if value.is_none() { "; Max-Age=0" } else { "" };
         format!("{name}={}; Path=/; HttpOnly; SameSite=Strict{secure}{end}", value.unwrap_or_default())
     }
@@ -254,6 +260,8 @@ mod tests {
             with(true, "").set_cookie(Some("x")),
             "__Host-moongate=x; Path=/; HttpOnly; SameSite=Strict; Secure"
         );
+        let proxied = visit(Some("https://gate.example"), false, &[("host", "gate.example")]);
+        assert_eq!(proxied.cookie_name(), "__Host-moongate", "the browser speaks TLS with the proxy");
         assert_eq!(with(false, "").set_cookie(None), "moongate=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0");
     }
 
