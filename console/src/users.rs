@@ -1,6 +1,6 @@
 //! People under `/api/v1/users`, for the operator, whom the secret file makes known.
 //!
-//! - `GET /api/v1/users`, `POST /api/v1/users`, `GET`, `DELETE /api/v1/users/{name}`
+//! - `GET /api/v1/users`, `POST /api/v1/users`, `GET`, `PATCH`, `DELETE /api/v1/users/{name}`
 //! - `POST /api/v1/users/{name}:invite`, `:password`, `:disable`, `:enable`
 //!
 //! A password comes in a body and is never given back; a link to sign up is given once, to whoever asked for it.
@@ -55,6 +55,12 @@ impl Users {
             (Method::POST, "", _) => self.add(&request).await,
             (Method::POST, _, Some((name, action))) => self.act(&named(name)?, action, &request).await,
             (Method::GET, name, None) => self.show(&named(name)?).await,
+            (Method::PATCH, name, None) => {
+                let body = body(&request)?;
+                let (display_name, scopes) = (text(&body, "display_name")?, scopes(&body)?);
+                let user = self.people.amend(&named(name)?, display_name, scopes).await?;
+                Ok((StatusCode::OK, view(&user)))
+            }
             (Method::DELETE, name, None) => {
                 self.people.remove(&named(name)?).await?;
                 Ok((StatusCode::OK, json!({ "removed": name })))
@@ -70,14 +76,7 @@ impl Users {
         let body = body(request)?;
         let name = text(&body, "name")?.unwrap_or_default();
         let name = UserName::read(name).ok_or_else(bad_name)?;
-        let scopes = match body.get("scopes") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::Array(scopes)) => {
-                let scopes: Option<Vec<String>> = scopes.iter().map(|scope| Some(scope.as_str()?.to_owned())).collect();
-                scopes.ok_or_else(|| wrong("scopes", "is a list of texts"))?
-            }
-            Some(_) => return Err(wrong("scopes", "is a list of texts")),
-        };
+        let scopes = scopes(&body)?.unwrap_or_default();
         let display_name = text(&body, "display_name")?.unwrap_or_default().to_owned();
         let password = text(&body, "password")?.map(Password::choose).transpose()?;
         let invite = password.is_none();
@@ -166,6 +165,12 @@ fn bad_name() -> Problem {
 
 fn wrong(field: &str, what: &str) -> Problem {
     Problem::new(Code::InvalidParams, format!("{field} {what}")).field(field, what)
+}
+
+fn scopes(body: &Value) -> Result<Option<Vec<String>>, Problem> {
+    let Some(value) = body.get("scopes").filter(|value| !value.is_null()) else { return Ok(None) };
+    let texts = value.as_array().and_then(|all| all.iter().map(|scope| Some(scope.as_str()?.to_owned())).collect());
+    texts.map(Some).ok_or_else(|| wrong("scopes", "is a list of texts"))
 }
 
 fn text<'b>(body: &'b Value, name: &str) -> Result<Option<&'b str>, Problem> {

@@ -135,7 +135,7 @@ pub(crate) fn problem(problem: &Problem) -> Markup {
     let card = html! {
         h1 { "That did not work" }
         p { (sentence(&problem.detail)) }
-        p class="quiet" { (sentence(problem.code.hint())) }
+        p class="quiet" { (sentence(&problem.code.hint().replace('`', ""))) }
         p class="quiet" { code { (problem.code) } }
     };
     page("That did not work", &nothing(), &card)

@@ -159,6 +159,31 @@ impl People {
         .await
     }
 
+    /// Changes what a person is called or may allow, from now on and for tokens that there are.
+    ///
+    /// # Errors
+    /// `NoSuchUser`; `InvalidParams` for what cannot be said of a person.
+    pub async fn amend(
+        &self,
+        name: &UserName,
+        display_name: Option<&str>,
+        scopes: Option<Vec<String>>,
+    ) -> Result<User, Problem> {
+        let display_name = display_name.map(|display_name| user::shown(name, display_name)).transpose()?;
+        scopes.as_deref().map(user::checked).transpose()?;
+        let wanted = name.clone();
+        let amended = change(self.store.records(), move |page| {
+            let Some(mut user) = user(page, wanted.as_str())? else { return Ok(None) };
+            user.display_name = display_name.clone().unwrap_or(user.display_name);
+            user.scopes = scopes.clone().unwrap_or(user.scopes);
+            put_user(page, &user)?;
+            Ok(Some(user))
+        });
+        let amended = amended.await?;
+        self.changed();
+        amended.ok_or_else(|| no_such(name))
+    }
+
     /// Sets a password for a person; the person's sessions end.
     ///
     /// # Errors

@@ -47,6 +47,20 @@ enum Command {
         #[arg(long)]
         password: bool,
     },
+    /// Change what a user is called, or may allow programs to do; tokens that there are obey at once.
+    Set {
+        /// The name.
+        name: String,
+        /// What the person is called on pages.
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+        /// All scopes that the person may allow from now on; once for each.
+        #[arg(long = "scope", value_name = "SCOPE", conflicts_with = "no_scopes")]
+        scopes: Vec<String>,
+        /// The person may allow nothing from now on.
+        #[arg(long)]
+        no_scopes: bool,
+    },
     /// Print a new link for a user: for whoever lost the first one, the password or the passkey.
     Invite {
         /// The name.
@@ -96,6 +110,12 @@ pub(crate) fn users(context: &Context, arguments: &Users) -> Result<Ending, Fail
             } else {
                 invited(&view);
             }
+        }
+        Command::Set { name, display_name, scopes, no_scopes } => {
+            let scopes = (*no_scopes || !scopes.is_empty()).then_some(scopes);
+            let body = json!({"display_name": display_name, "scopes": scopes});
+            let view = client.api("PATCH", &path(name, ""), Some(&body))?;
+            print(&view, format!("{name} is changed"));
         }
         Command::Invite { name } => {
             let view = client.api("POST", &path(name, ":invite"), None)?;

@@ -231,7 +231,8 @@ async fn forms_of_other_pages_are_refused_and_reading_decides_nothing() {
 
 #[tokio::test]
 async fn a_person_lets_a_device_in_after_seeing_what_it_asks() {
-    let gateway = running().await;
+    let agent = Agent::start("lights", &[json!("lights.set")]).await;
+    let gateway = Gateway::start(MOONGATE, &format!("{CONFIG}{}", agent.entry())).await;
     alice(&gateway, &["a2a:lights.set:*"]).await;
     device(&gateway, "Kitchen <b>panel</b>", &["a2a:*:send", "a2a:*:get"]).await;
     let (device_code, user_code) = asks(&gateway, "a2a:*:send a2a:*:get").await;
@@ -266,21 +267,26 @@ async fn a_person_lets_a_device_in_after_seeing_what_it_asks() {
     assert_eq!(collected.status, 200, "{}", collected.text());
     let token = collected.json()["access_token"].as_str().unwrap().to_owned();
     let bearer = format!("Bearer {token}");
-    let list = || async {
-        let headers = [V1, ("authorization", bearer.as_str())];
-        http("POST", &gateway.plain(), "/a2a", &headers, Some(&rpc("GetTask", &json!({"id": "x"})))).await.code()
+    let send = || async {
+        let (headers, body) = ([V1, ("authorization", bearer.as_str())], rpc("SendMessage", &message("on")));
+        let answer = http("POST", &gateway.plain(), "/agents/lights", &headers, Some(&body)).await;
+        if answer.json().get("result").is_some() { "sent".to_owned() } else { answer.code() }
     };
-    let reached = list().await;
-    assert_ne!(reached, "MG-0401", "the token is taken");
+    assert_eq!(send().await, "sent", "the token is good for what the person may allow");
+    let narrowed = command(&gateway, &["users", "set", "alice", "--no-scopes"], "").await;
+    assert_eq!(narrowed.status.code(), Some(0), "{}", err(&narrowed));
+    assert_eq!(send().await, "MG-0407", "the token is worth what the person may do now");
+    command(&gateway, &["users", "set", "alice", "--scope", "a2a:lights.set:*"], "").await;
+    assert_eq!(send().await, "sent");
     let disabled = command(&gateway, &["users", "disable", "alice"], "").await;
     assert_eq!(disabled.status.code(), Some(0), "{}", err(&disabled));
-    assert_eq!(list().await, "MG-0401", "a disabled person's token is worth nothing");
+    assert_eq!(send().await, "MG-0401", "a disabled person's token is worth nothing");
     let answer = browser.get("/oauth/account").await;
     assert!(answer.status == 200 && browser.page.contains("<h1>Sign in</h1>"), "and the session is over");
     let refused = browser.post("/oauth/sign-in", &[("name", "alice"), ("password", PASSWORD)]).await;
     assert_eq!(refused.status, 403);
     command(&gateway, &["users", "enable", "alice"], "").await;
-    assert_eq!(list().await, reached, "enabled again, the token holds again");
+    assert_eq!(send().await, "sent", "enabled again, the token holds again");
 }
 
 #[tokio::test]
@@ -491,7 +497,7 @@ async fn users_are_the_operators_and_answers_fit_their_description() {
     let document = get(&gateway.admin(), "/api/v1/openapi.json").await.json();
     let refused = get(&gateway.admin(), "/api/v1/users").await;
     assert_eq!((refused.status, refused.code().as_str()), (403, "MG-0403"), "whoever is merely here may not");
-    let steps: [(&str, &str, &str, Option<Value>, u16); 12] = [
+    let steps: [(&str, &str, &str, Option<Value>, u16); 14] = [
         ("post", "/users", "/users", Some(json!({"name": "alice", "scopes": ["a2a:*:send"]})), 201),
         ("post", "/users", "/users", Some(json!({"name": "alice"})), 409),
         ("post", "/users", "/users", Some(json!({"name": "Al ice"})), 400),
@@ -499,6 +505,8 @@ async fn users_are_the_operators_and_answers_fit_their_description() {
         ("post", "/users", "/users", Some(json!({"name": "bob", "password": "short"})), 400),
         ("get", "/users", "/users", None, 200),
         ("get", "/users/alice", "/users/{name}", None, 200),
+        ("patch", "/users/alice", "/users/{name}", Some(json!({"scopes": ["a2a:*:get"]})), 200),
+        ("patch", "/users/alice", "/users/{name}", Some(json!({"scopes": ["everything"]})), 400),
         ("post", "/users/alice:invite", "/users/{name}:invite", None, 201),
         ("post", "/users/alice:password", "/users/{name}:password", Some(json!({"password": PASSWORD})), 200),
         ("post", "/users/alice:disable", "/users/{name}:disable", None, 200),

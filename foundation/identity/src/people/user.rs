@@ -94,24 +94,35 @@ pub struct NewUser {
 
 impl NewUser {
     pub(super) fn make(self, now: Time) -> Result<User, Problem> {
-        let shown = self.display_name.trim();
-        if shown.chars().count() > DISPLAY_NAME || shown.chars().any(char::is_control) {
-            return Err(Problem::new(Code::InvalidParams, "the display name is too long, or holds control characters")
-                .field("display_name", format!("at most {DISPLAY_NAME} characters, on one line")));
-        }
-        if self.scopes.len() > SCOPES {
-            return Err(
-                Problem::new(Code::InvalidParams, "too many scopes").field("scopes", format!("at most {SCOPES}"))
-            );
-        }
-        if let Some(unknown) = self.scopes.iter().find(|scope| Scope::parse(scope).is_none()) {
-            let what = format!("{unknown} is no scope; a2a:*:send is one");
-            return Err(Problem::new(Code::InvalidParams, "a scope is not understood").field("scopes", what));
-        }
-        let display_name = if shown.is_empty() { self.name.to_string() } else { shown.to_owned() };
+        let display_name = shown(&self.name, &self.display_name)?;
+        checked(&self.scopes)?;
         let handle = random::text(16)?;
         let (name, scopes) = (self.name, self.scopes);
         Ok(User { name, display_name, scopes, disabled: false, made_at: now, password: None, epoch: 0, handle })
+    }
+}
+
+/// A display name that fits a page; the name, where it is empty.
+pub(super) fn shown(name: &UserName, display_name: &str) -> Result<String, Problem> {
+    let shown = display_name.trim();
+    if shown.chars().count() > DISPLAY_NAME || shown.chars().any(char::is_control) {
+        return Err(Problem::new(Code::InvalidParams, "the display name is too long, or holds control characters")
+            .field("display_name", format!("at most {DISPLAY_NAME} characters, on one line")));
+    }
+    Ok(if shown.is_empty() { name.to_string() } else { shown.to_owned() })
+}
+
+/// Scopes that exist, and not too many.
+pub(super) fn checked(scopes: &[String]) -> Result<(), Problem> {
+    if scopes.len() > SCOPES {
+        return Err(Problem::new(Code::InvalidParams, "too many scopes").field("scopes", format!("at most {SCOPES}")));
+    }
+    match scopes.iter().find(|scope| Scope::parse(scope).is_none()) {
+        None => Ok(()),
+        Some(unknown) => {
+            let what = format!("{unknown} is no scope; a2a:*:send is one");
+            Err(Problem::new(Code::InvalidParams, "a scope is not understood").field("scopes", what))
+        }
     }
 }
 
