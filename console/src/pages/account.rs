@@ -25,6 +25,9 @@ impl Pages {
     }
 
     pub(super) async fn change_password(&self, visit: &Visit, who: &SignedIn) -> Answer {
+        if !who.user.has_password() {
+            fresh(who)?;
+        }
         let new = visit.field("password").unwrap_or_default();
         let changed = match Password::choose(new) {
             _ if visit.field("again") != Some(new) => {
@@ -47,6 +50,7 @@ impl Pages {
     }
 
     pub(super) async fn add_passkey(&self, visit: &Visit, who: &SignedIn) -> Answer {
+        fresh(who)?;
         let site = visit.site().ok_or_else(no_passkeys_here)?;
         let answer: MadeAnswer = read(visit.field("answer"))?;
         match self.people.add_passkey(who, &site, visit.field("label").unwrap_or_default(), &answer).await {
@@ -56,6 +60,7 @@ impl Pages {
     }
 
     pub(super) async fn remove_passkey(&self, visit: &Visit, who: &SignedIn) -> Answer {
+        fresh(who)?;
         self.people.remove_passkey(who, visit.field("id").unwrap_or_default()).await?;
         Ok(see("/oauth/account"))
     }
@@ -66,4 +71,12 @@ impl Pages {
         let known = self.people.passkeys(&user.name).await?.into_iter().map(|passkey| passkey.id).collect();
         Ok(Some(Making { host: site.host, challenge: self.people.challenge_to_make(user)?, known }))
     }
+}
+
+/// How one signs in is changed by somebody who has just shown to be that person.
+fn fresh(who: &SignedIn) -> Result<(), Problem> {
+    if who.is_fresh {
+        return Ok(());
+    }
+    Err(Problem::new(Code::FormRefused, "the last sign-in was too long ago for this; sign out and in again"))
 }

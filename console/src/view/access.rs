@@ -106,7 +106,26 @@ pub(crate) fn account(
         p { a class="button" href="/oauth/device" { "Answer a device" } }
         (passkey_list(who, passkeys, making))
         h2 { "Password" }
-        details open[about_password] {
+        (password_form(who, about_password))
+        h2 { "What you may allow" }
+        @if user.scopes.is_empty() {
+            p class="quiet" { "Nothing: programs get no rights in your name." }
+        } @else {
+            p class="quiet" { "Programs that you let in may, at most:" }
+            ul class="rights" { @for scope in &user.scopes { li { (words::scope(scope)) } } }
+        }
+        (signed_in(who))
+    };
+    page("Your account", &if making.is_some() { script() } else { nothing() }, &card)
+}
+
+fn password_form(who: &SignedIn, open: bool) -> Markup {
+    let user = &who.user;
+    if !who.is_fresh && !user.has_password() {
+        return html! { p class="quiet small" { "To set one, sign out and in again." } };
+    }
+    html! {
+        details open[open] {
             summary { @if user.has_password() { "Change the password" } @else { "Set a password" } }
             form method="post" action="/oauth/account/password" {
                 (token(who))
@@ -120,16 +139,7 @@ pub(crate) fn account(
                 p class="quiet small" { "Your other sessions end." }
             }
         }
-        h2 { "What you may allow" }
-        @if user.scopes.is_empty() {
-            p class="quiet" { "Nothing: programs get no rights in your name." }
-        } @else {
-            p class="quiet" { "Programs that you let in may, at most:" }
-            ul class="rights" { @for scope in &user.scopes { li { (words::scope(scope)) } } }
-        }
-        (signed_in(who))
-    };
-    page("Your account", &if making.is_some() { script() } else { nothing() }, &card)
+    }
 }
 
 fn passkey_list(who: &SignedIn, passkeys: &[Passkey], making: Option<&Making>) -> Markup {
@@ -148,15 +158,19 @@ fn passkey_list(who: &SignedIn, passkeys: &[Passkey], making: Option<&Making>) -
                             @if let Some(used) = passkey.used_at { "· last used " (day(used)) }
                         }
                     }
-                    form method="post" action="/oauth/account/passkey/remove" {
-                        (token(who))
-                        input type="hidden" name="id" value=(passkey.id);
-                        button class="plain" type="submit" aria-label={ "Remove " (passkey.label) } { "Remove" }
+                    @if who.is_fresh {
+                        form method="post" action="/oauth/account/passkey/remove" {
+                            (token(who))
+                            input type="hidden" name="id" value=(passkey.id);
+                            button class="plain" type="submit" aria-label={ "Remove " (passkey.label) } { "Remove" }
+                        }
                     }
                 }
             }
         }
-        @if let Some(making) = making {
+        @if !who.is_fresh {
+            p class="quiet small" { "To add or remove one, sign out and in again." }
+        } @else if let Some(making) = making {
             form method="post" action="/oauth/account/passkey" data-passkey="create" data-options=(creation(making, &who.user)) hidden {
                 (token(who))
                 input type="hidden" name="answer";

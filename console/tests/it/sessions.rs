@@ -15,6 +15,10 @@ use crate::support::*;
 async fn a_session_ends_when_idle_and_at_twelve_hours_however_it_is_used() {
     let scene = Scene::new();
     scene.alice(Some(PASSWORD)).await;
+    let cookie = scene.sign_in().await.cookie;
+    assert!(scene.people.session(&cookie).await.unwrap().unwrap().is_fresh);
+    scene.wait(minutes(15));
+    assert!(!scene.people.session(&cookie).await.unwrap().unwrap().is_fresh, "how one signs in is out of its reach");
     let (idle, used) = (scene.sign_in().await.cookie, scene.sign_in().await.cookie);
     scene.wait(minutes(29));
     assert!(scene.holds(&used).await && scene.holds(&idle).await);

@@ -34,7 +34,7 @@ pub use attempts::Attempts;
 pub use invitation::{INVITATION, Invitation};
 pub use passkeys::{Answer, MadeAnswer, Passkey, Site};
 pub use password::{LONGEST, Password, SHORTEST};
-pub use session::{ABSOLUTE, IDLE, Opened, SignedIn};
+pub use session::{ABSOLUTE, FRESH, IDLE, Opened, SignedIn};
 pub use user::{NewUser, User, UserName};
 
 mod kinds {

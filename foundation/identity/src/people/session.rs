@@ -13,6 +13,8 @@ use super::{People, User, kinds, random, read, row, user};
 pub const IDLE: Duration = Duration::from_secs(30 * 60);
 /// How long a session lasts at most.
 pub const ABSOLUTE: Duration = Duration::from_secs(12 * 60 * 60);
+/// How long after a sign-in one may change how one signs in.
+pub const FRESH: Duration = Duration::from_secs(15 * 60);
 /// How exactly it is written down when a session was used.
 const NOTED: Duration = Duration::from_secs(60);
 /// Sessions of one person; one more ends the oldest.
@@ -36,6 +38,8 @@ impl std::fmt::Debug for Opened {
 pub struct SignedIn {
     /// Who.
     pub user: User,
+    /// Whether the person signed in a moment ago: whoever finds an open browser must not make it their own.
+    pub is_fresh: bool,
     cookie: String,
 }
 
@@ -103,7 +107,7 @@ impl People {
             })
             .await?;
         }
-        Ok(Some(SignedIn { user, cookie: cookie.to_owned() }))
+        Ok(Some(SignedIn { user, is_fresh: now.since(session.made_at) < FRESH, cookie: cookie.to_owned() }))
     }
 
     /// Ends a session.
