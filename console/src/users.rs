@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use moongate_core::{Code, Principal, PrincipalKind, Problem, Time};
-use moongate_identity::People;
 use moongate_identity::people::{Invitation, NewUser, Password, User, UserName};
+use moongate_identity::{Authority, People};
 use serde_json::{Value, json};
 
 use crate::pages::Public;
@@ -20,15 +21,23 @@ use crate::pages::Public;
 pub struct Users {
     people: Arc<People>,
     public: Arc<Public>,
+    authority: Arc<ArcSwapOption<Authority>>,
 }
 
 /// A status and a JSON body.
 type Answer = Result<(StatusCode, Value), Problem>;
 
 impl Users {
-    /// The API over these people; links lead to the gateway's public address.
-    pub fn new(people: Arc<People>, public: Arc<Public>) -> Self {
-        Self { people, public }
+    /// The API over these people; links lead to the gateway's public address, while there are pages.
+    pub fn new(people: Arc<People>, public: Arc<Public>, authority: Arc<ArcSwapOption<Authority>>) -> Self {
+        Self { people, public, authority }
+    }
+
+    /// A link wants a page that it leads to.
+    fn links(&self) -> Result<(), Problem> {
+        let off =
+            || Problem::new(Code::OauthOff, "a link would lead nowhere: there are pages only where [oauth] is on");
+        self.authority.load().is_some().then_some(()).ok_or_else(off)
     }
 
     /// Whether a path is one of ours.
@@ -80,6 +89,9 @@ impl Users {
         let display_name = text(&body, "display_name")?.unwrap_or_default().to_owned();
         let password = text(&body, "password")?.map(Password::choose).transpose()?;
         let invite = password.is_none();
+        if invite {
+            self.links()?;
+        }
         let user = self.people.add(NewUser { name, display_name, scopes }, password).await?;
         let mut view = view(&user);
         if invite {
@@ -109,6 +121,7 @@ impl Users {
     async fn act(&self, name: &UserName, action: &str, request: &Request<Bytes>) -> Answer {
         match action {
             "invite" => {
+                self.links()?;
                 let invitation = self.people.invite(name).await?;
                 let mut view = json!({ "name": name.as_str() });
                 attach(&mut view, self.link(&invitation, request));

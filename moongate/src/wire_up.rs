@@ -208,7 +208,7 @@ fn surface(
         verifier: verifier.clone(),
         authority: own.clone(),
         pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
-        users: Users::new(people.clone(), public.clone()),
+        users: Users::new(people.clone(), public.clone(), own.clone()),
     })
 }
 

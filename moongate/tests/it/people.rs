@@ -1,9 +1,10 @@
 //! People at the gateway's pages: how they come in, what they decide, and who else tries.
 
-use moongate_testkit::authenticator::Authenticator;
+mod operator;
+mod passkey;
+
 use serde_json::{Value, json};
 
-use crate::registry::described;
 use crate::support::*;
 
 const CONFIG: &str =
@@ -379,6 +380,8 @@ async fn pages_keep_others_out_by_their_headers_and_exist_only_with_the_authoriz
     );
     let off = Gateway::start(MOONGATE, "[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n").await;
     assert_eq!(get(&off.admin(), "/oauth/sign-in").await.status, 404);
+    let nowhere = operate(&off, "POST", "/users", Some(&json!({"name": "alice"}))).await;
+    assert_eq!((nowhere.status, nowhere.code().as_str()), (404, "MG-0425"), "no link without a page");
 }
 
 #[tokio::test]
@@ -409,59 +412,6 @@ async fn a_listener_that_faces_other_machines_has_the_pages_and_binds_the_cookie
 }
 
 #[tokio::test]
-async fn a_passkey_is_made_by_link_and_signs_in_without_a_password() {
-    let gateway = running().await;
-    let invited = operate(&gateway, "POST", "/users", Some(&json!({"name": "alice"}))).await.json();
-    let url = invited["invitation"]["url"].as_str().unwrap().to_owned();
-    let mut browser = Browser::by_name(&gateway.admin());
-    browser.get(url.strip_prefix(&browser.base).unwrap()).await;
-    let code = browser.field("code");
-    let options = browser.options("/oauth/sign-up/passkey");
-    assert_eq!(options["rp"]["id"], "localhost");
-    let mut authenticator = Authenticator::es256("localhost", &browser.base);
-    let made = authenticator.made_answer(options["challenge"].as_str().unwrap()).to_string();
-    let answer =
-        browser.post("/oauth/sign-up/passkey", &[("code", &code), ("answer", &made), ("label", "Phone")]).await;
-    assert_eq!((answer.status, answer.header("location")), (303, "/oauth/account"), "{}", answer.text());
-    browser.get("/oauth/account").await;
-    assert!(browser.page.contains("<strong>Phone</strong>"), "{}", browser.page);
-
-    let mut other = Browser::by_name(&gateway.admin());
-    other.get("/oauth/sign-in").await;
-    let challenge = other.options("/oauth/sign-in/passkey")["challenge"].as_str().unwrap().to_owned();
-    authenticator.says.flags = 0b001;
-    let unverified = authenticator.answer(&challenge).to_string();
-    assert_eq!(
-        other.post("/oauth/sign-in/passkey", &[("answer", &unverified)]).await.status,
-        400,
-        "nobody was verified"
-    );
-    authenticator.says.flags = 0b101;
-    let stranger = Authenticator::es256("localhost", &other.base).answer(&challenge).to_string();
-    assert_eq!(other.post("/oauth/sign-in/passkey", &[("answer", &stranger)]).await.status, 400);
-    let good = authenticator.answer(&challenge).to_string();
-    let answer = other.post("/oauth/sign-in/passkey", &[("answer", &good), ("next", "/oauth/device")]).await;
-    assert_eq!((answer.status, answer.header("location")), (303, "/oauth/device"), "{}", answer.text());
-    assert_eq!(other.post("/oauth/sign-in/passkey", &[("answer", &good)]).await.status, 400, "an answer works once");
-    let old = authenticator.answer(options["challenge"].as_str().unwrap()).to_string();
-    assert_eq!(
-        other.post("/oauth/sign-in/passkey", &[("answer", &old)]).await.status,
-        400,
-        "another ceremony's challenge"
-    );
-
-    browser.get("/oauth/account").await;
-    let id = browser.field("id");
-    browser.submit("/oauth/account/passkey/remove", &[("id", &id)]).await;
-    other.get("/oauth/sign-in").await;
-    let mut third = Browser::by_name(&gateway.admin());
-    third.get("/oauth/sign-in").await;
-    let challenge = third.options("/oauth/sign-in/passkey")["challenge"].as_str().unwrap().to_owned();
-    let gone = authenticator.answer(&challenge).to_string();
-    assert_eq!(third.post("/oauth/sign-in/passkey", &[("answer", &gone)]).await.status, 400, "a removed passkey");
-}
-
-#[tokio::test]
 async fn sessions_end_with_the_password_and_with_the_person() {
     let mut gateway = running().await;
     alice(&gateway, &[]).await;
@@ -489,43 +439,4 @@ async fn sessions_end_with_the_password_and_with_the_person() {
     let removed = command(&gateway, &["users", "remove", "alice"], "").await;
     assert_eq!(removed.status.code(), Some(0), "{}", err(&removed));
     assert!(!is_in(&mut back).await);
-}
-
-#[tokio::test]
-async fn users_are_the_operators_and_answers_fit_their_description() {
-    let gateway = running().await;
-    let document = get(&gateway.admin(), "/api/v1/openapi.json").await.json();
-    let refused = get(&gateway.admin(), "/api/v1/users").await;
-    assert_eq!((refused.status, refused.code().as_str()), (403, "MG-0403"), "whoever is merely here may not");
-    let steps: [(&str, &str, &str, Option<Value>, u16); 14] = [
-        ("post", "/users", "/users", Some(json!({"name": "alice", "scopes": ["a2a:*:send"]})), 201),
-        ("post", "/users", "/users", Some(json!({"name": "alice"})), 409),
-        ("post", "/users", "/users", Some(json!({"name": "Al ice"})), 400),
-        ("post", "/users", "/users", Some(json!({"name": "bob", "scopes": ["everything"]})), 400),
-        ("post", "/users", "/users", Some(json!({"name": "bob", "password": "short"})), 400),
-        ("get", "/users", "/users", None, 200),
-        ("get", "/users/alice", "/users/{name}", None, 200),
-        ("patch", "/users/alice", "/users/{name}", Some(json!({"scopes": ["a2a:*:get"]})), 200),
-        ("patch", "/users/alice", "/users/{name}", Some(json!({"scopes": ["everything"]})), 400),
-        ("post", "/users/alice:invite", "/users/{name}:invite", None, 201),
-        ("post", "/users/alice:password", "/users/{name}:password", Some(json!({"password": PASSWORD})), 200),
-        ("post", "/users/alice:disable", "/users/{name}:disable", None, 200),
-        ("delete", "/users/alice", "/users/{name}", None, 200),
-        ("get", "/users/alice", "/users/{name}", None, 404),
-    ];
-    for (method, path, described_as, body, status) in steps {
-        let answer = operate(&gateway, &method.to_uppercase(), path, body.as_ref()).await;
-        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
-        described(&document, described_as, method, &answer);
-        assert!(!answer.text().contains("argon2"));
-    }
-    let listed = command(&gateway, &["users"], "").await;
-    assert_eq!(out(&listed), "no users; add one with `moongate users add NAME`\n");
-    let refused = command(&gateway, &["users", "add", "bob", "--password"], "short\n").await;
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(
-        err(&refused).starts_with("error[MG-0432]: the password has fewer than 12 characters"),
-        "{}",
-        err(&refused)
-    );
 }
