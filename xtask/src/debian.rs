@@ -25,6 +25,11 @@ pub(crate) const PYTHON: Tool = Tool {
 
 /// npm, for the foreign A2A libraries; it brings a newer Node where the system's is too old.
 pub(crate) const NPM: Tool = Tool { name: "npm", probe: &["npm", "--version"], packages: &["nodejs", "npm"] };
+/// The other maker of certificates, clients and revocation lists.
+pub(crate) const OPENSSL: Tool = Tool { name: "openssl", probe: &["openssl", "version"], packages: &["openssl"] };
+/// A scanner of TLS listeners.
+pub(crate) const TESTSSL: Tool =
+    Tool { name: "testssl", probe: &["testssl", "--version"], packages: &["testssl.sh", "openssl"] };
 /// What the benchmark compares with.
 pub(crate) const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx"] };
 /// What counts instructions.

@@ -5,6 +5,8 @@
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
+//! - [`mtls`]: client certificates of other domains and of devices; [`spiffe`]: whom they name.
+//! - [`revocation`]: which certificates their authorities have taken back.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
 //! - [`signing`]: keys that sign in the gateway's name.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
@@ -16,8 +18,11 @@ pub mod ca;
 pub mod egress;
 mod file;
 pub mod jwt;
+pub mod mtls;
+pub mod revocation;
 pub mod secret;
 pub mod signing;
+pub mod spiffe;
 pub mod tls;
 pub mod vault;
 
@@ -25,6 +30,7 @@ pub use authority::Authority;
 pub use ca::Ca;
 pub use egress::EgressGuard;
 pub use jwt::{Issuer, KeySource, Keys, Tokens};
+pub use mtls::Trust;
 pub use secret::Secret;
 pub use signing::SigningKeys;
 pub use tls::{ServerIdentity, client_config, read_roots, server_config};
