@@ -6,10 +6,12 @@
 mod bindings;
 mod cards;
 mod legacy;
+mod lists;
 mod oracle;
 mod peeks;
 
 pub use bindings::{grpc_frame, grpc_request, http_path, sse};
 pub use cards::card;
 pub use legacy::{legacy_kind, legacy_proto};
+pub use lists::crl;
 pub use peeks::{answer, json, params, request};

@@ -2,6 +2,7 @@
 
 mod agents;
 mod backup;
+mod ca;
 mod check;
 mod client;
 mod clients;
@@ -74,6 +75,8 @@ enum Command {
     Doctor,
     /// Copy the store to a new file, while the gateway runs or not.
     Backup(backup::Backup),
+    /// The gateway's own authority: issue certificates, take them back, publish the list of those.
+    Ca(ca::Authority),
     /// Print a completion script for a shell.
     Completions(completions::Completions),
     /// An agent of the demonstration; started by `moongate demo`.
@@ -110,6 +113,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Users(users)) => users::users(&context, &users),
         Some(Command::Doctor) => doctor::doctor(&context),
         Some(Command::Backup(backup)) => backup::backup(&context, &backup),
+        Some(Command::Ca(authority)) => ca::authority(&context, &authority),
         Some(Command::Completions(completions)) => completions::completions(&completions, Cli::command()),
     };
     match result {

@@ -61,7 +61,8 @@ pub(crate) struct ListenerSurface {
 impl Handler for ListenerSurface {
     type Body = ReplyBody;
 
-    async fn handle(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+    async fn handle(self: &Arc<Self>, peer: Peer, mut request: Request<Incoming>) -> Response<ReplyBody> {
+        strip(request.headers_mut());
         let surface = &self.surface;
         let facing_out = surface.facing_out.contains(&self.listener);
         // Pages are stricter about who sent a form, and where nobody is `local` no name is better than another.
@@ -96,6 +97,35 @@ impl Handler for ListenerSurface {
             return no_such_path(path);
         }
         surface.operations(request.method(), path)
+    }
+}
+
+/// Headers by which a proxy in front of a server says whom it has identified. There is none in front of this one that is
+/// believed, so nobody behind this line sees what a caller says of itself.
+const IDENTITY: [&str; 12] = [
+    "x-forwarded-client-cert",
+    "x-forwarded-user",
+    "x-forwarded-email",
+    "x-forwarded-groups",
+    "x-forwarded-preferred-username",
+    "x-remote-user",
+    "remote-user",
+    "x-client-cert",
+    "client-cert",
+    "client-cert-chain",
+    "x-ssl-client-cert",
+    "ssl-client-cert",
+];
+const IDENTITY_FAMILIES: [&str; 6] =
+    ["x-spiffe-", "x-auth-request-", "x-ssl-client-", "ssl-client-", "x-client-cert-", "x-amzn-mtls-"];
+
+/// Removes what stands in [`IDENTITY`] and [`IDENTITY_FAMILIES`].
+fn strip(headers: &mut HeaderMap) {
+    let claims =
+        |name: &str| IDENTITY.contains(&name) || IDENTITY_FAMILIES.iter().any(|family| name.starts_with(family));
+    let claimed: Vec<_> = headers.keys().filter(|name| claims(name.as_str())).cloned().collect();
+    for name in claimed {
+        headers.remove(name);
     }
 }
 

@@ -10,6 +10,7 @@ mod reload;
 pub(crate) mod rules;
 mod settings;
 mod specs;
+mod trust;
 mod verifier;
 
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
 use moongate_identity::Vault;
+use moongate_identity::revocation::{Seams, logged};
 use moongate_identity::secret::Secret;
 use moongate_identity::signing::Workshop;
 use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemetry};
@@ -38,6 +40,7 @@ use tokio::sync::Notify;
 use crate::surface::{PublicHost, Status, Surface};
 use authority::Authorities;
 use egress::SwappableEgress;
+use trust::{Boundary, Renewed};
 
 pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
@@ -46,6 +49,9 @@ pub(crate) use verifier::Doorkeeper;
 /// How long the admin listener's requests may go on, at least, when all others have ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
+/// So many seconds lie between two looks at the certificates of open connections.
+const RECHECK: u64 = 30;
+
 /// A gateway with all its parts.
 pub(crate) struct Running {
     pub(crate) gateway: Arc<A2aGateway>,
@@ -53,6 +59,8 @@ pub(crate) struct Running {
     pub(crate) flow: Arc<Flow>,
     pub(crate) verifier: Arc<Doorkeeper>,
     pub(crate) authorities: Arc<Authorities>,
+    pub(crate) boundary: Arc<Boundary>,
+    seams: Seams,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -77,25 +85,20 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let config = &loaded.config;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let store = moongate_store::open(&config.store.url, &config.data_dir)?;
-    let bound = listeners::bind(config, &*clock)?;
+    let boundary = Arc::new(Boundary::new(config, &clock));
+    let bound = listeners::bind(config, &boundary)?;
     let egress = Arc::new(SwappableEgress::new(config, bound.addresses()));
     let cores = cores()?;
     let pool = pool(config, cores.count())?;
     let dialer: Arc<dyn Dialer> = Arc::new(HttpDialer::new(pool.clone()));
+    let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook: logged() };
+    boundary.trust(boundary.prepare(config, &seams).await?);
     let telemetry = telemetry(config, &dialer);
     let vault: Arc<dyn seam::Vault> = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };
     let (authorities, verifier) = identity(config, workshop, &bound, &dialer).await?;
     let flow = flow(config, &verifier, &clock, &telemetry)?;
-    let courier = Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds };
-    let gateway = Arc::new(A2aGateway::new(Parts {
-        directory: Directory::empty(),
-        settings: settings::gateway(config),
-        courier,
-        clock: clock.clone(),
-        tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),
-        retry_budget_percent: u32::from(config.balance.retry_budget_percent),
-    }));
+    let gateway = gateway(config, &seams, &egress, vault);
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let published = gateway.clone();
     let registry = Arc::new(AgentRegistry::new(
@@ -117,13 +120,15 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface = surface(config, parts, (&telemetry, &status), store, &drain, bound.facing_out(), &authorities);
     let public_host = surface.public_host.clone();
-    let listening = bound.serve(config, surface, &telemetry, (&drain, &last), &cores);
+    let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
         registry,
         flow,
         verifier,
         authorities,
+        boundary,
+        seams,
         clock,
         dialer,
         telemetry,
@@ -155,6 +160,24 @@ async fn identity(
     let tokens = verifier::tokens(config, (None, authorities.own.load_full()), &clock, dialer);
     let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
     Ok((authorities, verifier))
+}
+
+/// The gateway without agents.
+fn gateway(
+    config: &Config,
+    seams: &Seams,
+    egress: &Arc<SwappableEgress>,
+    vault: Arc<dyn seam::Vault>,
+) -> Arc<A2aGateway> {
+    let Seams { store, clock, dialer, .. } = seams;
+    Arc::new(A2aGateway::new(Parts {
+        directory: Directory::empty(),
+        settings: settings::gateway(config),
+        courier: Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds },
+        clock: clock.clone(),
+        tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),
+        retry_budget_percent: u32::from(config.balance.retry_budget_percent),
+    }))
 }
 
 /// The pipeline's standing parts.
@@ -293,16 +316,24 @@ impl Running {
         *self.drain_limit.lock()
     }
 
+    /// The main listener's TLS as a configuration wants it.
+    fn tls(&self, config: &Config) -> Result<Option<Renewed>, Problem> {
+        let Some(main) = self.listening.iter().find(|held| held.listener == Listener::Main) else { return Ok(None) };
+        let Some(slot) = &main.tls else { return Ok(None) };
+        Ok(Some(Renewed { slot: slot.clone(), config: self.boundary.tls(config, main.address)? }))
+    }
+
     /// The address of a listener, as it was really opened.
     pub(crate) fn address(&self, listener: Listener) -> Option<std::net::SocketAddr> {
         self.listening.iter().find(|held| held.listener == listener).map(|held| held.address)
     }
 }
 
-/// Once a second: leases, probes, gauges.
+/// Once a second: leases, probes, gauges; now and then, whether the certificates of open connections still hold.
 async fn ticks(running: Arc<Running>) {
     let mut interval = tokio::time::interval(Duration::from_secs(1));
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seconds = 0_u64;
     loop {
         interval.tick().await;
         running.registry.tick().await;
@@ -312,6 +343,11 @@ async fn ticks(running: Arc<Running>) {
         metrics.tasks().set(i64::try_from(running.gateway.tasks.in_memory()).unwrap_or(i64::MAX));
         let streams = running.gateway.streams.load(std::sync::atomic::Ordering::Relaxed);
         metrics.streams().set(i64::try_from(streams).unwrap_or(i64::MAX));
+        if seconds.is_multiple_of(RECHECK) && running.boundary.clients.open() > 0 {
+            let boundary = running.boundary.clone();
+            tokio::task::spawn_blocking(move || boundary.recheck());
+        }
+        seconds += 1;
         for held in &running.listening {
             metrics.connections(held.listener).set(held.open.load(std::sync::atomic::Ordering::Relaxed) as i64);
         }

@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TARGET = ROOT / "target" / "peers"
-PYTHONS = ("py-1.x", "py-0.3", "fasta2a")
+PYTHONS = ("py-1.x", "py-0.3", "fasta2a", "judges")
 NODES = ("js-1", "js-0.3", "js-oauth", "js-browser")
 OLDEST_PYTHON = (3, 10)
 OLDEST_NODE = 20

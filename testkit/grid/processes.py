@@ -76,13 +76,16 @@ def free_ports(count: int) -> list[int]:
 class RunningGateway:
     """The gateway under test, in front of all agents."""
 
-    def __init__(self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "") -> None:
-        self.port, admin = free_ports(2)
+    def __init__(
+        self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "", secure: bool = False
+    ) -> None:
+        self.port, admin, self.secure_port = free_ports(3)
+        main = f"127.0.0.1:{self.secure_port}" if secure else "off"
         self.root = f"http://127.0.0.1:{self.port}"
         config = folder / "moongate.toml"
         entries = [f'[[agents]]\nname = "{one.agent.name}"\ncard_url = "{one.card_url}"\n' for one in agents]
         config.write_text(
-            f'domain = "grid.example"\n\n[listen]\nmain = "off"\nplain = "127.0.0.1:{self.port}"\n'
+            f'domain = "grid.example"\n\n[listen]\nmain = "{main}"\nplain = "127.0.0.1:{self.port}"\n'
             f'admin = "127.0.0.1:{admin}"\n\n[store]\nurl = "memory:"\n\n'
             '[egress]\nallow = ["127.0.0.0/8"]\n\n' + "\n".join(entries) + more
         )

@@ -61,12 +61,29 @@ impl Gateway {
         gateway
     }
 
+    /// The same with these files beside the configuration.
+    ///
+    /// # Panics
+    /// As [`Gateway::start`].
+    pub async fn start_with(binary: &str, toml: &str, files: &[(String, String)]) -> Self {
+        let gateway = Self::launch_with(binary, toml, files).await;
+        gateway.ready().await;
+        gateway
+    }
+
     /// Starts it and waits for its listeners only.
     ///
     /// # Panics
     /// If it does not open its listeners; the message holds its log.
     pub async fn launch(binary: &str, toml: &str) -> Self {
+        Self::launch_with(binary, toml, &[]).await
+    }
+
+    async fn launch_with(binary: &str, toml: &str, files: &[(String, String)]) -> Self {
         let folder = Folder::make();
+        for (name, text) in files {
+            std::fs::write(folder.0.join(name), text).unwrap();
+        }
         let mut last = String::new();
         for _ in 0..TRIES {
             let ports = free_ports();

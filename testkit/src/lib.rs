@@ -17,6 +17,7 @@ pub mod client;
 pub mod dialect;
 pub mod gateway;
 pub mod issuer;
+pub mod pki;
 pub mod receiver;
 
 use std::future::Future;

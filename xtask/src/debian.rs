@@ -27,6 +27,11 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const NPM: Tool = Tool { name: "npm", probe: &["npm", "--version"], packages: &["nodejs", "npm"] };
 /// The browser that visits the pages.
 pub(crate) const CHROMIUM: Tool = Tool { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] };
+/// The other maker of certificates, clients and revocation lists.
+pub(crate) const OPENSSL: Tool = Tool { name: "openssl", probe: &["openssl", "version"], packages: &["openssl"] };
+/// A scanner of TLS listeners.
+pub(crate) const TESTSSL: Tool =
+    Tool { name: "testssl", probe: &["testssl", "--version"], packages: &["testssl.sh", "openssl"] };
 /// What the benchmark compares with.
 pub(crate) const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx"] };
 /// What counts instructions.

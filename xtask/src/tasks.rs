@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::debian::{CC, CHROMIUM, CXX, NGINX, NPM, PYTHON, VALGRIND, succeeds};
+use crate::debian::{CC, CHROMIUM, CXX, NGINX, NPM, OPENSSL, PYTHON, TESTSSL, VALGRIND, succeeds};
 use crate::step::{Spell, Step, run};
 use crate::tidy;
 use crate::tree::{Tree, root};
@@ -53,12 +53,13 @@ fn test_steps(root: &Path) -> Vec<Step> {
         Step::call("tidy", tidy::command),
         Step::new("build", vec![cargo(&["build", "--release", "--locked", "-p", "moongate", "-p", "moongate-bench"])])
             .tool(CC),
-        Step::new("tests", workspace_tests()).tool(CC),
+        Step::new("tests", workspace_tests()).tool(CC).tool(OPENSSL),
         fuzz_step(10),
         grid_step("grid", &[]).after("build"),
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
         python_step("oauth", "testkit/grid/oauth.py", &[]).after("build"),
         python_step("browser", "testkit/grid/browser.py", &[]).tool(CHROMIUM).after("build"),
+        python_step("tls", "testkit/grid/tls.py", &[]).tool(OPENSSL).tool(TESTSSL).after("build"),
     ];
     steps.extend(examples(root).into_iter().map(|folder| {
         let run = Spell::new(&["./run", "--once"]).at(&format!("examples/{folder}"));
@@ -124,6 +125,7 @@ pub(crate) fn setup() -> Result<bool, String> {
     let peers = Spell::new(&["python3", "testkit/grid/grid.py", "--setup"]).with("CARGO_TARGET_DIR", target());
     let steps = [
         Step::new("compilers", Vec::new()).tool(CC).tool(CXX),
+        Step::new("other tools", Vec::new()).tool(OPENSSL),
         Step::new("foreign libraries", vec![peers]).tool(PYTHON).tool(NPM).tool(CC),
         Step::new(
             "crates",

@@ -77,7 +77,11 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
             .collect();
     for (index, (name, address)) in open.iter().enumerate() {
         let place = places.value(&format!("listen.{name}"));
-        let known = *name == "main" && (!config.issuers.is_empty() || config.oauth.is_some());
+        let known = *name == "main"
+            && !(config.issuers.is_empty()
+                && config.oauth.is_none()
+                && config.peers.is_empty()
+                && config.devices.is_empty());
         if !address.ip().to_canonical().is_loopback() && !known {
             let (why, hint) = match *name {
                 "plain" => (
@@ -87,7 +91,7 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
                 "admin" => ("strangers could administer the gateway", "use 127.0.0.1 or [::1]"),
                 _ => (
                     "strangers could use every agent",
-                    "say by [[issuers]] whose tokens its callers must have, or give them by [oauth]; or use 127.0.0.1 or [::1]",
+                    "say by [[issuers]] whose tokens its callers must have, give them by [oauth], or say by [[peers]] or [[devices]] whose certificates; or use 127.0.0.1 or [::1]",
                 ),
             };
             let message = format!("`listen.{name}` is {address}, which is not loopback: {why}");
@@ -134,6 +138,10 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     let issuers = config.issuers.iter().enumerate();
     twice("issuer", issuers.clone().map(|(at, one)| (one.name.as_str(), format!("issuers[{at}].name"))), places, notes);
     twice("issuer", issuers.map(|(at, one)| (one.issuer.as_str(), format!("issuers[{at}].issuer"))), places, notes);
+    let peers = config.peers.iter().enumerate();
+    twice("peer", peers.map(|(at, one)| (one.domain.as_str(), format!("peers[{at}].domain"))), places, notes);
+    let devices = config.devices.iter().enumerate();
+    twice("device", devices.map(|(at, one)| (one.name.as_str(), format!("devices[{at}].name"))), places, notes);
     for (index, agent) in config.agents.iter().enumerate() {
         let labels = agent.instances.iter().enumerate();
         let labels =
@@ -183,6 +191,16 @@ fn twice<'n>(what: &str, names: impl Iterator<Item = (&'n str, String)>, places:
 fn references(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     if let Some(name) = &config.routing.default_agent {
         reference(config, name, "routing.default_agent", places, notes);
+    }
+    for (index, issuer) in config.issuers.iter().enumerate() {
+        let Some(domain) = issuer.domain.as_ref().filter(|domain| **domain != config.domain) else { continue };
+        if !config.peers.iter().any(|peer| peer.domain == *domain) {
+            let message =
+                format!("the issuer {:?} is of the domain {domain:?}, which is not among [[peers]]", issuer.name);
+            let mistake = Mistake::new(Code::ConfigDanglingName, message);
+            let mistake = mistake.at(places.value(&format!("issuers[{index}].domain")), "");
+            notes.mistake(mistake.hint("callers of another domain need a client certificate: add [[peers]] for it"));
+        }
     }
     for (index, route) in config.routes.iter().enumerate() {
         for (at, target) in route.to.iter().enumerate() {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::keys::{self, Effect};
-use crate::schema::{Config, Oauth};
+use crate::schema::Config;
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,15 +15,21 @@ pub struct Change {
 }
 
 macro_rules! compare {
+    // A section that may be absent: each of its keys changes when it comes or goes.
+    ($old:ident, $new:ident, $section:ident?.$key:ident) => {
+        (
+            concat!(stringify!($section), ".", stringify!($key)),
+            $old.$section.as_ref().map(|own| &own.$key) != $new.$section.as_ref().map(|own| &own.$key),
+        )
+    };
     ($old:ident, $new:ident, $($section:ident).+) => {
         (stringify!($($section).+), $old.$($section).+ != $new.$($section).+)
     };
 }
 
 /// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 63] {
+fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 65] {
     let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
-    let oauth = Oauth::differs(old.oauth.as_ref(), new.oauth.as_ref());
     [
         compare!(old, new, domain),
         compare!(old, new, public_url),
@@ -84,10 +90,12 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 63] {
         compare!(old, new, routes),
         compare!(old, new, policy),
         compare!(old, new, issuers),
-        ("oauth.token_seconds", oauth.token_seconds),
-        ("oauth.refresh_seconds", oauth.refresh_seconds),
-        ("oauth.device_seconds", oauth.device_seconds),
-        ("oauth.scopes", oauth.scopes),
+        compare!(old, new, oauth?.token_seconds),
+        compare!(old, new, oauth?.refresh_seconds),
+        compare!(old, new, oauth?.device_seconds),
+        compare!(old, new, oauth?.scopes),
+        compare!(old, new, peers),
+        compare!(old, new, devices),
     ]
 }
 

@@ -4,6 +4,7 @@
 //! right), `docs/reference/configuration.md` and the file that `init` writes. The rows stand in `keys::table`.
 
 mod table;
+mod trust;
 
 pub(crate) use table::{AGENT, BALANCE, ROOT, ROUTE, SKILL};
 

@@ -4,6 +4,8 @@
 //! What each key means, its default and whether a change needs a restart stand in the table `crate::keys`, which
 //! also makes `docs/reference/configuration.md`; this module repeats none of it but the shape.
 
+mod trust;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,6 +15,8 @@ use moongate_core::Scopes;
 
 use crate::prefix::Prefix;
 use crate::secret::Secret;
+
+pub use trust::{Device, Issuer, Jwks, Peer, Revocation};
 
 /// One whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,32 +57,10 @@ pub struct Config {
     pub issuers: Vec<Issuer>,
     /// The gateway's own authorization server, where it is on.
     pub oauth: Option<Oauth>,
-}
-
-/// An issuer of access tokens for callers of this domain.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Issuer {
-    /// What it is called here.
-    pub name: String,
-    /// `iss`, exactly.
-    pub issuer: String,
-    /// Its keys.
-    pub jwks: Jwks,
-    /// One of these must stand in `aud`.
-    pub audience: Vec<String>,
-    /// What its tokens may give at most.
-    pub scopes: Scopes,
-    /// Names of algorithms (RFC 7518).
-    pub algorithms: Vec<String>,
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Jwks {
-    /// Published there.
-    Url(String),
-    /// In this file.
-    File(PathBuf),
+    /// Trust domains whose client certificates are accepted.
+    pub peers: Vec<Peer>,
+    /// Devices that are known by their key.
+    pub devices: Vec<Device>,
 }
 
 /// The listeners; `None` is `"off"`.
@@ -508,23 +490,4 @@ pub struct Oauth {
     pub device_seconds: Duration,
     /// What its tokens may give at most.
     pub scopes: Scopes,
-}
-
-/// For each key of [`Oauth`], whether it changed; all have where the section came or went.
-pub(crate) struct OauthChange {
-    pub(crate) token_seconds: bool,
-    pub(crate) refresh_seconds: bool,
-    pub(crate) device_seconds: bool,
-    pub(crate) scopes: bool,
-}
-
-impl Oauth {
-    pub(crate) fn differs(old: Option<&Self>, new: Option<&Self>) -> OauthChange {
-        OauthChange {
-            token_seconds: old.map(|own| own.token_seconds) != new.map(|own| own.token_seconds),
-            refresh_seconds: old.map(|own| own.refresh_seconds) != new.map(|own| own.refresh_seconds),
-            device_seconds: old.map(|own| own.device_seconds) != new.map(|own| own.device_seconds),
-            scopes: old.map(|own| &own.scopes) != new.map(|own| &own.scopes),
-        }
-    }
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod issuers;
 mod oauth;
+mod peers;
 
 use std::net::SocketAddr;
 
@@ -61,6 +62,8 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         policy: root.tables("policy").iter().enumerate().map(|(index, table)| policy(index, table)).collect(),
         issuers: root.tables("issuers").iter().map(issuers::issuer).collect(),
         oauth: root.table("oauth").map(|table| oauth::oauth(&table)),
+        peers: root.tables("peers").iter().map(peers::peer).collect(),
+        devices: root.tables("devices").iter().map(peers::device).collect(),
         balance,
         data_dir,
     }
@@ -90,19 +93,24 @@ fn inner<'t>(root: &Table<'t>, key: &'static str) -> Table<'t> {
 
 fn domain(root: &Table<'_>) -> String {
     let domain = root.text("domain").unwrap_or_default();
+    is_domain(root, &domain);
+    domain
+}
+
+/// Notes what is no trust domain in the key `domain`.
+fn is_domain(table: &Table<'_>, domain: &str) {
     let is_label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
             && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     if domain.is_empty() || domain.len() > 253 || !domain.split('.').all(is_label) {
-        root.wrong(
+        table.wrong(
             "domain",
-            format!("`domain` cannot be {domain:?}"),
+            format!("`{}` cannot be {domain:?}", table.path_of("domain")),
             "it takes a DNS name in lower case, as \"home.example\"",
         );
     }
-    domain
 }
 
 /// The text of a URL, judged as far as its form goes.
@@ -139,6 +147,9 @@ fn address(table: &Table<'_>, key: &str) -> Option<SocketAddr> {
 }
 
 fn tls(table: &Table<'_>, data_dir: &std::path::Path) -> Tls {
+    for path in ["cert", "key"].into_iter().filter_map(|key| table.path(key)) {
+        table.notes.files.borrow_mut().push(path);
+    }
     let tls = Tls {
         cert: table.path("cert"),
         key: table.path("key"),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::ids::{AgentName, ContextId, RequestId, SkillId, TaskId};
 use crate::seam::TraceContext;
-use crate::time::Mono;
+use crate::time::{Mono, Time};
 
 /// Which listener a request came in by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,6 +40,19 @@ pub enum Domain {
     Foreign(Arc<str>),
 }
 
+/// Whom the client certificate of a connection names, as `identity` found when the connection was made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The certificate's one URI (`spiffe://domain/path`), or `device/NAME` for a pinned key.
+    pub id: Arc<str>,
+    /// Its trust domain.
+    pub domain: Arc<str>,
+    /// SHA-256 of the certificate (RFC 8705 §3.1).
+    pub thumbprint: [u8; 32],
+    /// When it runs out; a pinned key does not.
+    pub expires_at: Option<Time>,
+}
+
 /// The connection that a request came by.
 #[derive(Clone, Debug)]
 pub struct Arrival {
@@ -51,6 +64,8 @@ pub struct Arrival {
     pub secure: bool,
     /// The domain on the other side.
     pub domain: Domain,
+    /// The client certificate that it was opened with, if there was one.
+    pub certificate: Option<Arc<Certificate>>,
     /// When the request's head had been read.
     pub at: Mono,
 }

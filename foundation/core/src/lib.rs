@@ -22,7 +22,7 @@ pub mod time;
 
 pub use decision::{Challenge, Clearance, Decision};
 pub use entry::Entry;
-pub use envelope::{Arrival, Body, Domain, Envelope, Head, Listener, Operation, TrafficClass};
+pub use envelope::{Arrival, Body, Certificate, Domain, Envelope, Head, Listener, Operation, TrafficClass};
 pub use ids::{AgentName, ContextId, InstanceId, RequestId, SkillId, TaskId};
 pub use outcome::Outcome;
 pub use principal::{Principal, PrincipalKind, Proof};

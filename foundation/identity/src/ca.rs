@@ -4,6 +4,12 @@
 //!   again from the key. A lost key is an error: a new one in its place would break every client's trust unasked.
 //! - The listener's certificate is issued anew at each start and lives in memory only. Serials are random (RFC 5280
 //!   §4.1.2.2), names are DNS names or IP addresses in the SAN; the common name is for people.
+//! - [`Office`] issues what others carry, writes down what it issued, takes it back and publishes the list of that.
+
+mod make;
+mod office;
+mod register;
+mod request;
 
 use std::path::Path;
 use std::time::Duration;
@@ -11,7 +17,7 @@ use std::time::Duration;
 use moongate_core::{Code, Problem, Time};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SerialNumber,
+    PKCS_ECDSA_P256_SHA256,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -19,12 +25,15 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use crate::file::{self, Readers};
 use crate::tls::ServerIdentity;
 
+pub use make::rfc3339;
+pub use office::{Issued, Office, Published};
+pub use register::{Entry, Reason, Revoked};
+pub use request::{LONGEST_DAYS, Request};
+
+use make::{serial, validity};
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_DAYS: u32 = 3650;
-/// Some clients refuse more than 398 (CA/Browser Forum).
-const SERVER_DAYS: u32 = 397;
-/// Certificates begin to hold this much earlier, for clocks that are late.
-const SLACK: Duration = Duration::from_secs(60 * 60);
 
 /// The authority.
 pub struct Ca {
@@ -34,6 +43,20 @@ pub struct Ca {
 }
 
 impl Ca {
+    /// Reads the authority from a folder.
+    ///
+    /// # Errors
+    /// `KeyUnusable` names the file and what is wrong with it, be it that there is none.
+    pub fn load(folder: &Path, now: Time) -> Result<Self, Problem> {
+        for name in ["ca.key", "ca.pem"] {
+            let path = folder.join(name);
+            if file::read_public(&path)?.is_none() {
+                return Err(file::unusable(&path, &"it is missing; `moongate ca init` makes an authority"));
+            }
+        }
+        Self::load_or_make(folder, "", now)
+    }
+
     /// Reads the authority from a folder, or makes it there.
     ///
     /// # Errors
@@ -75,8 +98,7 @@ impl Ca {
         let Some(first) = names.first() else { return Err(refuse(&"a certificate wants a name")) };
         let mut params = CertificateParams::new(names.to_vec()).map_err(|error| refuse(&error))?;
         params.serial_number = Some(serial().map_err(|error| refuse(&error))?);
-        params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(before(now));
-        params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(now.plus(DAY * SERVER_DAYS));
+        (params.not_before, params.not_after) = validity(now, now.plus(DAY * LONGEST_DAYS));
         params.distinguished_name = rcgen::DistinguishedName::new();
         params.distinguished_name.push(DnType::CommonName, first.as_str());
         params.is_ca = IsCa::ExplicitNoCa;
@@ -118,8 +140,7 @@ fn make_key(path: &Path) -> Result<KeyPair, Problem> {
 fn make_certificate(key: &KeyPair, domain: &str, now: Time) -> Result<String, rcgen::Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     params.serial_number = Some(serial()?);
-    params.not_before = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(before(now));
-    params.not_after = rcgen::date_time_ymd(1970, 1, 1) + since_epoch(now.plus(DAY * CA_DAYS));
+    (params.not_before, params.not_after) = validity(now, now.plus(DAY * CA_DAYS));
     params.distinguished_name = rcgen::DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, format!("Moongate CA of {domain}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -141,22 +162,4 @@ fn check(certificate: &CertificateDer<'_>, key: &KeyPair, now: Time) -> Result<(
         return Err(format!("it expired on {}; remove it to have it made anew", parsed.validity().not_after));
     }
     Ok(())
-}
-
-/// 127 random bits: positive, and of one length.
-fn serial() -> Result<SerialNumber, rcgen::Error> {
-    let mut bytes = [0_u8; 16];
-    getrandom::fill(&mut bytes).map_err(|_| rcgen::Error::RingUnspecified)?;
-    if let Some(first) = bytes.first_mut() {
-        *first = (*first & 0x7f) | 0x40;
-    }
-    Ok(SerialNumber::from_slice(&bytes))
-}
-
-fn before(now: Time) -> Time {
-    Time(now.0.saturating_sub(u64::try_from(SLACK.as_millis()).unwrap_or(0)))
-}
-
-fn since_epoch(time: Time) -> Duration {
-    Duration::from_secs(time.0 / 1000)
 }

@@ -43,7 +43,7 @@ pub(crate) fn create(path: &Path, text: &str, readers: Readers) -> Result<bool, 
             fs::create_dir_all(folder)?;
         }
         let draft = path.with_extension(format!("draft-{}", std::process::id()));
-        let linked = write(&draft, text, readers).and_then(|()| fs::hard_link(&draft, path));
+        let linked = write(&draft, text.as_bytes(), readers).and_then(|()| fs::hard_link(&draft, path));
         let _ = fs::remove_file(&draft);
         match linked {
             Ok(()) => Ok(true),
@@ -54,15 +54,29 @@ pub(crate) fn create(path: &Path, text: &str, readers: Readers) -> Result<bool, 
     made().map_err(|error| unusable(path, &error))
 }
 
+/// Writes a file in the place of the one that may be there. It is the old one or the new one at any time, never half.
+pub(crate) fn replace(path: &Path, bytes: &[u8], readers: Readers) -> Result<(), Problem> {
+    let draft = path.with_extension(format!("draft-{}", std::process::id()));
+    let moved = write(&draft, bytes, readers).and_then(|()| fs::rename(&draft, path));
+    let settled = moved.and_then(|()| match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    });
+    settled.map_err(|error| {
+        let _ = fs::remove_file(&draft);
+        unusable(path, &error)
+    })
+}
+
 pub(crate) fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Problem {
     Problem::new(Code::KeyUnusable, format!("{}: {reason}", path.display()))
 }
 
-fn write(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
+fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     // A draft of an earlier process with our number, which did not come to its end.
     let _ = fs::remove_file(path);
     let mut file: File = options(readers).write(true).create_new(true).open(path)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(bytes)?;
     file.sync_all()
 }
 

@@ -45,6 +45,8 @@ pub struct Issuer {
     pub algorithms: Vec<Algorithm>,
     /// What its tokens may give at most.
     pub scopes: Scopes,
+    /// The trust domain of its callers; `None` is the verifier's own.
+    pub domain: Option<Arc<str>>,
     /// Its keys.
     pub keys: Arc<Keys>,
 }
@@ -159,7 +161,7 @@ impl Tokens {
         Principal {
             id: format!("{}{between}{}", issuer.name, claims.subject).into(),
             kind: if own { PrincipalKind::Agent } else { PrincipalKind::User },
-            domain: self.domain.clone(),
+            domain: issuer.domain.as_ref().unwrap_or(&self.domain).clone(),
             scopes: Scopes::read(&claims.scope).meet(&issuer.scopes),
             proof: Proof::Jwt,
             expires_at: Some(claims.expires_at),

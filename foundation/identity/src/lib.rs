@@ -7,6 +7,8 @@
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
 //! - [`people`]: people who sign in at the gateway's pages, by password or passkey, and their sessions.
 //! - [`passkey`]: what authenticators say, checked.
+//! - [`mtls`]: client certificates of other domains and of devices; [`spiffe`]: whom they name.
+//! - [`revocation`]: which certificates their authorities have taken back.
 //! - [`secret`]: the operator's secret file, by which the command line proves that it runs on this machine.
 //! - [`signing`]: keys that sign in the gateway's name.
 //! - [`vault`]: the gateway's own key, under which secrets lie in the store.
@@ -18,10 +20,13 @@ pub mod ca;
 pub mod egress;
 mod file;
 pub mod jwt;
+pub mod mtls;
 pub mod passkey;
 pub mod people;
+pub mod revocation;
 pub mod secret;
 pub mod signing;
+pub mod spiffe;
 pub mod tls;
 pub mod vault;
 
@@ -29,6 +34,7 @@ pub use authority::Authority;
 pub use ca::Ca;
 pub use egress::EgressGuard;
 pub use jwt::{Issuer, KeySource, Keys, Tokens};
+pub use mtls::Trust;
 pub use people::People;
 pub use secret::Secret;
 pub use signing::SigningKeys;

@@ -1,13 +1,18 @@
 //! TLS configurations: version 1.3 only, in both directions, with one provider (aws-lc-rs, X25519MLKEM768 first).
 //!
 //! TLS 1.2 is absent twice: rustls is built without it, and the versions are named here. Early data is off, because it
-//! can be replayed (RFC 8446 §8). Clients are not asked for certificates yet.
+//! can be replayed (RFC 8446 §8).
+//!
+//! Where client certificates may come, no session is resumed: rustls takes over the certificate of the session before
+//! without judging it again, so a revoked one would go on.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use moongate_core::{Code, Problem};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::{self, PemObject};
@@ -52,19 +57,27 @@ pub fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> 
     }
 }
 
-/// The configuration of a listener, for HTTP/2 and HTTP/1.1.
+/// The configuration of a listener, for HTTP/2 and HTTP/1.1. With `clients`, callers may present a certificate.
 ///
 /// # Errors
 /// `KeyUnusable` if key and certificate do not belong together or are of a kind that TLS 1.3 does not know.
-pub fn server_config(identity: ServerIdentity) -> Result<ServerConfig, Problem> {
+pub fn server_config(
+    identity: ServerIdentity,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, Problem> {
     let refuse =
         |error: rustls::Error| Problem::new(Code::KeyUnusable, format!("the certificate cannot be used: {error}"));
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])
-        .map_err(refuse)?
-        .with_no_client_auth()
-        .with_single_cert(identity.chain, identity.key)
-        .map_err(refuse)?;
+    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13]).map_err(refuse)?;
+    let asks = clients.is_some();
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_single_cert(identity.chain, identity.key).map_err(refuse)?;
+    if asks {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config.max_early_data_size = 0;
     Ok(config)
@@ -90,7 +103,7 @@ pub fn client_config(further: &[CertificateDer<'static>]) -> Result<Arc<ClientCo
     Ok(Arc::new(config))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 

@@ -103,7 +103,7 @@ impl Connector {
         if origin.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(SendError::new(Stage::Tls, "the server does not speak HTTP/2"));
         }
-        Ok(Socket::Tls(Box::new(stream.into())))
+        Ok(Socket::tls(stream.into(), None))
     }
 }
 

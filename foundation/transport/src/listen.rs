@@ -18,12 +18,12 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use moongate_core::{Code, Problem};
+use moongate_core::{Certificate, Code, Problem};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use guests::Guests;
 
-use crate::{BoxError, Cores, Drain};
+use crate::{BoxError, Clients, Cores, Drain};
 
 /// How many connections the kernel may hold before we accept them.
 const BACKLOG: u32 = 1024;
@@ -31,12 +31,14 @@ const BACKLOG: u32 = 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Who is at the other end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The remote address.
     pub remote: SocketAddr,
     /// Whether TLS protects the connection.
     pub secure: bool,
+    /// The client certificate, if one was presented; it holds.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Answers requests.
@@ -106,6 +108,8 @@ impl Default for ListenLimits {
 pub struct Listen {
     /// TLS; `None` is plaintext, for loopback only (the configuration sees to that).
     pub tls: Option<Arc<TlsSlot>>,
+    /// Who came with a client certificate, where one may come; without this none is looked at.
+    pub clients: Option<Arc<Clients>>,
     /// Limits.
     pub limits: ListenLimits,
     /// Open connections, for a gauge.
@@ -190,8 +194,9 @@ fn admit<H: Handler>(
         return tracing::debug!(%remote, "connection refused: too many of its address are open");
     };
     let tls = listen.tls.as_ref().map(|slot| slot.load());
-    let (limits, ticket, handler) = (listen.limits, drain.ticket(), Arc::clone(handler));
-    let run = move |tcp| connection::run(connection::Accepted { tcp, remote, tls, limits, ticket }, handler);
+    let (clients, limits, ticket) = (listen.clients.clone(), listen.limits, drain.ticket());
+    let handler = Arc::clone(handler);
+    let run = move |tcp| connection::run(connection::Accepted { tcp, remote, tls, clients, limits, ticket }, handler);
     let Some(cores) = &listen.cores else {
         tokio::spawn(async move {
             run(tcp).await;

@@ -18,11 +18,11 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use moongate_core::seam::{Verifier, identify};
-use moongate_core::{Arrival, Code, Domain, Listener, Principal, Problem, Proof};
+use moongate_core::{Code, Listener, Principal, Problem, Proof};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
 
-use crate::endpoint::{Endpoint, Place, ReplyBody, credential, json_response, problem_response};
+use crate::endpoint::{Endpoint, Place, ReplyBody, arrival, credential, json_response, problem_response};
 use crate::routing::directory::Visibility;
 use crate::routing::registry::AgentRegistry;
 use crate::routing::search::Query;
@@ -73,7 +73,7 @@ impl Api {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
         let at = self.endpoint.gateway().clock.mono();
-        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        let arrival = arrival(self.endpoint.gateway(), listener, peer.clone(), at);
         let who = identify(&*self.verifier, &arrival, credential(request.headers())).await?;
         if who.proof != Proof::Loopback {
             let detail = "this is for callers at the gateway's own machine; others have the agent cards and A2A";

@@ -74,7 +74,7 @@ impl Endpoint {
             return cards::answer(&self.gateway, listener, &request, agent.as_deref(), *older);
         }
         let at = self.gateway.clock.mono();
-        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        let arrival = arrival(&self.gateway, listener, peer, at);
         if let Place::Socket { agent } = place {
             return Box::pin(websocket::open(self, arrival, agent, request)).await;
         }
@@ -214,7 +214,7 @@ impl Endpoint {
     ) -> Ran<()> {
         let settings = self.gateway.settings.load_full();
         let at = self.gateway.clock.mono();
-        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        let arrival = arrival(&self.gateway, listener, peer, at);
         let speaker = decode::Speaker::of(place, &parts);
         let decoded = match decode::decode(place, parts, body, &speaker, &settings) {
             Ok(decoded) => decoded,
@@ -232,6 +232,18 @@ impl Endpoint {
         };
         run(&self.flow, &*self.gateway, &Explain, envelope, credential.as_deref(), decoded.call).await
     }
+}
+
+/// How a request came: a certificate of another domain makes it a foreign one.
+pub(crate) fn arrival(gateway: &A2aGateway, listener: Listener, peer: Peer, at: Mono) -> Arrival {
+    let Peer { remote, secure, certificate } = peer;
+    let domain = match &certificate {
+        Some(certificate) if *certificate.domain != *gateway.settings.load().domain => {
+            Domain::Foreign(certificate.domain.clone())
+        }
+        _ => Domain::Local,
+    };
+    Arrival { listener, remote, secure, domain, certificate, at }
 }
 
 /// The dispatch that calls nobody: a run with it shows which way a request would take.

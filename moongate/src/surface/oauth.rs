@@ -71,7 +71,15 @@ impl Surface {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
         let at = self.endpoint.gateway().clock.mono();
-        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        // Whoever holds a certificate is not the operator: only the secret makes one.
+        let arrival = Arrival {
+            listener,
+            remote: peer.remote,
+            secure: peer.secure,
+            domain: Domain::Local,
+            certificate: None,
+            at,
+        };
         let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let who = identify(&*self.verifier, &arrival, credential).await?;
         if who.proof != Proof::Loopback || who.kind != PrincipalKind::Operator {

@@ -56,7 +56,15 @@ impl Surface {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
         let at = self.endpoint.gateway().clock.mono();
-        let arrival = Arrival { listener, remote: peer.remote, secure: peer.secure, domain: Domain::Local, at };
+        // Only the secret makes an operator, never a certificate.
+        let arrival = Arrival {
+            listener,
+            remote: peer.remote,
+            secure: peer.secure,
+            domain: Domain::Local,
+            certificate: None,
+            at,
+        };
         let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let who = identify(&*self.verifier, &arrival, credential).await?;
         let (status, view) = self.users.handle(&who, whole(request).await?).await?;

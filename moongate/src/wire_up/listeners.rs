@@ -6,12 +6,11 @@ use std::sync::atomic::AtomicUsize;
 
 use moongate_a2a::routing::discovery::Address;
 use moongate_config::Config;
-use moongate_core::seam::Clock;
 use moongate_core::{Listener, Problem};
-use moongate_identity::{Ca, ServerIdentity, server_config};
 use moongate_telemetry::Telemetry;
 use moongate_transport::{Bound, Cores, Drain, Listen, ListenLimits, TlsSlot, bind as open, serve};
 
+use super::trust::Boundary;
 use crate::surface::{ListenerSurface, Surface};
 
 /// A listener that is open.
@@ -19,13 +18,15 @@ pub(crate) struct Listening {
     pub(crate) listener: Listener,
     pub(crate) address: SocketAddr,
     pub(crate) open: Arc<AtomicUsize>,
+    /// Its TLS configuration, which may be replaced.
+    pub(crate) tls: Option<Arc<TlsSlot>>,
 }
 
 /// Listeners that are bound and do not serve yet.
 pub(crate) struct AllBound(Vec<(Listener, Bound, Option<Arc<TlsSlot>>)>);
 
 /// Binds every listener of a configuration.
-pub(crate) fn bind(config: &Config, clock: &dyn Clock) -> Result<AllBound, Problem> {
+pub(crate) fn bind(config: &Config, boundary: &Boundary) -> Result<AllBound, Problem> {
     let mut all = Vec::new();
     let listen = &config.listen;
     for (listener, address) in
@@ -34,29 +35,12 @@ pub(crate) fn bind(config: &Config, clock: &dyn Clock) -> Result<AllBound, Probl
         let Some(address) = address else { continue };
         let bound = open(address)?;
         let tls = match listener {
-            Listener::Main => Some(Arc::new(TlsSlot::new(Arc::new(tls(config, bound.local_addr(), clock)?)))),
+            Listener::Main => Some(boundary.slot(config, bound.local_addr())?),
             Listener::Plain | Listener::Admin => None,
         };
         all.push((listener, bound, tls));
     }
     Ok(AllBound(all))
-}
-
-/// The main listener's TLS: a certificate from files, or one of the gateway's own authority.
-fn tls(config: &Config, address: SocketAddr, clock: &dyn Clock) -> Result<rustls::ServerConfig, Problem> {
-    let identity = match (&config.tls.cert, &config.tls.key) {
-        (Some(cert), Some(key)) => ServerIdentity::read(cert, key)?,
-        _ => {
-            let ca = Ca::load_or_make(&config.tls.ca_dir, &config.domain, clock.now())?;
-            let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-            let public = config.public_url.as_deref().and_then(host);
-            names.extend([Some(address.ip().to_string()), Some(config.domain.clone()), public].into_iter().flatten());
-            names.sort();
-            names.dedup();
-            ca.issue_server(&names, clock.now())?
-        }
-    };
-    server_config(identity)
 }
 
 /// The host of a URL.
@@ -92,7 +76,7 @@ impl AllBound {
     pub(crate) fn serve(
         self,
         config: &Config,
-        surface: Arc<Surface>,
+        (surface, boundary): (Arc<Surface>, &Boundary),
         telemetry: &Telemetry,
         (drain, last): (&Drain, &Drain),
         cores: &Arc<Cores>,
@@ -111,9 +95,11 @@ impl AllBound {
             tracing::info!(listener = listener.as_str(), %address, tls = tls.is_some(), "listening");
             let drain = if listener == Listener::Admin { last.clone() } else { drain.clone() };
             let handler = Arc::new(ListenerSurface { listener, surface: surface.clone() });
-            let listen = Listen { tls, limits, open: open.clone(), cores: Some(cores.clone()) };
+            let clients = tls.is_some().then(|| boundary.clients.clone());
+            let (slot, cores) = (tls.clone(), Some(cores.clone()));
+            let listen = Listen { tls, clients, limits, open: open.clone(), cores };
             tokio::spawn(serve(bound, listen, handler, drain));
-            listening.push(Listening { listener, address, open });
+            listening.push(Listening { listener, address, open, tls: slot });
         }
         listening
     }

@@ -12,6 +12,8 @@ use moongate_core::{Listener, Problem};
 use super::{Running, listeners, rules, settings, specs};
 
 const LOOK: Duration = Duration::from_millis(500);
+/// A certificate of our own is made anew this often: long before the one before runs out, for a gateway that never stops.
+const RENEW: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Watches the file for as long as the gateway runs.
 pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
@@ -20,10 +22,15 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
     let mut interval = tokio::time::interval(LOOK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut hangup = hangups();
+    let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEW, RENEW);
     loop {
         let forced = tokio::select! {
             _ = interval.tick() => false,
             () = hangup.next() => true,
+            _ = renewal.tick() => {
+                renew(&running, &current);
+                continue;
+            }
         };
         if !watch.changed() && !forced {
             continue;
@@ -58,6 +65,15 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
     }
 }
 
+/// Shows a certificate that was made, or read, just now.
+fn renew(running: &Running, current: &Loaded) {
+    match running.tls(&current.config) {
+        Ok(Some(renewed)) => renewed.show(),
+        Ok(None) => {}
+        Err(problem) => tracing::error!(%problem, "the main listener's certificate cannot be renewed"),
+    }
+}
+
 fn refused(running: &Running, why: String) {
     tracing::error!("the changed configuration is not taken over; the old one stays in force\n{why}");
     running.telemetry.metrics().config_reloaded(false);
@@ -71,9 +87,15 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let gateway = settings::gateway(config);
     let registry = settings::registry(config)?;
     let specs = specs::specs(config)?;
+    let prepared = running.boundary.prepare(config, &running.seams).await?;
+    let tls = running.tls(config)?;
     running.authorities.apply(config).await?;
     running.level.set(&config.log.level)?;
     running.flow.policy.store(Arc::new(policy));
+    running.boundary.trust(prepared);
+    if let Some(renewed) = tls {
+        renewed.show();
+    }
     running.verifier.trust(config, running.authorities.own.load_full(), &running.clock, &running.dialer);
     // Whether traces are exported is decided at start.
     let traces = running.gateway.settings.load().traces;

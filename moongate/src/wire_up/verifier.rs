@@ -3,18 +3,22 @@
 //! - With an access token that an issuer of the configuration has signed: whoever the token names, with the scopes that the
 //!   token and the issuer's entry both allow; with one of the gateway's own authorization server, the same, as long as it has
 //!   not been revoked.
+//! - With a client certificate, which was verified when the connection was made: whoever it names, with the scopes that its
+//!   trust domain, or the device, is allowed. With a token as well: whoever the token names, with what both allow.
+//! - A token of another trust domain counts only beside a certificate of that domain.
 //! - On a loopback listener, with the operator's secret: the operator; without any credential: the principal `local` with its
 //!   limited rights, for who reaches such a listener is at this machine.
 //! - Everybody else is refused. A credential that does not hold is refused, never ignored; the operator's secret does not
 //!   count on a listener that other machines reach.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use moongate_config::Config;
 use moongate_config::schema::Jwks;
 use moongate_core::seam::{Clock, Dialer, Later, Verifier};
-use moongate_core::{Arrival, Code, Listener, Principal, Problem};
+use moongate_core::{Arrival, Certificate, Code, Listener, Principal, PrincipalKind, Problem, Proof, Scopes};
 use moongate_identity::jwt::Algorithm;
 use moongate_identity::{Authority, Issuer, KeySource, Keys, Secret, Tokens};
 
@@ -25,6 +29,30 @@ pub(crate) struct Doorkeeper {
     /// Listeners that other machines reach.
     facing_out: Vec<Listener>,
     tokens: ArcSwap<Tokens>,
+    allowed: ArcSwap<Allowed>,
+}
+
+/// What holders of client certificates may do.
+#[derive(Default)]
+struct Allowed {
+    /// By trust domain.
+    domains: HashMap<String, Scopes>,
+    /// By the id of the device.
+    devices: HashMap<String, Scopes>,
+}
+
+impl Allowed {
+    fn of(config: &Config) -> Self {
+        let domains = config.peers.iter().map(|peer| (peer.domain.clone(), peer.scopes.clone()));
+        let devices = config.devices.iter().map(|one| (format!("device/{}", one.name), one.scopes.clone()));
+        Self { domains: domains.collect(), devices: devices.collect() }
+    }
+
+    /// Nothing, for whom the configuration does not name any more.
+    fn scopes(&self, certificate: &Certificate) -> Scopes {
+        let of_device = self.devices.get(&*certificate.id);
+        of_device.or_else(|| self.domains.get(&*certificate.domain)).cloned().unwrap_or_default()
+    }
 }
 
 impl Doorkeeper {
@@ -36,6 +64,7 @@ impl Doorkeeper {
             operator: Arc::new(Principal::operator(&config.domain)),
             facing_out,
             tokens: ArcSwap::from_pointee(tokens),
+            allowed: ArcSwap::from_pointee(Allowed::of(config)),
         }
     }
 
@@ -50,6 +79,35 @@ impl Doorkeeper {
         let before = self.tokens.load_full();
         let tokens = tokens(config, (Some(&before), own), clock, dialer);
         self.tokens.store(Arc::new(tokens));
+        self.allowed.store(Arc::new(Allowed::of(config)));
+    }
+
+    /// Whoever the connection's certificate names.
+    fn holder(&self, certificate: &Certificate) -> Arc<Principal> {
+        Arc::new(Principal {
+            id: certificate.id.clone(),
+            kind: PrincipalKind::Agent,
+            domain: certificate.domain.clone(),
+            scopes: self.allowed.load().scopes(certificate),
+            proof: Proof::Mtls,
+            expires_at: certificate.expires_at,
+        })
+    }
+
+    /// Whoever a token names, as far as the connection that it came by lets them.
+    fn arrived(&self, who: Arc<Principal>, arrival: &Arrival) -> Result<Arc<Principal>, Problem> {
+        let certificate = arrival.certificate.as_deref();
+        if *who.domain != *self.local.domain && certificate.is_none_or(|one| one.domain != who.domain) {
+            let detail = format!("a token of the domain {} counts only beside a client certificate of it", who.domain);
+            return Err(Problem::new(Code::ForeignWithoutCertificate, detail));
+        }
+        let Some(certificate) = certificate else { return Ok(who) };
+        let scopes = who.scopes.meet(&self.allowed.load().scopes(certificate));
+        let expires_at = match (who.expires_at, certificate.expires_at) {
+            (Some(token), Some(certificate)) => Some(token.min(certificate)),
+            (one, other) => one.or(other),
+        };
+        Ok(Arc::new(Principal { scopes, expires_at, ..(*who).clone() }))
     }
 
     fn is_at_this_machine(&self, arrival: &Arrival) -> bool {
@@ -76,6 +134,7 @@ pub(crate) fn tokens(
             audience: issuer.audience.clone(),
             algorithms: issuer.algorithms.iter().filter_map(|name| Algorithm::parse(name)).collect(),
             scopes: issuer.scopes.clone(),
+            domain: issuer.domain.as_deref().map(Arc::from),
             keys: known.unwrap_or_else(|| Arc::new(Keys::new(&issuer.name, source))),
         }
     });
@@ -103,17 +162,18 @@ impl Verifier for Doorkeeper {
                 return judged;
             }
             let tokens = self.tokens.load_full();
-            tokens.verify(credential.and_then(bearer).unwrap_or_default()).await
+            let who = tokens.verify(credential.and_then(bearer).unwrap_or_default()).await?;
+            self.arrived(who, arrival)
         })
     }
 
     fn known(&self, arrival: &Arrival, credential: Option<&str>) -> Option<Result<Arc<Principal>, Problem>> {
         let at_home = self.is_at_this_machine(arrival);
         let Some(credential) = credential else {
-            return Some(if at_home {
-                Ok(self.local.clone())
-            } else {
-                Err(refused("callers from other machines send an access token (Authorization: Bearer …)"))
+            return Some(match &arrival.certificate {
+                Some(certificate) => Ok(self.holder(certificate)),
+                None if at_home => Ok(self.local.clone()),
+                None => Err(refused("callers from other machines send an access token (Authorization: Bearer …)")),
             });
         };
         let Some(token) = bearer(credential) else {
@@ -128,6 +188,6 @@ impl Verifier for Doorkeeper {
         if tokens.is_empty() {
             return Some(Err(refused("the credential is not one that this gateway gave")));
         }
-        tokens.known(token).map(Ok)
+        tokens.known(token).map(|who| self.arrived(who, arrival))
     }
 }

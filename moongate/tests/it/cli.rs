@@ -37,6 +37,11 @@ async fn help_texts_read_as_they_should() {
         assert_eq!(output.status.code(), Some(0), "{command}");
         insta::assert_snapshot!(format!("help_agents_{command}"), out(&output));
     }
+    for command in ["init", "issue", "revoke", "crl", "list", "show"] {
+        let output = moongate(folder.path(), &["ca", command, "--help"]).await;
+        assert_eq!(output.status.code(), Some(0), "{command}");
+        insta::assert_snapshot!(format!("help_ca_{command}"), out(&output));
+    }
     let version = moongate(folder.path(), &["--version"]).await;
     assert_eq!(out(&version), format!("moongate {}\n", env!("CARGO_PKG_VERSION")));
     let help = out(&moongate(folder.path(), &["--help"]).await);

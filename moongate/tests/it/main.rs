@@ -4,6 +4,7 @@
 
 mod authority;
 mod balancing;
+mod ca;
 mod cli;
 mod config;
 mod demo;
@@ -12,6 +13,7 @@ mod durability;
 mod explain;
 mod hostile;
 mod lifecycle;
+mod mtls;
 mod oauth;
 mod people;
 mod queue;

@@ -197,3 +197,54 @@ async fn whoever_comes_from_elsewhere_learns_where_tokens_are_given() {
     let large = "x".repeat(65 * 1024);
     assert_eq!(post("/oauth/token", "application/x-www-form-urlencoded", "Bearer x", large).await.status, 413);
 }
+
+#[tokio::test]
+async fn the_operators_api_is_as_it_is_described() {
+    let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{OAUTH}")).await;
+    let document = get(&gateway.admin(), "/api/v1/openapi.json").await.json();
+    let secret = std::fs::read_to_string(gateway.folder().join("operator.secret")).unwrap();
+    let credential = format!("Bearer {}", secret.trim());
+    let operate = async |method: &str, path: &str, body: Option<&Value>| {
+        let headers = [("authorization", credential.as_str())];
+        ask(&method.to_uppercase(), &gateway.admin(), &format!("/api/v1{path}"), &headers, body).await
+    };
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]});
+    let new =
+        json!({"id": "robot", "proof": "client_secret", "grants": ["client_credentials"], "scopes": ["a2a:*:send"]});
+    let signing = json!({"id": "signer", "name": "A signer", "proof": "private_key_jwt", "jwks": keys,
+        "grants": ["authorization_code"], "scopes": ["a2a:*:get"], "redirect_uris": ["https://app.test/back"]});
+    let made = operate("post", "/clients", Some(&new)).await.json();
+    token(&gateway, made["secret"].as_str().unwrap()).await;
+    let listed = operate("get", "/tokens", None).await.json()["tokens"][0]["id"].as_str().unwrap().to_owned();
+    let one = format!("/tokens/{listed}");
+    let mut tried = vec![("post".to_owned(), "/clients".to_owned())];
+    for (method, path, at, body, status) in [
+        ("post", "/clients", "/clients", Some(&signing), 201),
+        ("post", "/clients", "/clients", Some(&signing), 409),
+        ("post", "/clients", "/clients", Some(&json!({"id": "x", "colour": "red"})), 400),
+        ("get", "/clients", "/clients", None, 200),
+        ("get", "/clients/{id}", "/clients/signer", None, 200),
+        ("get", "/clients/{id}", "/clients/nobody", None, 404),
+        ("post", "/clients/{id}:disable", "/clients/signer:disable", None, 200),
+        ("post", "/clients/{id}:enable", "/clients/signer:enable", None, 200),
+        ("post", "/clients/{id}:enable", "/clients/nobody:enable", None, 404),
+        ("delete", "/clients/{id}", "/clients/signer", None, 200),
+        ("get", "/tokens", "/tokens", None, 200),
+        ("delete", "/tokens/{id}", &one, None, 200),
+        ("delete", "/tokens/{id}", &one, None, 404),
+        ("get", "/tokens/keys", "/tokens/keys", None, 200),
+        ("post", "/tokens:rotate-key", "/tokens:rotate-key", None, 200),
+    ] {
+        let answer = operate(method, at, body).await;
+        assert_eq!(answer.status, status, "{method} {at}: {}", answer.text());
+        crate::registry::described(&document, path, method, &answer);
+        tried.push((method.to_owned(), path.to_owned()));
+    }
+    let ours = |path: &str| ["/clients", "/tokens"].iter().any(|noun| path.starts_with(noun));
+    for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| ours(path)) {
+        for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
+            assert!(tried.contains(&(method.clone(), path.clone())), "{method} {path} is described but was not tried");
+        }
+    }
+    assert_eq!(operate("put", "/clients", None).await.status, 405);
+}

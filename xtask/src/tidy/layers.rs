@@ -37,6 +37,7 @@ const KEPT: &[(&str, &[&str], &str)] = &[
     ("toml", &["config"], "only the configuration is TOML"),
     ("rcgen", &["identity"], "only identity makes certificates"),
     ("x509-parser", &["identity"], "only identity reads certificates"),
+    ("rustls-webpki", &["identity"], "only identity verifies certificates"),
     ("rustls", &["identity", "transport", "moongate"], "TLS ends at the transport; the binary hands it its settings"),
     ("tokio-rustls", &["transport"], "TLS ends at the transport"),
     ("tokio-tungstenite", &["transport"], "frames on a socket are the transport's"),

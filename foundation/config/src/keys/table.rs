@@ -1,18 +1,31 @@
 //! The rows.
 
 use super::Effect::{self, Applied, NeedsRestart};
+use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
 
 mod oauth;
 
 use oauth::OAUTH;
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, effect: Effect, doc: &'static str) -> Key {
+pub(super) const fn key(
+    name: &'static str,
+    kind: Kind,
+    default: &'static str,
+    effect: Effect,
+    doc: &'static str,
+) -> Key {
     Key { name, kind, default, example: "", doc, effect }
 }
 
 /// A key without a default.
-const fn open(name: &'static str, kind: Kind, example: &'static str, effect: Effect, doc: &'static str) -> Key {
+pub(super) const fn open(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    effect: Effect,
+    doc: &'static str,
+) -> Key {
     Key { name, kind, default: "", example, doc, effect }
 }
 
@@ -60,12 +73,14 @@ pub(crate) static ROOT: Section = Section {
         open("policy", Kind::Tables(&POLICY), "", Applied, "Rules that narrow what callers may do."),
         open("issuers", Kind::Tables(&ISSUER), "", Applied, "Whose access tokens are accepted."),
         open("oauth", Kind::Table(&OAUTH), "", Applied, "The gateway's own authorization server."),
+        open("peers", Kind::Tables(&PEER), "", Applied, "Trust domains whose client certificates are accepted."),
+        open("devices", Kind::Tables(&DEVICE), "", Applied, "Devices that are known by their key."),
     ],
 };
 
 static LISTEN: Section = Section {
     name: "listen",
-    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]] or [oauth] say how their callers prove who they are.",
+    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]], [oauth], [[peers]] or [[devices]] say how their callers prove who they are.",
     keys: &[
         key(
             "main",
@@ -81,16 +96,16 @@ static LISTEN: Section = Section {
 
 static TLS: Section = Section {
     name: "tls",
-    doc: "The main listener's certificate. Without one, the gateway makes a certificate authority of its own; clients trust its ca.pem.",
+    doc: "The main listener's certificate. Without one, the gateway makes a certificate authority of its own; clients trust its ca.pem. Changed files are taken up at once; connections go on.",
     keys: &[
         open(
             "cert",
             Kind::Path,
             "\"tls/cert.pem\"",
-            NeedsRestart,
+            Applied,
             "A PEM file with the certificate and its chain. Wants `key` too.",
         ),
-        open("key", Kind::Path, "\"tls/key.pem\"", NeedsRestart, "A PEM file with the certificate's private key."),
+        open("key", Kind::Path, "\"tls/key.pem\"", Applied, "A PEM file with the certificate's private key."),
         open(
             "ca_dir",
             Kind::Path,
@@ -676,43 +691,6 @@ pub(crate) static TARGET: Section = Section {
     keys: &[
         open("agent", Kind::Text, "\"lights\"", Applied, "An agent's name, or NAME@LABEL for one instance."),
         key("weight", Kind::Integer(0, 1000), "1", Applied, "Its share."),
-    ],
-};
-
-pub(crate) static ISSUER: Section = Section {
-    name: "issuers",
-    doc: "An issuer of access tokens (RFC 9068) for callers of this domain, such as an identity provider. Whoever sends a token that holds may do what the token's scopes and `scopes` both allow. Without a token, only callers on loopback listeners are let in.",
-    keys: &[
-        open("name", Kind::Text, "\"idp\"", Applied, "What it is called here; the names of its callers begin with it."),
-        open("issuer", Kind::Url, "\"https://idp.home.example\"", Applied, "The claim `iss` of its tokens, exactly."),
-        open(
-            "jwks",
-            Kind::Text,
-            "\"https://idp.home.example/jwks\"",
-            Applied,
-            "Its public keys: an https URL (http on loopback), or the path of a file.",
-        ),
-        open(
-            "audience",
-            Kind::Texts,
-            "[\"https://agents.home.example\"]",
-            Applied,
-            "Of these its tokens must name one in the claim `aud`.",
-        ),
-        open(
-            "scopes",
-            Kind::Texts,
-            "[\"a2a:*:send\", \"a2a:*:get\"]",
-            Applied,
-            "What its tokens may give at most: `a2a:SKILL:VERB` with the verbs send, get, list, cancel, subscribe and push; `*` is any skill or verb.",
-        ),
-        key(
-            "algorithms",
-            Kind::Texts,
-            "[\"ES256\", \"EdDSA\"]",
-            Applied,
-            "The algorithms that it signs with: of ES256, ES384, EdDSA, PS256 and RS256.",
-        ),
     ],
 };
 

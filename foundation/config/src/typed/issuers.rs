@@ -19,17 +19,19 @@ pub(super) fn issuer(table: &Table<'_>) -> Issuer {
         jwks: jwks(table),
         audience: audience(table),
         scopes: scopes(table),
+        domain: table.text("domain").inspect(|domain| super::is_domain(table, domain)),
         algorithms: algorithms(table),
     }
 }
 
-fn name(table: &Table<'_>) -> String {
+/// The key `name`: letters, digits, `.`, `_` and `-`.
+pub(super) fn name(table: &Table<'_>) -> String {
     let name = table.required("name");
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if !name.is_empty() && (name.len() > 64 || !name.bytes().all(plain)) {
         table.wrong(
             "name",
-            format!("an issuer cannot be called {name:?}"),
+            format!("`{}` cannot be {name:?}", table.path_of("name")),
             "it takes letters, digits, `.`, `_` and `-`",
         );
     }
@@ -66,17 +68,21 @@ fn audience(table: &Table<'_>) -> Vec<String> {
 
 /// Scopes that tokens may give.
 pub(super) fn scopes(table: &Table<'_>) -> Scopes {
-    let texts = table.texts("scopes");
-    if texts.is_empty() {
+    if table.texts("scopes").is_empty() {
         let hint = "say what its tokens may give, as `scopes = [\"a2a:*:*\"]`";
         table.wrong("scopes", format!("`{}` allows no scope: its tokens would be good for nothing", table.path), hint);
     }
+    given(table)
+}
+
+/// The scopes that the key `scopes` names. Looking after agents and the gateway itself is for this machine alone.
+pub(super) fn given(table: &Table<'_>) -> Scopes {
+    let texts = table.texts("scopes");
     let read = texts.iter().filter_map(|(text, _)| {
-        // Looking after agents and the gateway itself is for this machine alone.
         let scope = Scope::parse(text).filter(|scope| scope.plane() == Some(Plane::A2a));
         if scope.is_none() {
-            let hint = "tokens may give `a2a:SKILL:VERB`, where `*` is a whole segment; the verbs are send, get, list, cancel, subscribe and push";
-            table.wrong("scopes", format!("{text:?} is no scope that a token may give"), hint);
+            let hint = "what may be given is `a2a:SKILL:VERB`, where `*` is a whole segment; the verbs are send, get, list, cancel, subscribe and push";
+            table.wrong("scopes", format!("{text:?} is no scope that callers of other machines may have"), hint);
         }
         scope
     });

@@ -1,5 +1,6 @@
 //! What good files say.
 
+use moongate_config::schema::{Jwks, Revocation};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -155,7 +156,7 @@ fn the_main_listener_faces_other_machines_where_issuers_are_named_and_no_other_d
         read(&format!("public_url = \"https://a.test\"\n[listen]\nmain = \"0.0.0.0:7443\"\n{issuer}")).unwrap().config;
     let [issuer_read] = &config.issuers[..] else { panic!("{config:?}") };
     assert_eq!((issuer_read.name.as_str(), issuer_read.issuer.as_str()), ("idp", "https://idp.test"));
-    assert!(matches!(&issuer_read.jwks, moongate_config::schema::Jwks::File(path) if path.ends_with("keys.json")));
+    assert!(matches!(&issuer_read.jwks, Jwks::File(path) if path.ends_with("keys.json")));
     assert_eq!(
         (issuer_read.algorithms.as_slice(), issuer_read.scopes.words().len()),
         (&["ES256".to_owned(), "EdDSA".to_owned()][..], 1)
@@ -185,4 +186,24 @@ fn tokens_of_our_own_are_valid_for_a_day_at_most() {
     }
     let alike = "domain = \"home.example\"\n[[issuers]]\nname = \"home.example\"\nissuer = \"https://idp.test\"\njwks = \"keys.json\"\naudience = [\"me\"]\nscopes = [\"a2a:*:send\"]\n";
     assert!(read(alike).is_ok() && read(&format!("{alike}[oauth]\n")).is_err());
+}
+
+#[test]
+fn peers_and_devices_are_read_with_what_they_may_do() {
+    let text = "[listen]\nmain = \"192.168.1.4:7443\"\n\
+        [[peers]]\ndomain = \"car.test\"\nbundle = \"car.pem\"\nscopes = [\"a2a:x:send\"]\ncrl = [\"http://ca.test/car.crl\", \"car.crl\"]\n\
+        [[peers]]\ndomain = \"van.test\"\nbundle = \"van.pem\"\ncrl = [\"van.crl\"]\nrevocation = \"soft\"\ngrace_seconds = 60\n\
+        [[peers]]\ndomain = \"bus.test\"\nbundle = \"bus.pem\"\nrevocation = \"off\"\n\
+        [[devices]]\nname = \"panel\"\npin = \"sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"\n";
+    let loaded = read(text).unwrap();
+    let [car, van, bus] = &loaded.config.peers[..] else { panic!("{loaded:?}") };
+    assert_eq!((car.domain.as_str(), car.scopes.words().len(), car.revocation), ("car.test", 1, Revocation::Hard));
+    assert!(
+        matches!(&car.crl[..], [Jwks::Url(url), Jwks::File(path)] if url == "http://ca.test/car.crl" && path.ends_with("car.crl"))
+    );
+    assert_eq!(van.revocation, Revocation::Soft(std::time::Duration::from_secs(60)));
+    assert_eq!((bus.revocation, bus.scopes.words().len()), (Revocation::Off, 0), "nothing unless it is said");
+    assert_eq!(loaded.config.devices[0].pin[..4], [0xe3, 0xb0, 0xc4, 0x42]);
+    // A bundle that changes is noticed.
+    assert!(loaded.files.iter().any(|path| path.ends_with("car.pem")), "{:?}", loaded.files);
 }

@@ -90,6 +90,10 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
                      scopes = [\"a2a:*:*\"]\n{} = {value}\n",
                     key.name
                 ),
+                "peers" => format!(
+                    "[[peers]]\ndomain = \"p.test\"\nbundle = \"p.pem\"\ncrl = [\"p.crl\"]\n{} = {value}\n",
+                    key.name
+                ),
                 name => format!("[{name}]\n{} = {value}\n", key.name),
             };
             if let Kind::Word(words) = key.kind {

@@ -153,6 +153,13 @@ codes! {
     EgressRefused = 405, Params, Caller, NEVER, "the address may not be called from here", "use https on port 443 or 8443 to a public address, or add the range to [egress] allow";
     IssuerUnreachable = 406, Unavailable, Gateway, LATER, "the keys of the token's issuer cannot be fetched", "come back later; operators: check the issuer's `jwks`";
     InsufficientScope = 407, Forbidden, Caller, NEVER, "the caller's scopes do not reach so far", "get a token with the scope that the error names";
+    ForeignWithoutCertificate = 408, Forbidden, Caller, NEVER, "callers of another domain need a client certificate", "open the connection with a certificate of your domain";
+
+    CrlRefused = 412, Internal, Target, LATER, "a certificate revocation list was refused", "ask whoever publishes it; the list at hand stays in force";
+    CrlUnavailable = 413, Unavailable, Target, LATER, "a certificate revocation list cannot be read", "check the file or the address; the list at hand stays in force";
+    NotIssued = 414, NotFound, Caller, NEVER, "no such certificate was issued here", "see `moongate ca list`";
+    CertificateRefused = 415, Params, Caller, NEVER, "such a certificate is not issued", "correct what the message names; see `moongate ca issue --help`";
+
     DeviceCodeUnknown = 420, NotFound, Caller, NEVER, "nobody waits for this code", "look at the device again: codes last some minutes, and are good for one answer";
     TooManyGuesses = 421, Overloaded, Caller, LATER, "too many wrong codes were typed", "come back in a minute";
     AuthorizationRefused = 422, Params, Caller, NEVER, "the program's request for authorization is not valid", "tell whoever runs the program; operators: compare it with `moongate clients show`";

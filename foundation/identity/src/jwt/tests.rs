@@ -71,6 +71,7 @@ impl Bed {
             audience: vec!["me".into()],
             algorithms: vec![Algorithm::Es256],
             scopes: Scopes::read("a2a:*:send"),
+            domain: None,
             keys: Arc::new(Keys::new("idp", KeySource::Url("https://idp.test/jwks".into()))),
         };
         let tokens = Tokens::new(vec![issuer], "home.test", clock.clone(), publisher.clone());

@@ -75,7 +75,7 @@ fn serials_are_random_and_positive() {
             leaf.raw_serial().to_vec()
         })
         .collect();
-    assert!(serials.iter().all(|serial| serial.len() == 16 && serial[0] < 0x80));
+    assert!(serials.iter().all(|serial| serial.len() == 20 && serial[0] < 0x80));
     serials.sort();
     serials.dedup();
     assert_eq!(serials.len(), 32);

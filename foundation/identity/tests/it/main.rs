@@ -3,6 +3,8 @@
 
 mod ca;
 mod egress;
+mod office;
+mod revocation;
 mod secret;
 mod support;
 mod tls;

@@ -45,7 +45,7 @@ fn today() -> Time {
 fn configured(folder: &Folder) -> (Ca, Arc<ServerConfig>) {
     let ca = Ca::load_or_make(folder.path(), "home.example", today()).unwrap();
     let identity = ca.issue_server(&["localhost".to_owned(), "127.0.0.1".to_owned()], today()).unwrap();
-    let config = server_config(identity).unwrap();
+    let config = server_config(identity, None).unwrap();
     (ca, Arc::new(config))
 }
 
@@ -102,7 +102,7 @@ fn certificates_from_files_serve_as_well() {
     std::fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
     let identity = ServerIdentity::read(&folder.join("cert.pem"), &folder.join("key.pem")).unwrap();
-    server_config(identity).unwrap();
+    server_config(identity, None).unwrap();
     assert_eq!(read_roots(&folder.join("cert.pem")).unwrap(), [certificate.der().clone()]);
 }
 
@@ -124,6 +124,6 @@ fn files_that_do_not_fit_are_named() {
         assert_eq!(problem.code, Code::KeyUnusable);
         assert!(problem.detail.contains(named), "{problem}");
     }
-    let mismatched = server_config(read("cert.pem", "other.pem").unwrap()).unwrap_err();
+    let mismatched = server_config(read("cert.pem", "other.pem").unwrap(), None).unwrap_err();
     assert_eq!(mismatched.code, Code::KeyUnusable);
 }

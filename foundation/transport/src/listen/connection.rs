@@ -26,6 +26,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Handler, ListenLimits, Peer};
+use crate::clients::{Client, Clients, Switch};
 use crate::drain::{Stage, Ticket};
 use crate::socket::Socket;
 use crate::websocket::Stay;
@@ -46,6 +47,7 @@ pub(super) struct Accepted {
     pub(super) tcp: TcpStream,
     pub(super) remote: SocketAddr,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(super) clients: Option<Arc<Clients>>,
     pub(super) limits: ListenLimits,
     pub(super) ticket: Ticket,
 }
@@ -54,30 +56,36 @@ pub(super) struct Accepted {
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
 pub(super) async fn run<H: Handler>(accepted: Accepted, handler: Arc<H>) {
-    let Accepted { tcp, remote, tls, limits, mut ticket } = accepted;
-    let peer = Peer { remote, secure: tls.is_some() };
+    let Accepted { tcp, remote, tls, clients, limits, mut ticket } = accepted;
+    let secure = tls.is_some();
     let _ = tcp.set_nodelay(true);
-    let opening = tokio::time::timeout(limits.header_timeout.min(HANDSHAKE), open(tcp, tls));
+    let opening = tokio::time::timeout(limits.header_timeout.min(HANDSHAKE), open(tcp, tls, clients.as_ref()));
     let Some(opened) = until_drained(opening, &mut ticket).await else { return };
-    let (socket, h2) = match opened {
+    let Opened { socket, h2, client } = match opened {
         Ok(Ok(opened)) => opened,
         Ok(Err(error)) => return tracing::debug!(%remote, %error, "handshake failed"),
         Err(_) => return tracing::debug!(%remote, "nothing came before the deadline"),
     };
+    let (certificate, switch) = match &client {
+        Some(client) => (Some(client.certificate.clone()), Some(&*client.switch)),
+        None => (None, None),
+    };
+    let peer = Peer { remote, secure, certificate };
     let (stayed, stay) = watch::channel(());
     let stay = Stay(stay);
     let service = service_fn(move |mut request: Request<Incoming>| {
         if request.headers().contains_key(http::header::UPGRADE) {
             request.extensions_mut().insert(stay.clone());
         }
-        let handler = Arc::clone(&handler);
+        let (handler, peer) = (Arc::clone(&handler), peer.clone());
         async move { Ok::<Response<H::Body>, Infallible>(handler.handle(peer, request).await) }
     });
     let io = TokioIo::new(socket);
     let ended = if h2 {
-        finish(pin!(h2_builder(&limits).serve_connection(io, service)), &mut ticket).await
+        finish(pin!(h2_builder(&limits).serve_connection(io, service)), &mut ticket, switch).await
     } else {
-        let ended = finish(pin!(h1_builder(&limits).serve_connection(io, service).with_upgrades()), &mut ticket).await;
+        let connection = h1_builder(&limits).serve_connection(io, service).with_upgrades();
+        let ended = finish(pin!(connection), &mut ticket, switch).await;
         outlast(&stayed, &mut ticket).await;
         ended
     };
@@ -86,20 +94,42 @@ pub(super) async fn run<H: Handler>(accepted: Accepted, handler: Arc<H>) {
     }
 }
 
-async fn open(mut tcp: TcpStream, tls: Option<Arc<rustls::ServerConfig>>) -> io::Result<(Socket, bool)> {
+/// A connection of which is known how it speaks, and who came.
+struct Opened {
+    socket: Socket,
+    h2: bool,
+    client: Option<Client>,
+}
+
+async fn open(
+    mut tcp: TcpStream,
+    tls: Option<Arc<rustls::ServerConfig>>,
+    clients: Option<&Arc<Clients>>,
+) -> io::Result<Opened> {
     if let Some(config) = tls {
         let stream = TlsAcceptor::from(config).accept(tcp).await?;
-        let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        return Ok((Socket::Tls(Box::new(stream.into())), h2));
+        let session = stream.get_ref().1;
+        let h2 = session.alpn_protocol() == Some(b"h2");
+        let client = match (session.peer_certificates(), clients) {
+            (Some(chain), Some(clients)) => Some(clients.admit(chain.into()).ok_or_else(withdrawn)?),
+            _ => None,
+        };
+        let switch = client.as_ref().map(|client| client.switch.clone());
+        return Ok(Opened { socket: Socket::tls(stream.into(), switch), h2, client });
     }
     let mut ahead = BytesMut::with_capacity(H1_BUFFER_FLOOR);
     loop {
         let end = tcp.read_buf(&mut ahead).await? == 0;
         let h2 = ahead.starts_with(PREFACE);
         if end || h2 || !PREFACE.starts_with(&ahead) {
-            return Ok((Socket::Plain { ahead: ahead.freeze(), tcp }, h2));
+            return Ok(Opened { socket: Socket::Plain { ahead: ahead.freeze(), tcp }, h2, client: None });
         }
     }
+}
+
+/// Trust changed between the handshake and now.
+fn withdrawn() -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, "the client certificate does not hold any more")
 }
 
 /// Without hyper's `pipeline_flush`: it holds an answer back while unread bytes are waiting, so that a refusal (431) would
@@ -166,9 +196,17 @@ where
 }
 
 /// Drives a connection to its end, telling it when draining begins.
-async fn finish<C: Graceful>(mut connection: Pin<&mut C>, ticket: &mut Ticket) -> hyper::Result<()> {
+/// A connection that is switched off is left as it is: what it was in the middle of does not end well.
+async fn finish<C: Graceful>(
+    mut connection: Pin<&mut C>,
+    ticket: &mut Ticket,
+    switch: Option<&Switch>,
+) -> hyper::Result<()> {
     let mut told = false;
     poll_fn(|cx| {
+        if switch.is_some_and(|switch| switch.is_off_for_driver(cx)) {
+            return Poll::Ready(Ok(()));
+        }
         loop {
             if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
                 return Poll::Ready(ended);

@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use moongate_testkit::gateway::Gateway;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
@@ -79,6 +80,14 @@ impl Connection {
     pub(crate) async fn open(base: &str) -> Result<Self, String> {
         let authority = base.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let stream = TcpStream::connect(&authority).await.map_err(|error| format!("connect: {error}"))?;
+        Self::over(stream, authority).await
+    }
+
+    /// The same over a stream that is open already.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        authority: String,
+    ) -> Result<Self, String> {
         let (sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let driver = tokio::spawn(async move {

@@ -1,0 +1,224 @@
+//! Client certificates: whose they are, and who has to vouch for them.
+//!
+//! - A certificate names its trust domain itself ([`SpiffeId`]); only that domain's authorities are then asked whether it
+//!   holds. So a partner's authority never makes a name of another domain.
+//! - A device may instead have a key that the operator pinned (SHA-256 of its SubjectPublicKeyInfo). The key alone counts
+//!   then: the certificate around it may be signed by anybody and have run out.
+//! - Nobody has to present a certificate: what a caller without one may do is decided for each request.
+//! - The names of the authorities are not sent: who our partners are is nobody's business (RFC 8446 §4.2.4 leaves it free).
+//!
+//! What is trusted is replaced as a whole ([`Trust::replace`]); every verdict belongs to one state of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{SHA256, digest};
+use moongate_core::seam::Clock;
+use moongate_core::{Certificate, Mono, Time};
+use parking_lot::Mutex;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls_pki_types::{CertificateDer, UnixTime};
+use webpki::KeyUsage;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::revocation::{ChainVerifier, Hook, Lists, Names, Revocations};
+use crate::spiffe::SpiffeId;
+use crate::tls::provider;
+
+/// Chains whose verdict is remembered, and for how long: a handshake asks twice, and callers come back.
+const MOST_SEEN: usize = 4096;
+const SEEN: Duration = Duration::from_secs(5);
+
+/// A key that stands for a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    /// What the device is called.
+    pub name: String,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub sha256: [u8; 32],
+}
+
+/// All that is trusted at one time.
+pub struct Standing {
+    /// By domain: its authorities, and what they have taken back.
+    domains: HashMap<Arc<str>, Arc<Revocations>>,
+    pins: HashMap<[u8; 32], Arc<str>>,
+    /// Chains that were found to hold in this state.
+    seen: Mutex<HashMap<[u8; 32], Seen>>,
+}
+
+/// A chain that was found to hold.
+struct Seen {
+    certificate: Arc<Certificate>,
+    /// By these lists; with others, it is looked at anew.
+    lists: Option<Arc<Lists>>,
+    /// From then on too.
+    until: Mono,
+}
+
+impl Standing {
+    /// Trusts these domains and devices.
+    pub fn new(domains: impl IntoIterator<Item = Arc<Revocations>>, pins: &[Pin]) -> Self {
+        let domains = domains.into_iter().map(|one| (one.domain().clone(), one));
+        let pins = pins.iter().map(|pin| (pin.sha256, format!("device/{}", pin.name).into()));
+        Self { domains: domains.collect(), pins: pins.collect(), seen: Mutex::default() }
+    }
+
+    fn is_current(&self, lists: &Arc<Lists>) -> bool {
+        self.domains.get(lists.domain()).is_some_and(|one| Arc::ptr_eq(&one.snapshot(), lists))
+    }
+}
+
+/// Judges client certificates.
+pub struct Trust {
+    own_domain: Arc<str>,
+    state: ArcSwap<Standing>,
+    clock: Arc<dyn Clock>,
+    algorithms: WebPkiSupportedAlgorithms,
+    hook: Hook,
+}
+
+impl Trust {
+    /// Trusts nobody yet. Pinned devices belong to `own_domain`.
+    pub fn new(own_domain: &str, clock: Arc<dyn Clock>, hook: Hook) -> Self {
+        let state = Standing::new([], &[]);
+        let algorithms = provider().signature_verification_algorithms;
+        Self { own_domain: own_domain.into(), state: ArcSwap::from_pointee(state), clock, algorithms, hook }
+    }
+
+    /// From now on these are trusted, and nobody else.
+    pub fn replace(&self, standing: Standing) {
+        self.state.store(Arc::new(standing));
+    }
+
+    /// Whom a chain names, the leaf first; `None` if it does not hold now.
+    pub fn holder(&self, chain: &[CertificateDer<'static>]) -> Option<Arc<Certificate>> {
+        let (leaf, others) = chain.split_first()?;
+        self.judge(leaf, others, self.clock.now()).ok()
+    }
+
+    fn judge(
+        &self,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: Time,
+    ) -> Result<Arc<Certificate>, rustls::Error> {
+        let state = self.state.load();
+        let id = chain_id(leaf, others);
+        let mono = self.clock.mono();
+        if let Some(seen) = state.seen.lock().get(&id)
+            && seen.until > mono
+            && seen.certificate.expires_at.is_none_or(|end| end > now)
+            && seen.lists.as_ref().is_none_or(|lists| state.is_current(lists))
+        {
+            return Ok(seen.certificate.clone());
+        }
+        let (certificate, lists) = self.look(&state, leaf, others, now)?;
+        let certificate = Arc::new(certificate);
+        let mut seen = state.seen.lock();
+        if seen.len() >= MOST_SEEN {
+            seen.clear();
+        }
+        seen.insert(id, Seen { certificate: certificate.clone(), lists, until: mono.plus(SEEN) });
+        Ok(certificate)
+    }
+
+    fn look(
+        &self,
+        state: &Standing,
+        leaf: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: Time,
+    ) -> Result<(Certificate, Option<Arc<Lists>>), rustls::Error> {
+        let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
+        let thumbprint = sha256(leaf);
+        if let Some(device) = state.pins.get(&sha256(parsed.public_key().raw)) {
+            let domain = self.own_domain.clone();
+            return Ok((Certificate { id: device.clone(), domain, thumbprint, expires_at: None }, None));
+        }
+        let id = SpiffeId::of(&parsed).map_err(|why| {
+            tracing::debug!(why, "a client certificate is refused");
+            CertificateError::ApplicationVerificationFailure
+        })?;
+        let Some(revocations) = state.domains.get(id.domain()) else {
+            tracing::debug!(id = id.as_str(), "a client certificate is of a trust domain that is not known");
+            return Err(CertificateError::UnknownIssuer.into());
+        };
+        let lists = revocations.snapshot();
+        let verifier = ChainVerifier::new(lists.clone(), Names::Ignored, self.hook.clone());
+        let at = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
+        verifier.check(leaf, others, KeyUsage::client_auth(), at).inspect_err(|error| {
+            tracing::debug!(id = id.as_str(), %error, "a client certificate is refused");
+        })?;
+        let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+        let expires_at = Some(Time(end.saturating_mul(1000).saturating_add(1000)));
+        let certificate = Certificate { id: id.as_str().into(), domain: id.domain().into(), thumbprint, expires_at };
+        Ok((certificate, Some(lists)))
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// Which chain it is, whatever it holds.
+fn chain_id(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> [u8; 32] {
+    let mut hashes = sha256(leaf).to_vec();
+    others.iter().for_each(|other| hashes.extend(sha256(other)));
+    sha256(&hashes)
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust").field("own_domain", &self.own_domain).finish_non_exhaustive()
+    }
+}
+
+impl ClientCertVerifier for Trust {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.judge(end_entity, intermediates, self.clock.now())?;
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("only TLS 1.3 is spoken here".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}

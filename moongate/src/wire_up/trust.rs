@@ -1,0 +1,196 @@
+//! The main listener's TLS: our certificate, whose client certificates are accepted, and what happens to open connections
+//! when either changes.
+//!
+//! Each trust domain has a cache of revocation lists with a task that keeps it fresh. Over reloads it stays as long as the
+//! domain's entry and the content of its bundle stay the same. Whatever changes, a list, a bundle or an entry, every open
+//! connection's certificate is judged anew.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_config::Config;
+use moongate_config::schema::{Jwks, Peer, Revocation};
+use moongate_core::seam::Clock;
+use moongate_core::{Certificate, Problem};
+use moongate_identity::mtls::{Pin, Standing, Trust};
+use moongate_identity::revocation::{Authorities, Policy, Revocations, Seams, Settings, Source, logged};
+use moongate_identity::{Ca, ServerIdentity, server_config, tls};
+use moongate_transport::{Clients, TlsSlot};
+use parking_lot::Mutex;
+use rustls::pki_types::CertificateDer;
+use tokio::task::JoinHandle;
+
+use super::listeners::host;
+
+/// How long a start, or a reload, waits for the first list of a domain that has none.
+const FIRST_LIST: Duration = Duration::from_secs(5);
+
+/// What the main listener trusts, and is trusted for.
+pub(crate) struct Boundary {
+    trust: Arc<Trust>,
+    /// Who is connected with a client certificate.
+    pub(crate) clients: Arc<Clients>,
+    clock: Arc<dyn Clock>,
+    domains: Mutex<Vec<Arc<Domain>>>,
+}
+
+/// One trust domain, kept fresh until it is dropped.
+struct Domain {
+    entry: Peer,
+    bundle: Vec<CertificateDer<'static>>,
+    revocations: Arc<Revocations>,
+    tending: Option<JoinHandle<()>>,
+}
+
+impl Drop for Domain {
+    fn drop(&mut self) {
+        if let Some(tending) = &self.tending {
+            tending.abort();
+        }
+    }
+}
+
+/// Whom a configuration trusts, with everything read that can fail to be.
+pub(crate) struct Prepared {
+    domains: Vec<Arc<Domain>>,
+    standing: Standing,
+}
+
+impl Boundary {
+    /// Trusts nobody yet.
+    pub(crate) fn new(config: &Config, clock: &Arc<dyn Clock>) -> Self {
+        let trust = Arc::new(Trust::new(&config.domain, clock.clone(), logged()));
+        let judge = trust.clone();
+        let naming = move |chain: &[_]| -> Option<Arc<Certificate>> { judge.holder(chain) };
+        let clients = Arc::new(Clients::new(Arc::new(naming)));
+        Self { trust, clients, clock: clock.clone(), domains: Mutex::default() }
+    }
+
+    /// Reads the bundles, and the revocation lists that were accepted before.
+    ///
+    /// # Errors
+    /// `KeyUnusable` names the file that cannot be used; the store's, if it cannot be read.
+    pub(crate) async fn prepare(self: &Arc<Self>, config: &Config, seams: &Seams) -> Result<Prepared, Problem> {
+        let mut domains = Vec::new();
+        for peer in &config.peers {
+            let bundle = tls::read_roots(&peer.bundle)?;
+            let same = |held: &&Arc<Domain>| {
+                let entry = Peer { scopes: peer.scopes.clone(), ..held.entry.clone() };
+                entry == *peer && held.bundle == bundle
+            };
+            let held = self.domains.lock().iter().find(same).cloned();
+            let domain = match held {
+                Some(held) => held,
+                None => Arc::new(self.domain(peer, bundle, seams).await?),
+            };
+            domains.push(domain);
+        }
+        let pins = config.devices.iter().map(|device| Pin { name: device.name.clone(), sha256: device.pin });
+        let revocations = domains.iter().map(|domain| domain.revocations.clone());
+        let standing = Standing::new(revocations, &pins.collect::<Vec<_>>());
+        Ok(Prepared { domains, standing })
+    }
+
+    async fn domain(
+        self: &Arc<Self>,
+        peer: &Peer,
+        bundle: Vec<CertificateDer<'static>>,
+        seams: &Seams,
+    ) -> Result<Domain, Problem> {
+        let authorities = Authorities::new(&bundle)?;
+        let sources = peer.crl.iter().map(|one| match one {
+            Jwks::Url(url) => Source::Url(url.clone()),
+            Jwks::File(path) => Source::File(path.clone()),
+        });
+        let policy = match peer.revocation {
+            Revocation::Hard => Policy::Hard,
+            Revocation::Soft(grace) => Policy::Soft { grace },
+            Revocation::Off => Policy::Off,
+        };
+        let sources = if policy == Policy::Off { Vec::new() } else { sources.collect() };
+        let settings = Settings { domain: peer.domain.clone(), authorities, sources, policy };
+        let revocations = Revocations::new(settings, seams.clone());
+        let entry = peer.clone();
+        if policy == Policy::Off {
+            return Ok(Domain { entry, bundle, revocations, tending: None });
+        }
+        if revocations.restore().await? == 0 && tokio::time::timeout(FIRST_LIST, revocations.tick()).await.is_err() {
+            tracing::warn!(domain = peer.domain, "the first revocation list keeps us waiting; we go on without it");
+        }
+        let tending = tokio::spawn(tend(self.clone(), revocations.clone()));
+        Ok(Domain { entry, bundle, revocations, tending: Some(tending) })
+    }
+
+    /// From now on these are trusted; connections of others are closed.
+    pub(crate) fn trust(&self, prepared: Prepared) {
+        self.trust.replace(prepared.standing);
+        *self.domains.lock() = prepared.domains;
+        self.recheck();
+    }
+
+    /// Closes connections whose certificate has run out or does not hold any more.
+    pub(crate) fn recheck(&self) {
+        let closed = self.clients.recheck();
+        if closed > 0 {
+            tracing::info!(closed, "connections were closed: their client certificates do not hold any more");
+        }
+    }
+
+    /// The listener's configuration: a certificate from files, or one of the gateway's own authority. Callers are asked
+    /// for theirs if there is anybody who might have one.
+    ///
+    /// # Errors
+    /// `KeyUnusable` names the file and what is wrong with it.
+    pub(crate) fn tls(&self, config: &Config, address: SocketAddr) -> Result<Arc<rustls::ServerConfig>, Problem> {
+        let identity = match (&config.tls.cert, &config.tls.key) {
+            (Some(cert), Some(key)) => ServerIdentity::read(cert, key)?,
+            _ => self.issue(config, address)?,
+        };
+        let asks = !(config.peers.is_empty() && config.devices.is_empty());
+        server_config(identity, asks.then(|| self.trust.clone() as _)).map(Arc::new)
+    }
+
+    fn issue(&self, config: &Config, address: SocketAddr) -> Result<ServerIdentity, Problem> {
+        let ca = Ca::load_or_make(&config.tls.ca_dir, &config.domain, self.clock.now())?;
+        let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+        let public = config.public_url.as_deref().and_then(host);
+        names.extend([Some(address.ip().to_string()), Some(config.domain.clone()), public].into_iter().flatten());
+        names.sort();
+        names.dedup();
+        ca.issue_server(&names, self.clock.now())
+    }
+
+    /// A slot for the listener's configuration.
+    ///
+    /// # Errors
+    /// As [`Boundary::tls`].
+    pub(crate) fn slot(&self, config: &Config, address: SocketAddr) -> Result<Arc<TlsSlot>, Problem> {
+        Ok(Arc::new(TlsSlot::new(self.tls(config, address)?)))
+    }
+}
+
+/// A listener's TLS that is ready to take the place of the one before; open connections keep theirs.
+pub(crate) struct Renewed {
+    pub(crate) slot: Arc<TlsSlot>,
+    pub(crate) config: Arc<rustls::ServerConfig>,
+}
+
+impl Renewed {
+    /// New connections see it from now on.
+    pub(crate) fn show(self) {
+        self.slot.replace(self.config);
+    }
+}
+
+/// Keeps a domain's lists fresh, and judges open connections anew whenever they change.
+async fn tend(boundary: Arc<Boundary>, revocations: Arc<Revocations>) {
+    let mut changes = revocations.changes();
+    let obey = async {
+        while changes.changed().await.is_ok() {
+            let boundary = boundary.clone();
+            let _ = tokio::task::spawn_blocking(move || boundary.recheck()).await;
+        }
+    };
+    tokio::join!(revocations.run(), obey);
+}
