@@ -8,6 +8,7 @@ Exit 0: every case ran and passed. 1: something is red. 2: it could not start.
 import argparse
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ ENVIRONMENT, SCRIPT, AGENT = "js-oauth", "oauth_openid.mjs", "py1-jsonrpc"
 SECONDS = 600
 OAUTH = '\n[oauth]\nscopes = ["a2a:*:*"]\n'
 # As many cases as there are: one that did not run is red.
-CASES = 15
+CASES = 15 + 14
 
 
 class Operator:
@@ -66,7 +67,19 @@ def register(operator: Operator, folder: Path) -> dict:
     """The clients; what the peer must know of them."""
     secret = operator("clients", "add", "robot", "--scope", "a2a:*:send", "--scope", "a2a:*:get")["secret"]
     kinds = {"signer-es256": "ES256", "signer-eddsa": "EdDSA"}
-    return {"secret": secret, "keys": {name: signer(operator, folder, name, kind) for name, kind in kinds.items()}}
+    keys = {name: signer(operator, folder, name, kind) for name, kind in kinds.items()}
+    return {"secret": secret, "keys": keys, "people": people(operator)}
+
+
+def people(operator: Operator) -> dict:
+    """Alice, a television that she may let in, and a program in her browser."""
+    person = {"name": "alice", "password": secrets.token_urlsafe(16), "redirect_uri": "https://app.grid.example/back"}
+    operator("users", "add", "alice", "--scope", "a2a:*:send", "--password", given=person["password"] + "\n")
+    operator("clients", "add", "tv", "--name", "Television", "--public", "--grant", "device", "--scope", "a2a:*:send",
+             "--scope", "a2a:*:get")
+    operator("clients", "add", "app", "--public", "--grant", "code", "--redirect-uri", person["redirect_uri"],
+             "--scope", "a2a:*:send")
+    return person
 
 
 def play(given: dict) -> str:
