@@ -12,7 +12,7 @@ async fn users_are_the_operators_and_answers_fit_their_description() {
     let document = get(&gateway.admin(), "/api/v1/openapi.json").await.json();
     let refused = get(&gateway.admin(), "/api/v1/users").await;
     assert_eq!((refused.status, refused.code().as_str()), (403, "MG-0403"), "whoever is merely here may not");
-    let steps: [(&str, &str, &str, Option<Value>, u16); 14] = [
+    let steps: [(&str, &str, &str, Option<Value>, u16); 15] = [
         ("post", "/users", "/users", Some(json!({"name": "alice", "scopes": ["a2a:*:send"]})), 201),
         ("post", "/users", "/users", Some(json!({"name": "alice"})), 409),
         ("post", "/users", "/users", Some(json!({"name": "Al ice"})), 400),
@@ -25,6 +25,7 @@ async fn users_are_the_operators_and_answers_fit_their_description() {
         ("post", "/users/alice:invite", "/users/{name}:invite", None, 201),
         ("post", "/users/alice:password", "/users/{name}:password", Some(json!({"password": PASSWORD})), 200),
         ("post", "/users/alice:disable", "/users/{name}:disable", None, 200),
+        ("post", "/users/alice:enable", "/users/{name}:enable", None, 200),
         ("delete", "/users/alice", "/users/{name}", None, 200),
         ("get", "/users/alice", "/users/{name}", None, 404),
     ];
