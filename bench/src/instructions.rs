@@ -2,7 +2,8 @@
 //!
 //! Counting begins when the gateway is ready and warm. Then N requests are counted, and 2N; the difference leaves out what
 //! belongs to no request, such as switching the counting itself. Done with one agent and with many, it shows whether a
-//! request pays for agents that it does not concern. Callgrind runs one thread at a time and counts user space only: time
+//! request pays for agents that it does not concern; with a token and with rules, what it costs to know the caller and what it
+//! may do. Callgrind runs one thread at a time and counts user space only: time
 //! in the kernel is not in here.
 
 use std::net::SocketAddr;
@@ -13,6 +14,8 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use moongate_testkit::issuer::SigningKey;
 
 use crate::Ending;
 use crate::fault::Fault;
@@ -31,6 +34,11 @@ const READY: Duration = Duration::from_secs(600);
 const QUIET: &str = "[routing]\nprobe_seconds = 3600\nintent = false\n";
 /// How much a request may cost more with many agents, in per cent.
 const GROWTH: f64 = 5.0;
+/// How much knowing the caller and asking the rules may add, in per cent.
+const GUARDED: f64 = 10.0;
+/// Rules of the guarded gateway, and how many of them concern the request.
+const RULES: usize = 200;
+const CANDIDATES: usize = 3;
 /// How requests name their agent.
 const WAYS: [&str; 2] = ["name", "skill"];
 
@@ -75,6 +83,22 @@ pub(crate) struct Counted {
     pub(crate) requests: u64,
     /// By how requests name their agent.
     pub(crate) ways: Vec<Way>,
+    /// With a token that was verified before, and with rules.
+    #[serde(default)]
+    pub(crate) guarded: Option<Guarded>,
+}
+
+/// What it costs to know the caller and to ask the rules.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Guarded {
+    /// Rules.
+    pub(crate) rules: usize,
+    /// Rules that concern the request.
+    pub(crate) candidates: usize,
+    /// Against one agent without either.
+    pub(crate) added_percent: f64,
+    /// The count.
+    pub(crate) count: Count,
 }
 
 /// One way to name the agent.
@@ -117,8 +141,15 @@ async fn count(options: &Options) -> Result<Ending, Fault> {
     let (work, results) = (folder(&options.work.join("callgrind"))?, folder(&options.results)?);
     let machine = Machine::look("left out");
     let (_agent, agent) = start_agent(&[])?;
-    let few = count_with(options, &work, agent, 1).await?;
-    let many = count_with(options, &work, agent, options.agents).await?;
+    let few = count_with(options, &work, agent, &Bed::plain(1)).await?;
+    let many = count_with(options, &work, agent, &Bed::plain(options.agents)).await?;
+    let guarded = count_with(options, &work, agent, &Bed::guarded(&work)?).await?;
+    let guarded = few.get(1).zip(guarded.into_iter().next()).map(|(open, count)| Guarded {
+        rules: RULES,
+        candidates: CANDIDATES,
+        added_percent: growth(open, &count),
+        count,
+    });
     let ways: Vec<Way> = few
         .into_iter()
         .zip(many)
@@ -129,27 +160,73 @@ async fn count(options: &Options) -> Result<Ending, Fault> {
             counts: vec![few, many],
         })
         .collect();
-    let missed = ways.iter().filter(|way| way.growth_percent > GROWTH).count();
-    report::write_json(&results, "instructions", &Counted { machine, requests: options.requests, ways })?;
+    let grows = ways.iter().any(|way| way.growth_percent > GROWTH);
+    let dear = guarded.as_ref().is_some_and(|guarded| guarded.added_percent > GUARDED);
+    report::write_json(&results, "instructions", &Counted { machine, requests: options.requests, ways, guarded })?;
     println!("{}", report::write_summary(&results)?);
-    Ok(if options.gate && missed > 0 { Ending::No } else { Ending::Yes })
+    Ok(if options.gate && (grows || dear) { Ending::No } else { Ending::Yes })
 }
 
-/// Counts with so many agents, in each way.
-async fn count_with(options: &Options, work: &Path, agent: SocketAddr, agents: usize) -> Result<Vec<Count>, Fault> {
+/// What is counted on.
+struct Bed {
+    agents: usize,
+    /// Further configuration.
+    more: String,
+    /// The credential that requests carry.
+    authorization: Option<String>,
+    /// Names the files.
+    name: String,
+}
+
+impl Bed {
+    fn plain(agents: usize) -> Self {
+        Self { agents, more: String::new(), authorization: None, name: format!("{agents}-agents") }
+    }
+
+    /// One agent; a caller with a token; rules, of which few concern the request and none refuses it.
+    fn guarded(work: &Path) -> Result<Self, Fault> {
+        let key = SigningKey::new("bench");
+        let jwks = work.join("jwks.json");
+        std::fs::write(&jwks, format!("{{\"keys\":[{}]}}", key.jwk()))
+            .map_err(|error| Fault::new("gateway", format!("{}: {error}", jwks.display())))?;
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let claims = format!(
+            r#"{{"iss":"https://idp.bench","sub":"alice","aud":"bench","iat":{now},"exp":{},"client_id":"app","jti":"1","scope":"a2a:*:*"}}"#,
+            now + 3600 * 12
+        );
+        let token = key.sign(r#"{"alg":"ES256","typ":"at+jwt","kid":"bench"}"#, &claims);
+        let mut more = format!(
+            "[[issuers]]\nname = \"bench\"\nissuer = \"https://idp.bench\"\njwks = {:?}\naudience = [\"bench\"]\nscopes = [\"a2a:*:*\"]\n\n",
+            jwks.display().to_string()
+        );
+        for index in 0..RULES {
+            let skill = if index < CANDIDATES { "n-0.set".to_owned() } else { format!("other-{index}.set") };
+            let rule = format!("skill.id == \"{skill}\" && principal.domain == \"guests-{index}.example\"");
+            more.push_str(&format!("[[policy]]\nname = \"rule {index}\"\ndeny = '{rule}'\n\n"));
+        }
+        Ok(Self { agents: 1, more, authorization: Some(format!("Bearer {token}")), name: "guarded".to_owned() })
+    }
+}
+
+/// Counts on a bed, in each way.
+async fn count_with(options: &Options, work: &Path, agent: SocketAddr, bed: &Bed) -> Result<Vec<Count>, Fault> {
+    let agents = bed.agents;
     let entries: Vec<Entry> =
         (0..agents).map(|index| Entry::new(&format!("agent-{index}"), agent, &format!("n/{index}"))).collect();
-    let out = work.join(format!("{agents}-agents.out"));
+    let out = work.join(format!("{}.out", bed.name));
     let mut command = Command::new(&options.valgrind);
     command.args(["--tool=callgrind", "--instr-atstart=no"]);
     command.arg(format!("--callgrind-out-file={}", out.display())).arg(&options.moongate);
-    let gateway = Gateway::start_as(&mut command, work, &entries, QUIET, ("memory:", READY))?;
+    let more = format!("{QUIET}{}", bed.more);
+    let gateway = Gateway::start_as(&mut command, work, &entries, &more, ("memory:", READY))?;
     let mut counter = Counter { control: &options.control, pid: gateway.process.id(), out, dumps: 0 };
     let mut counts = Vec::new();
-    for by in WAYS {
+    // Rules concern a skill: only requests that name one are judged by few of them.
+    let ways = if bed.authorization.is_some() { &["skill"][..] } else { &WAYS[..] };
+    for by in ways {
         let mut load = Load::prepare(Spec {
             address: gateway.plain,
-            call: Arc::new(call(by, agents / 2)),
+            call: Arc::new(call(by, agents / 2).bearing(bed.authorization.as_deref())),
             connections: 1,
             spread: Duration::ZERO,
             warm_up: Length::Requests(WARM_UP),
@@ -169,7 +246,7 @@ async fn count_with(options: &Options, work: &Path, agent: SocketAddr, agents: u
             repeats.push(per_request(once, twice, options.requests)?);
         }
         let count = Count { agents, per_request: median(&repeats).unwrap_or_default(), repeats };
-        eprintln!("by {by}, {agents} agents: {:.0} instructions a request", count.per_request);
+        eprintln!("by {by}, {}: {:.0} instructions a request", bed.name, count.per_request);
         counts.push(count);
     }
     Ok(counts)

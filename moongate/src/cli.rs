@@ -5,6 +5,7 @@ mod backup;
 mod ca;
 mod check;
 mod client;
+mod clients;
 mod completions;
 mod doctor;
 mod explain;
@@ -13,6 +14,8 @@ pub(crate) mod output;
 mod run;
 mod send;
 mod tasks;
+mod token;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -62,6 +65,12 @@ enum Command {
     Send(send::Send),
     /// List, show, follow and steer the tasks of the running gateway.
     Tasks(tasks::Tasks),
+    /// List, add and remove programs that may ask the running gateway for access tokens.
+    Clients(clients::Clients),
+    /// List and revoke the access tokens of the running gateway, and replace the key that signs them.
+    Token(token::Token),
+    /// List, add and remove people who may sign in at the running gateway's pages.
+    Users(users::Users),
     /// Look the gateway over: configuration, folders, keys, store.
     Doctor,
     /// Copy the store to a new file, while the gateway runs or not.
@@ -99,6 +108,9 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Agents(agents)) => agents::agents(&context, &agents),
         Some(Command::Send(send)) => send::send(&context, &send),
         Some(Command::Tasks(tasks)) => tasks::tasks(&context, &tasks),
+        Some(Command::Clients(clients)) => clients::clients(&context, &clients),
+        Some(Command::Token(token)) => token::token(&context, &token),
+        Some(Command::Users(users)) => users::users(&context, &users),
         Some(Command::Doctor) => doctor::doctor(&context),
         Some(Command::Backup(backup)) => backup::backup(&context, &backup),
         Some(Command::Ca(authority)) => ca::authority(&context, &authority),

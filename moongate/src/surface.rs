@@ -3,23 +3,29 @@
 //! A browser page must not act as `local` just because it runs on this machine, so requests are refused if a foreign page
 //! sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
 
+mod oauth;
 mod openapi;
+mod people;
 mod status;
 
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::Endpoint;
 use moongate_a2a::api::Api;
 use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
 use moongate_a2a::routing::registry::AgentRegistry;
+use moongate_console::{Pages, Users};
 use moongate_core::seam::Store;
 use moongate_core::{Code, Listener, Problem};
+use moongate_identity::Authority;
 use moongate_telemetry::Telemetry;
 use moongate_transport::{Drain, Handler, Peer};
 use serde_json::json;
+
+use crate::wire_up::{Doorkeeper, Own};
 
 pub(crate) use status::Status;
 
@@ -39,6 +45,11 @@ pub(crate) struct Surface {
     pub(crate) facing_out: Vec<Listener>,
     /// The host of `public_url`, as the configuration has it now.
     pub(crate) public_host: Arc<PublicHost>,
+    pub(crate) verifier: Arc<Doorkeeper>,
+    /// The gateway's own authorization server, while it is on.
+    pub(crate) authority: Arc<Own>,
+    pub(crate) pages: Pages,
+    pub(crate) users: Users,
 }
 
 /// What one listener serves.
@@ -54,13 +65,30 @@ impl Handler for ListenerSurface {
         strip(request.headers_mut());
         let surface = &self.surface;
         let facing_out = surface.facing_out.contains(&self.listener);
-        if let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
+        // Pages are stricter about who sent a form, and where nobody is `local` no name is better than another.
+        let judged_there = facing_out && Pages::serves(request.uri().path());
+        if !judged_there && let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
             return problem_response(&problem);
         }
         let path = request.uri().path();
         if let Some(place) = Place::of(path) {
             // On the heap, both: the connection moves the answer's future about, and these are large.
-            return Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
+            let path = request.uri().path().to_owned();
+            let presented = request.headers().contains_key(AUTHORIZATION);
+            let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
+            return surface.pointing(&path, presented, response);
+        }
+        if Authority::serves(path) {
+            return Box::pin(surface.authorize(peer, request)).await;
+        }
+        if Pages::serves(path) {
+            return Box::pin(surface.page(peer, request)).await;
+        }
+        if Users::serves(path) {
+            return Box::pin(surface.users(self.listener, peer, request)).await;
+        }
+        if oauth::is_api(path) {
+            return Box::pin(surface.administer(self.listener, peer, request)).await;
         }
         if Api::serves(path) {
             return Box::pin(surface.api.handle(self.listener, peer, request)).await;

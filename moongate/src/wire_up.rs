@@ -3,6 +3,7 @@
 //!
 //! Everything that knows of two rooms which must not know each other stands here or in the modules below.
 
+mod authority;
 pub(crate) mod egress;
 mod listeners;
 mod outbound;
@@ -25,7 +26,8 @@ use moongate_a2a::tasks::courier::Courier;
 use moongate_a2a::tasks::{Tasks, clockwork, courier, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_config::{Config, Loaded};
-use moongate_core::seam::{Clock, Dialer, Store};
+use moongate_console::{Pages, Users};
+use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
 use moongate_identity::revocation::{Seams, logged};
@@ -37,12 +39,14 @@ use moongate_transport::{Cores, Drain};
 use tokio::sync::Notify;
 
 use crate::surface::{PublicHost, Status, Surface};
+use authority::Authorities;
 use egress::SwappableEgress;
 use outbound::Outbound;
 use trust::{Boundary, Renewed};
-use verifier::Doorkeeper;
 
+pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
+pub(crate) use verifier::Doorkeeper;
 
 /// How long the admin listener's requests may go on, at least, when all others have ended.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -59,6 +63,7 @@ pub(crate) struct Running {
     pub(crate) boundary: Arc<Boundary>,
     seams: Seams,
     notary: Arc<Notary>,
+    pub(crate) authorities: Arc<Authorities>,
     outbound: Outbound,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dialer: Arc<dyn Dialer>,
@@ -88,17 +93,15 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let bound = listeners::bind(config, &boundary)?;
     let egress = Arc::new(SwappableEgress::new(config, bound.addresses()));
     let cores = cores()?;
-    let outbound = Outbound::new(config, cores.count(), &clock)?;
+    let outbound = Outbound::new(config, cores.count(), &clock, &boundary)?;
     let dialer = outbound.dialer();
     let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook: logged() };
     boundary.trust(boundary.prepare(config, &seams).await?);
     let telemetry = telemetry(config, &dialer);
-    let secret = Secret::load_or_make(&secret_path(config))?;
-    let tokens = verifier::tokens(config, None, &clock, &dialer);
-    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
-    let flow = flow(config, &verifier, &clock, &telemetry)?;
-    let vault = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
+    let vault: Arc<dyn seam::Vault> = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };
+    let (authorities, verifier) = identity(config, workshop.clone(), &bound, &dialer).await?;
+    let flow = flow(config, &verifier, &clock, &telemetry)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let gateway = gateway(config, &seams, &egress, vault, &notary);
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
@@ -121,7 +124,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (drain, last) = (Drain::new(), Drain::new());
     let status = Arc::new(Status::default());
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface = surface(config, parts, &telemetry, &status, store, &drain, bound.facing_out());
+    let surface = surface(config, parts, (&telemetry, &status), store, &drain, bound.facing_out(), &authorities);
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
@@ -132,6 +135,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         boundary,
         seams,
         notary,
+        authorities,
         outbound,
         clock,
         dialer,
@@ -156,7 +160,7 @@ fn gateway(
     config: &Config,
     seams: &Seams,
     egress: &Arc<SwappableEgress>,
-    vault: Arc<Vault>,
+    vault: Arc<dyn seam::Vault>,
     notary: &Arc<Notary>,
 ) -> Arc<A2aGateway> {
     let Seams { store, clock, dialer, .. } = seams;
@@ -171,6 +175,21 @@ fn gateway(
     }))
 }
 
+/// Who gives tokens, and who looks at them.
+async fn identity(
+    config: &Config,
+    workshop: Workshop,
+    bound: &listeners::AllBound,
+    dialer: &Arc<dyn Dialer>,
+) -> Result<(Arc<Authorities>, Arc<Doorkeeper>), Problem> {
+    let clock = workshop.clock.clone();
+    let authorities = Arc::new(Authorities::open(config, workshop, &bound.public(config)).await?);
+    let secret = Secret::load_or_make(&secret_path(config))?;
+    let tokens = verifier::tokens(config, (None, authorities.own.load_full()), &clock, dialer);
+    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
+    Ok((authorities, verifier))
+}
+
 /// The pipeline's standing parts.
 fn flow(
     config: &Config,
@@ -181,9 +200,21 @@ fn flow(
     Ok(Arc::new(Flow {
         verifier: verifier.clone(),
         policy: arc_swap::ArcSwap::from_pointee(rules::policy(config)?),
+        meter: moongate_flow::Meter::new(&config.domain, rates(config)),
         clock: clock.clone(),
         recorder: telemetry.clone(),
     }))
+}
+
+/// How often callers may ask.
+pub(crate) fn rates(config: &Config) -> moongate_flow::Rates {
+    let limits = &config.limits;
+    let rate = |per_second: Option<u32>| Some(moongate_flow::Rate::new(per_second?, limits.burst_seconds));
+    moongate_flow::Rates {
+        caller: rate(limits.caller_requests_per_second),
+        domain: rate(limits.domain_requests_per_second),
+        address: rate(limits.address_requests_per_second),
+    }
 }
 
 /// Numbers, and spans where a collector is named.
@@ -200,14 +231,15 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
-    telemetry: &Arc<Telemetry>,
-    status: &Arc<Status>,
+    (telemetry, status): (&Arc<Telemetry>, &Arc<Status>),
     store: Arc<dyn Store>,
     drain: &Drain,
     facing_out: Vec<Listener>,
+    authorities: &Authorities,
 ) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
+    let Authorities { own, people, public, .. } = authorities;
     Arc::new(Surface {
         endpoint,
         api,
@@ -218,6 +250,10 @@ fn surface(
         drain: drain.clone(),
         facing_out,
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
+        verifier: verifier.clone(),
+        authority: own.clone(),
+        pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
+        users: Users::new(people.clone(), public.clone(), own.clone()),
     })
 }
 
@@ -264,11 +300,13 @@ impl Running {
         let ticks = tokio::spawn(ticks(self.clone()));
         let keys = tokio::spawn(tend_keys(self.clone()));
         let tasks = tokio::spawn(self.clone().tend_tasks());
+        let grants = tokio::spawn(self.authorities.clone().tend());
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
         keys.abort();
         tasks.abort();
+        grants.abort();
     }
 
     /// Stops: no new work, what is in flight may end, streams are told.
@@ -317,7 +355,7 @@ async fn ticks(running: Arc<Running>) {
         metrics.tasks().set(i64::try_from(running.gateway.tasks.in_memory()).unwrap_or(i64::MAX));
         let streams = running.gateway.streams.load(std::sync::atomic::Ordering::Relaxed);
         metrics.streams().set(i64::try_from(streams).unwrap_or(i64::MAX));
-        if seconds.is_multiple_of(RECHECK) && running.boundary.clients.open() > 0 {
+        if seconds.is_multiple_of(RECHECK) && running.boundary.has_certified() {
             let boundary = running.boundary.clone();
             tokio::task::spawn_blocking(move || boundary.recheck());
         }

@@ -65,7 +65,7 @@ class RunningAgent:
         self.card_url = f"{self.base}/.well-known/agent-card.json"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in held]
     for one in held:
@@ -79,7 +79,7 @@ class RunningGateway:
     def __init__(
         self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "", secure: bool = False
     ) -> None:
-        self.port, admin, self.secure_port = _free_ports(3)
+        self.port, admin, self.secure_port = free_ports(3)
         main = f"127.0.0.1:{self.secure_port}" if secure else "off"
         self.root = f"http://127.0.0.1:{self.port}"
         config = folder / "moongate.toml"

@@ -12,6 +12,7 @@
 )]
 
 pub mod agent;
+pub mod authenticator;
 pub mod client;
 pub mod dialect;
 pub mod gateway;

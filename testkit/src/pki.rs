@@ -74,6 +74,14 @@ impl Authority {
         self.client_with(uri, |_| ())
     }
 
+    /// A good server certificate with this URI and this serial number, for no host.
+    pub fn server(&self, uri: &str, serial: u64) -> Identity {
+        self.client_with(uri, |params| {
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            params.serial_number = Some(serial.into());
+        })
+    }
+
     /// A revocation list in PEM that names these serial numbers and counts for so many seconds from now.
     pub fn crl(&self, number: u64, revoked: &[u64], seconds: i64) -> String {
         let now = rcgen::date_time_ymd(1970, 1, 1) + std::time::UNIX_EPOCH.elapsed().unwrap();
@@ -117,6 +125,13 @@ impl Identity {
         Self { chain: vec![params.self_signed(&key).unwrap().der().clone()], key }
     }
 
+    /// One that lies in files, as `moongate ca issue` writes them.
+    pub fn read(certificate: &std::path::Path, key: &std::path::Path) -> Self {
+        use rustls::pki_types::pem::PemObject;
+        let chain = CertificateDer::pem_file_iter(certificate).unwrap().map(Result::unwrap).collect();
+        Self { chain, key: KeyPair::from_pem(&std::fs::read_to_string(key).unwrap()).unwrap() }
+    }
+
     /// SHA-256 of its SubjectPublicKeyInfo, as the configuration wants it.
     pub fn pin(&self) -> String {
         use base64::Engine;
@@ -135,6 +150,16 @@ impl Identity {
             format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n")
         };
         [self.chain.iter().map(one).collect(), self.key.serialize_pem()]
+    }
+
+    /// The configuration of a server that shows it.
+    pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
+        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap();
+        Arc::new(builder.with_no_client_auth().with_single_cert(self.chain.clone(), key).unwrap())
     }
 
     /// The same certificate without the authorities above it.

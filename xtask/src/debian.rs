@@ -25,6 +25,8 @@ pub(crate) const PYTHON: Tool = Tool {
 
 /// npm, for the foreign A2A libraries; it brings a newer Node where the system's is too old.
 pub(crate) const NPM: Tool = Tool { name: "npm", probe: &["npm", "--version"], packages: &["nodejs", "npm"] };
+/// The browser that visits the pages.
+pub(crate) const CHROMIUM: Tool = Tool { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] };
 /// The other maker of certificates, clients and revocation lists.
 pub(crate) const OPENSSL: Tool = Tool { name: "openssl", probe: &["openssl", "version"], packages: &["openssl"] };
 /// A scanner of TLS listeners.

@@ -112,6 +112,15 @@ pub(crate) enum Send {
 }
 
 impl Call {
+    /// The same with a credential, if there is one.
+    #[must_use]
+    pub(crate) fn bearing(mut self, authorization: Option<&str>) -> Self {
+        if let Some(value) = authorization.and_then(|text| HeaderValue::from_str(text).ok()) {
+            self.headers.insert(http::header::AUTHORIZATION, value);
+        }
+        self
+    }
+
     /// A message in JSON-RPC. `talk` names the conversations (each connection has one); `skill` is asked for by the
     /// skill-routing extension.
     pub(crate) fn json_rpc(path: &str, send: Send, talk: &str, skill: Option<&str>) -> Self {

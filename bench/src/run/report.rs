@@ -9,7 +9,7 @@ use super::rounds::Point;
 use super::scenario::SCENARIOS;
 use super::summary::{Figures, Ratio, Summary};
 use crate::fault::Fault;
-use crate::instructions::Counted;
+use crate::instructions::{Counted, Guarded};
 use crate::machine::Machine;
 use crate::tasks::Tasks;
 
@@ -184,6 +184,14 @@ fn instructions(page: &mut String, counted: &Counted) {
     for way in &counted.ways {
         let _ = writeln!(page, "- {}: **{:+.1} %** from few agents to many", way.by, way.growth_percent);
     }
+    if let Some(Guarded { rules, candidates, added_percent, count }) = &counted.guarded {
+        let _ = writeln!(
+            page,
+            "- with a token that was verified before, and {rules} rules of which {candidates} concern the request: \
+             {:.0}, **{added_percent:+.1} %** against the same request without either",
+            count.per_request
+        );
+    }
     machine(page, &counted.machine, &format!("N = {}", counted.requests));
 }
 
@@ -220,13 +228,15 @@ mod tests {
             |agents, per_request| Count { agents, per_request, repeats: vec![per_request - 5.0, per_request + 5.0] };
         let counts = vec![count(1, 1000.0), count(10, 1010.0)];
         let way = Way { by: "name".to_owned(), growth_percent: 1.0, counts };
-        let counted = Counted { machine: report.machine, requests: 5, ways: vec![way] };
+        let guarded = Guarded { rules: 200, candidates: 3, added_percent: 4.5, count: count(1, 1045.0) };
+        let counted = Counted { machine: report.machine, requests: 5, ways: vec![way], guarded: Some(guarded) };
         write_json(&folder, "instructions", &counted).unwrap();
         let page = write_summary(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(page.contains("| 1 | Moongate | 70.0 | 140.0 | 800 |"), "{page}");
         assert!(page.contains("first event p50, µs more than nginx: **10.0** (rounds: 10.0 to 10.0)"), "{page}");
         assert!(page.contains("- name: **+1.0 %** from few agents to many"), "{page}");
+        assert!(page.contains("1045, **+4.5 %** against"), "{page}");
         assert!(!page.contains("## cards"));
         for table in page.split("\n\n").filter(|part| part.starts_with('|')) {
             let widths: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();

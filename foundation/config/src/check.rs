@@ -13,6 +13,7 @@ use crate::load::{CheckRule, RuleKind};
 use crate::problems::Mistake;
 use crate::read::Notes;
 use crate::schema::{Config, Verdict};
+use crate::url::{Reach, Url};
 
 /// Where things stand, for messages.
 pub(crate) struct Places<'p> {
@@ -63,6 +64,7 @@ impl Places<'_> {
 pub(crate) fn all(config: &Config, places: &Places<'_>, notes: &Notes<'_>, check_rule: CheckRule<'_>) {
     listeners(config, places, notes);
     duplicates(config, places, notes);
+    oauth(config, places, notes);
     references(config, places, notes);
     rules(config, places, notes, check_rule);
 }
@@ -75,8 +77,11 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
             .collect();
     for (index, (name, address)) in open.iter().enumerate() {
         let place = places.value(&format!("listen.{name}"));
-        let known =
-            *name == "main" && !(config.issuers.is_empty() && config.peers.is_empty() && config.devices.is_empty());
+        let known = *name == "main"
+            && !(config.issuers.is_empty()
+                && config.oauth.is_none()
+                && config.peers.is_empty()
+                && config.devices.is_empty());
         if !address.ip().to_canonical().is_loopback() && !known {
             let (why, hint) = match *name {
                 "plain" => (
@@ -86,7 +91,7 @@ fn listeners(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
                 "admin" => ("strangers could administer the gateway", "use 127.0.0.1 or [::1]"),
                 _ => (
                     "strangers could use every agent",
-                    "say by [[issuers]] whose tokens its callers must have, or by [[peers]] or [[devices]] whose certificates; or use 127.0.0.1 or [::1]",
+                    "say by [[issuers]] whose tokens its callers must have, give them by [oauth], or say by [[peers]] or [[devices]] whose certificates; or use 127.0.0.1 or [::1]",
                 ),
             };
             let message = format!("`listen.{name}` is {address}, which is not loopback: {why}");
@@ -145,6 +150,29 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     }
 }
 
+/// What the authorization server wants of the rest of the file.
+fn oauth(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
+    if config.oauth.is_none() {
+        return;
+    }
+    let clear = config.public_url.as_deref().and_then(|url| Url::parse(url).ok());
+    if clear.is_some_and(|url| !url.secure && url.reach() != Reach::Loopback) {
+        let mistake =
+            Mistake::new(Code::ConfigWrongValue, "passwords and tokens of [oauth] would travel in clear text");
+        notes.mistake(
+            mistake.at(places.value("public_url"), "not https").hint("use https, or an address of this machine"),
+        );
+    }
+    let own = config.issuers.iter().position(|issuer| issuer.name == config.domain);
+    if let Some(at) = own {
+        let place = places.value(&format!("issuers[{at}].name"));
+        let message = format!("callers of this issuer would be called as those of [oauth]: {}", config.domain);
+        notes.mistake(
+            Mistake::new(Code::ConfigDuplicate, message).at(place, "the domain's own name").hint("call it otherwise"),
+        );
+    }
+}
+
 fn twice<'n>(what: &str, names: impl Iterator<Item = (&'n str, String)>, places: &Places<'_>, notes: &Notes<'_>) {
     let mut seen: BTreeMap<&str, String> = BTreeMap::new();
     for (name, path) in names.filter(|(name, _)| !name.is_empty()) {
@@ -165,19 +193,36 @@ fn references(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
         reference(config, name, "routing.default_agent", places, notes);
     }
     for (index, issuer) in config.issuers.iter().enumerate() {
-        let Some(domain) = issuer.domain.as_ref().filter(|domain| **domain != config.domain) else { continue };
-        if !config.peers.iter().any(|peer| peer.domain == *domain) {
-            let message =
-                format!("the issuer {:?} is of the domain {domain:?}, which is not among [[peers]]", issuer.name);
-            let mistake = Mistake::new(Code::ConfigDanglingName, message);
-            let mistake = mistake.at(places.value(&format!("issuers[{index}].domain")), "");
-            notes.mistake(mistake.hint("callers of another domain need a client certificate: add [[peers]] for it"));
+        if let Some(domain) = issuer.domain.as_ref().filter(|domain| **domain != config.domain) {
+            peer(config, ("issuer", &issuer.name), domain, &format!("issuers[{index}].domain"), places, notes);
+        }
+    }
+    for (index, agent) in config.agents.iter().enumerate() {
+        let Some(domain) = &agent.domain else { continue };
+        peer(config, ("agent", &agent.name), domain, &format!("agents[{index}].domain"), places, notes);
+        for key in ["card_url", "address"] {
+            let path = format!("agents[{index}].{key}");
+            let place = places.value(&path);
+            if places.text.get(place.clone()).is_some_and(|text| text.trim_matches(['"', '\'']).starts_with("http://"))
+            {
+                let message = format!("`{path}` is plain http, and shows no certificate of {domain:?}");
+                notes.mistake(Mistake::new(Code::ConfigWrongValue, message).at(place, "").hint("use https"));
+            }
         }
     }
     for (index, route) in config.routes.iter().enumerate() {
         for (at, target) in route.to.iter().enumerate() {
             reference(config, &target.agent, &format!("routes[{index}].to[{at}].agent"), places, notes);
         }
+    }
+}
+
+/// Checks the name of a trust domain that somebody belongs to.
+fn peer(config: &Config, (what, name): (&str, &str), domain: &str, path: &str, places: &Places<'_>, notes: &Notes<'_>) {
+    if !config.peers.iter().any(|peer| peer.domain == domain) {
+        let message = format!("the {what} {name:?} is of the domain {domain:?}, which is not among [[peers]]");
+        let mistake = Mistake::new(Code::ConfigDanglingName, message).at(places.value(path), "");
+        notes.mistake(mistake.hint("add [[peers]] for it: only its authorities can say who belongs to it"));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::keys::{self, Effect};
-use crate::schema::Config;
+use crate::schema::{Config, Oauth};
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,10 +20,16 @@ macro_rules! compare {
     };
 }
 
-/// Every scalar key, whether it differs.
-fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 61] {
-    let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
-    [
+/// A key, and whether it differs.
+type Row = (&'static str, bool);
+
+/// Every scalar key, in the order of the schema.
+fn compared(old: &Config, new: &Config) -> Vec<Row> {
+    [foundations(old, new), limits(old, new), work(old, new), rules(old, new)].concat()
+}
+
+fn foundations(old: &Config, new: &Config) -> Vec<Row> {
+    vec![
         compare!(old, new, domain),
         compare!(old, new, public_url),
         compare!(old, new, data_dir),
@@ -37,6 +43,11 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 61] {
         compare!(old, new, store.durability),
         compare!(old, new, egress.allow),
         compare!(old, new, egress.dns),
+    ]
+}
+
+fn limits(old: &Config, new: &Config) -> Vec<Row> {
+    vec![
         compare!(old, new, limits.body_bytes),
         compare!(old, new, limits.answer_bytes),
         compare!(old, new, limits.json_depth),
@@ -49,7 +60,17 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 61] {
         compare!(old, new, limits.agents),
         compare!(old, new, limits.tasks),
         compare!(old, new, limits.waiting),
+        compare!(old, new, limits.caller_requests_per_second),
+        compare!(old, new, limits.domain_requests_per_second),
+        compare!(old, new, limits.address_requests_per_second),
+        compare!(old, new, limits.burst_seconds),
         compare!(old, new, limits.drain_seconds),
+    ]
+}
+
+fn work(old: &Config, new: &Config) -> Vec<Row> {
+    let (was, is) = (&old.tasks.timeouts, &new.tasks.timeouts);
+    vec![
         ("tasks.schedule_to_start_seconds", was.schedule_to_start_seconds != is.schedule_to_start_seconds),
         ("tasks.start_to_close_seconds", was.start_to_close_seconds != is.start_to_close_seconds),
         ("tasks.schedule_to_close_seconds", was.schedule_to_close_seconds != is.schedule_to_close_seconds),
@@ -80,11 +101,21 @@ fn compared(old: &Config, new: &Config) -> [(&'static str, bool); 61] {
         compare!(old, new, balance.max_ejected_percent),
         compare!(old, new, balance.retry_budget_percent),
         compare!(old, new, balance.attempts),
+    ]
+}
+
+fn rules(old: &Config, new: &Config) -> Vec<Row> {
+    let oauth = Oauth::differs(old.oauth.as_ref(), new.oauth.as_ref());
+    vec![
         compare!(old, new, routes),
         compare!(old, new, policy),
         compare!(old, new, issuers),
         compare!(old, new, peers),
         compare!(old, new, devices),
+        ("oauth.token_seconds", oauth.token_seconds),
+        ("oauth.refresh_seconds", oauth.refresh_seconds),
+        ("oauth.device_seconds", oauth.device_seconds),
+        ("oauth.scopes", oauth.scopes),
     ]
 }
 

@@ -8,6 +8,9 @@ use crate::keys::{Effect, Kind, ROOT, Section, sections};
 /// Lines that the sample sets rather than shows.
 const SET: [(&str, &str, &str); 1] = [("listen", "plain", "\"127.0.0.1:7480\"")];
 
+/// Sections that switch something on by standing in the file; the sample only shows them.
+const SWITCHES: [&str; 1] = ["oauth"];
+
 const OPENING: &str = "\
 ## Moongate's configuration. Every key is shown; those behind a `#` show their default, or an example where
 ## there is none. Unknown keys are errors. Check a change with `moongate check`; a running gateway takes it up by
@@ -28,7 +31,11 @@ pub fn sample() -> String {
         let listed = ROOT.key(section.name).is_some_and(|key| matches!(key.kind, Kind::Tables(_)));
         let _ = writeln!(out);
         comment(&mut out, section.doc);
-        let _ = if listed { writeln!(out, "# [[{}]]", section.name) } else { writeln!(out, "[{}]", section.name) };
+        let _ = match section.name {
+            name if listed => writeln!(out, "# [[{name}]]"),
+            name if SWITCHES.contains(&name) => writeln!(out, "# [{name}]"),
+            name => writeln!(out, "[{name}]"),
+        };
         keys(&mut out, section);
     }
     out

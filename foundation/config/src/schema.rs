@@ -4,6 +4,7 @@
 //! What each key means, its default and whether a change needs a restart stand in the table `crate::keys`, which
 //! also makes `docs/reference/configuration.md`; this module repeats none of it but the shape.
 
+mod oauth;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 
+pub use oauth::Oauth;
 pub use trust::{Device, Issuer, Jwks, Peer, Revocation};
 
 /// One whole configuration.
@@ -57,6 +59,8 @@ pub struct Config {
     pub peers: Vec<Peer>,
     /// Devices that are known by their key.
     pub devices: Vec<Device>,
+    /// The gateway's own authorization server, where it is on.
+    pub oauth: Option<Oauth>,
 }
 
 /// The listeners; `None` is `"off"`.
@@ -188,6 +192,14 @@ pub struct Limits {
     pub waiting: usize,
     /// The most connections of one address of another machine.
     pub connections_per_address: usize,
+    /// Requests of one caller in a second; `None` is any number, as for the next two.
+    pub caller_requests_per_second: Option<u32>,
+    /// Requests of all callers of one other domain in a second.
+    pub domain_requests_per_second: Option<u32>,
+    /// Requests of one address of another machine in a second.
+    pub address_requests_per_second: Option<u32>,
+    /// Of so many seconds these may come at once.
+    pub burst_seconds: Duration,
     /// How long requests may go on once the gateway shuts down.
     pub drain_seconds: Duration,
 }
@@ -328,6 +340,8 @@ pub struct Agent {
     pub auth: Option<Auth>,
     /// The certificate that the gateway shows to it.
     pub client_certificate: Option<ClientCertificate>,
+    /// The trust domain whose certificate it must have; `None` is the name of its host, by the web's authorities and our own.
+    pub domain: Option<String>,
     /// How its card has to be signed.
     pub signature: CardSignature,
     /// How its instances share the work; `None`: as `[balance]` says.

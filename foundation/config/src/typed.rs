@@ -3,6 +3,7 @@
 mod agents;
 mod auth;
 mod issuers;
+mod oauth;
 mod peers;
 mod signature;
 
@@ -64,6 +65,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         issuers: root.tables("issuers").iter().map(issuers::issuer).collect(),
         peers: root.tables("peers").iter().map(peers::peer).collect(),
         devices: root.tables("devices").iter().map(peers::device).collect(),
+        oauth: root.table("oauth").map(|table| oauth::oauth(&table)),
         balance,
         data_dir,
     }
@@ -213,6 +215,10 @@ fn limits(table: &Table<'_>) -> Limits {
         agents: table.integer("agents").unwrap_or_default(),
         tasks: table.integer("tasks").unwrap_or_default(),
         waiting: table.integer("waiting").unwrap_or_default(),
+        caller_requests_per_second: table.integer("caller_requests_per_second"),
+        domain_requests_per_second: table.integer("domain_requests_per_second"),
+        address_requests_per_second: table.integer("address_requests_per_second"),
+        burst_seconds: table.seconds("burst_seconds").unwrap_or_default(),
         drain_seconds: table.seconds("drain_seconds").unwrap_or_default(),
     }
 }

@@ -9,6 +9,7 @@ use moongate_core::seam::{Clock, Recorder, Verifier, identify};
 use moongate_core::{Clearance, Code, Decision, Entry, Envelope, Principal, Problem, Resolved, Route, Target};
 
 use crate::policy::{Policy, Subject};
+use crate::rate::Meter;
 
 /// What a gateway contributes: which candidates could serve a request, and which one shall.
 pub trait Gateway: Send + Sync {
@@ -101,6 +102,8 @@ pub struct Flow {
     pub verifier: Arc<dyn Verifier>,
     /// The operator's rules; swapped as a whole on reload.
     pub policy: ArcSwap<Policy>,
+    /// Who asks too often.
+    pub meter: Meter,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Where entries go.
@@ -157,6 +160,10 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
 ) -> Result<D::Answer, Problem> {
     let principal = identify(&*flow.verifier, &envelope.arrival, credential).await?;
     trail.principal = Some(principal.clone());
+    // What leaves no record, as an explanation, costs nobody a request.
+    if D::RECORDS {
+        flow.meter.admit(&principal, envelope.arrival.remote.ip(), flow.clock.mono())?;
+    }
     gateway.recall(&principal, &envelope, &call).await?;
     let resolved = gateway.resolve(&principal, &envelope, &call)?;
     trail.resolved = Some(resolved.clone());

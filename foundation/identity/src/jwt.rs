@@ -4,6 +4,8 @@
 //!   issuer and audience.
 //! - Keys come from the issuer's key set ([`keys`]), never from a token.
 //! - The effective scopes are those that the token names **and** the operator allows this issuer to give.
+//! - Tokens of the gateway's own authorization server are verified with its keys at hand, and are worth what its store says at
+//!   this moment ([`crate::authority::standing`]).
 //! - A token that was verified is known by its SHA-256 for a minute at most, and never longer than it is valid; so a request
 //!   with a token that came before costs one hash.
 
@@ -18,6 +20,8 @@ use aws_lc_rs::digest::{SHA256, digest};
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
 use parking_lot::Mutex;
+
+use crate::authority::Authority;
 
 pub(crate) use keys::{Key, KeySet};
 pub use keys::{KeySource, Keys};
@@ -51,11 +55,14 @@ pub struct Issuer {
 struct Known {
     principal: Arc<Principal>,
     until: Mono,
+    /// Of a token of our own: the epoch that it was looked up in.
+    epoch: Option<u64>,
 }
 
 /// Verifies tokens of all issuers.
 pub struct Tokens {
     issuers: Vec<Issuer>,
+    own: Option<Arc<Authority>>,
     /// The domain that callers belong to.
     domain: Arc<str>,
     clock: Arc<dyn Clock>,
@@ -66,7 +73,13 @@ pub struct Tokens {
 impl Tokens {
     /// A verifier; it fetches no key before the first token comes.
     pub fn new(issuers: Vec<Issuer>, domain: &str, clock: Arc<dyn Clock>, dialer: Arc<dyn Dialer>) -> Self {
-        Self { issuers, domain: domain.into(), clock, dialer, known: Mutex::default() }
+        Self { issuers, own: None, domain: domain.into(), clock, dialer, known: Mutex::default() }
+    }
+
+    /// The same, which takes the tokens of the gateway's own authorization server too.
+    #[must_use]
+    pub fn with_own(self, own: Option<Arc<Authority>>) -> Self {
+        Self { own, ..self }
     }
 
     /// The keys of an issuer that another configuration named alike, with what is known of them.
@@ -77,14 +90,18 @@ impl Tokens {
 
     /// Whether any issuer is accepted.
     pub fn is_empty(&self) -> bool {
-        self.issuers.is_empty()
+        self.issuers.is_empty() && self.own.is_none()
     }
 
     /// Whoever holds this token, if it was verified a moment ago.
     pub fn known(&self, token: &str) -> Option<Arc<Principal>> {
         let id = id_of(token);
+        let epoch = self.own.as_ref().map(|own| own.epoch().now());
         let known = self.known.lock();
         let found = known.get(&id).filter(|known| known.until > self.clock.mono())?;
+        if found.epoch.is_some() && found.epoch != epoch {
+            return None;
+        }
         let valid = found.principal.expires_at.is_none_or(|at| at > self.clock.now());
         valid.then(|| found.principal.clone())
     }
@@ -95,6 +112,9 @@ impl Tokens {
     /// `Unauthenticated`, with what is wrong with it; never with the token itself.
     pub async fn verify(&self, text: &str) -> Result<Arc<Principal>, Problem> {
         let token = Token::read(text).map_err(refused)?;
+        if let Some(own) = self.own.as_ref().filter(|own| own.issuer() == token.claims.issuer) {
+            return self.verify_own(own, text, &token).await;
+        }
         let issuer = self.issuers.iter().find(|issuer| issuer.issuer == token.claims.issuer);
         let issuer = issuer.ok_or_else(|| refused("is of an issuer that is not accepted"))?;
         token.fits(&issuer.algorithms, &issuer.audience, self.clock.now()).map_err(refused)?;
@@ -108,7 +128,30 @@ impl Tokens {
             signed(&token, &newer).map_err(refused)?;
         }
         let principal = Arc::new(self.principal(issuer, &token.claims));
-        self.remember(id_of(text), &principal, token.claims.expires_at);
+        self.remember(id_of(text), &principal, token.claims.expires_at, None);
+        Ok(principal)
+    }
+
+    /// A token that says it is of our own authorization server.
+    async fn verify_own(&self, own: &Authority, text: &str, token: &Token<'_>) -> Result<Arc<Principal>, Problem> {
+        token.fits(&[Algorithm::Es256], &own.audience(), self.clock.now()).map_err(refused)?;
+        signed(token, &own.key_set()).map_err(refused)?;
+        // Read before the look at the store: what ends in between makes this void.
+        let epoch = own.epoch().now();
+        let standing = own.standing(text).await?.ok_or_else(|| refused("was revoked, or who held it is gone"))?;
+        let (id, kind) = match standing.user {
+            Some(user) => (format!("{}:{user}", own.name()), PrincipalKind::User),
+            None => (format!("{}/{}", own.name(), standing.client), PrincipalKind::Agent),
+        };
+        let principal = Arc::new(Principal {
+            id: id.into(),
+            kind,
+            domain: self.domain.clone(),
+            scopes: standing.scopes,
+            proof: Proof::Jwt,
+            expires_at: Some(token.claims.expires_at),
+        });
+        self.remember(id_of(text), &principal, token.claims.expires_at, Some(epoch));
         Ok(principal)
     }
 
@@ -126,7 +169,7 @@ impl Tokens {
         }
     }
 
-    fn remember(&self, id: [u8; 32], principal: &Arc<Principal>, expires_at: Time) {
+    fn remember(&self, id: [u8; 32], principal: &Arc<Principal>, expires_at: Time, epoch: Option<u64>) {
         let now = self.clock.mono();
         let valid = expires_at.since(self.clock.now());
         let until = now.plus(valid.min(KNOWN));
@@ -135,7 +178,7 @@ impl Tokens {
             known.retain(|_, held| held.until > now);
         }
         if known.len() < MOST_KNOWN {
-            known.insert(id, Known { principal: principal.clone(), until });
+            known.insert(id, Known { principal: principal.clone(), until, epoch });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Client certificates: whose they are, and who has to vouch for them.
+//! Certificates of other domains and of devices, in both directions: whose they are, and who has to vouch for them.
 //!
 //! - A certificate names its trust domain itself ([`SpiffeId`]); only that domain's authorities are then asked whether it
 //!   holds. So a partner's authority never makes a name of another domain.
@@ -6,6 +6,8 @@
 //!   then: the certificate around it may be signed by anybody and have run out.
 //! - Nobody has to present a certificate: what a caller without one may do is decided for each request.
 //! - The names of the authorities are not sent: who our partners are is nobody's business (RFC 8446 §4.2.4 leaves it free).
+//!
+//! A server of another domain is verified the same way: by its domain's authorities and its id, and not by the name of its host.
 //!
 //! What is trusted is replaced as a whole ([`Trust::replace`]); every verdict belongs to one state of it.
 
@@ -16,23 +18,41 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{SHA256, digest};
 use moongate_core::seam::Clock;
-use moongate_core::{Certificate, Mono, Time};
+use moongate_core::{Certificate, Code, Mono, Problem, Time};
 use parking_lot::Mutex;
-use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, SignatureScheme};
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls::version::TLS13;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::KeyUsage;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::revocation::{ChainVerifier, Hook, Lists, Names, Revocations};
 use crate::spiffe::SpiffeId;
-use crate::tls::provider;
+use crate::tls::{ServerIdentity, provider};
 
 /// Chains whose verdict is remembered, and for how long: a handshake asks twice, and callers come back.
 const MOST_SEEN: usize = 4096;
 const SEEN: Duration = Duration::from_secs(5);
+
+/// Who shows a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Client,
+    Server,
+}
+
+impl Side {
+    fn usage(self) -> KeyUsage {
+        match self {
+            Self::Client => KeyUsage::client_auth(),
+            Self::Server => KeyUsage::server_auth(),
+        }
+    }
+}
 
 /// A key that stands for a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,17 +119,24 @@ impl Trust {
     /// Whom a chain names, the leaf first; `None` if it does not hold now.
     pub fn holder(&self, chain: &[CertificateDer<'static>]) -> Option<Arc<Certificate>> {
         let (leaf, others) = chain.split_first()?;
-        self.judge(leaf, others, self.clock.now()).ok()
+        self.judge(leaf, others, Side::Client, self.clock.now()).ok()
+    }
+
+    /// The same for a server's chain.
+    pub fn server(&self, chain: &[CertificateDer<'static>]) -> Option<Arc<Certificate>> {
+        let (leaf, others) = chain.split_first()?;
+        self.judge(leaf, others, Side::Server, self.clock.now()).ok()
     }
 
     fn judge(
         &self,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
+        side: Side,
         now: Time,
     ) -> Result<Arc<Certificate>, rustls::Error> {
         let state = self.state.load();
-        let id = chain_id(leaf, others);
+        let id = chain_id(leaf, others, side);
         let mono = self.clock.mono();
         if let Some(seen) = state.seen.lock().get(&id)
             && seen.until > mono
@@ -118,7 +145,7 @@ impl Trust {
         {
             return Ok(seen.certificate.clone());
         }
-        let (certificate, lists) = self.look(&state, leaf, others, now)?;
+        let (certificate, lists) = self.look(&state, leaf, others, side, now)?;
         let certificate = Arc::new(certificate);
         let mut seen = state.seen.lock();
         if seen.len() >= MOST_SEEN {
@@ -133,11 +160,12 @@ impl Trust {
         state: &Standing,
         leaf: &CertificateDer<'_>,
         others: &[CertificateDer<'_>],
+        side: Side,
         now: Time,
     ) -> Result<(Certificate, Option<Arc<Lists>>), rustls::Error> {
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| CertificateError::BadEncoding)?;
         let thumbprint = sha256(leaf);
-        if let Some(device) = state.pins.get(&sha256(parsed.public_key().raw)) {
+        if let (Side::Client, Some(device)) = (side, state.pins.get(&sha256(parsed.public_key().raw))) {
             let domain = self.own_domain.clone();
             return Ok((Certificate { id: device.clone(), domain, thumbprint, expires_at: None }, None));
         }
@@ -152,7 +180,7 @@ impl Trust {
         let lists = revocations.snapshot();
         let verifier = ChainVerifier::new(lists.clone(), Names::Ignored, self.hook.clone());
         let at = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
-        verifier.check(leaf, others, KeyUsage::client_auth(), at).inspect_err(|error| {
+        verifier.check(leaf, others, side.usage(), at).inspect_err(|error| {
             tracing::debug!(id = id.as_str(), %error, "a client certificate is refused");
         })?;
         let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
@@ -169,8 +197,9 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 }
 
 /// Which chain it is, whatever it holds.
-fn chain_id(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> [u8; 32] {
-    let mut hashes = sha256(leaf).to_vec();
+fn chain_id(leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>], side: Side) -> [u8; 32] {
+    let mut hashes = vec![side as u8];
+    hashes.extend(sha256(leaf));
     others.iter().for_each(|other| hashes.extend(sha256(other)));
     sha256(&hashes)
 }
@@ -196,7 +225,7 @@ impl ClientCertVerifier for Trust {
         intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        self.judge(end_entity, intermediates, self.clock.now())?;
+        self.judge(end_entity, intermediates, Side::Client, self.clock.now())?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -221,4 +250,78 @@ impl ClientCertVerifier for Trust {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Verifies servers of one other domain.
+#[derive(Debug)]
+struct ServerOf {
+    trust: Arc<Trust>,
+    domain: String,
+}
+
+impl ServerCertVerifier for ServerOf {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let certificate = self.trust.judge(end_entity, intermediates, Side::Server, self.trust.clock.now())?;
+        if *certificate.domain == *self.domain {
+            return Ok(ServerCertVerified::assertion());
+        }
+        tracing::debug!(id = %certificate.id, expected = self.domain, "a server is of another domain than the one expected");
+        Err(CertificateError::NotValidForName.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        ClientCertVerifier::verify_tls12_signature(&*self.trust, message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.trust.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.trust.algorithms.supported_schemes()
+    }
+}
+
+/// The configuration of connections to servers of another domain; `identity` is shown to those that ask. No session is
+/// resumed: a resumed one is not verified again.
+///
+/// # Errors
+/// `KeyUnusable` if key and certificate do not belong together.
+pub fn client_config(
+    trust: &Arc<Trust>,
+    domain: &str,
+    identity: Option<ServerIdentity>,
+) -> Result<Arc<ClientConfig>, Problem> {
+    let refuse =
+        |error: rustls::Error| Problem::new(Code::KeyUnusable, format!("the certificate cannot be shown: {error}"));
+    let verifier = Arc::new(ServerOf { trust: trust.clone(), domain: domain.to_owned() });
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])
+        .map_err(refuse)?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => builder.with_client_auth_cert(identity.chain, identity.key).map_err(refuse)?,
+    };
+    config.enable_early_data = false;
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }

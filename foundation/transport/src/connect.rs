@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::certified::Certified;
 use crate::pool::{SendError, Stage};
 use crate::{Origin, socket::Socket};
 
@@ -40,16 +41,23 @@ pub(crate) struct Connector {
     h1: TlsConnector,
     h2: TlsConnector,
     limit: Duration,
+    /// Servers whose certificates are judged again while connections live; without this none is.
+    servers: Option<Arc<Certified>>,
 }
 
 impl Connector {
-    pub(crate) fn new(resolver: Arc<dyn Resolve>, tls: &rustls::ClientConfig, limit: Duration) -> Self {
+    pub(crate) fn new(
+        resolver: Arc<dyn Resolve>,
+        tls: &rustls::ClientConfig,
+        limit: Duration,
+        servers: Option<Arc<Certified>>,
+    ) -> Self {
         let speaking = |protocol: &[u8]| {
             let mut config = tls.clone();
             config.alpn_protocols = vec![protocol.to_vec()];
             TlsConnector::from(Arc::new(config))
         };
-        Self { resolver, h1: speaking(b"http/1.1"), h2: speaking(b"h2"), limit }
+        Self { resolver, h1: speaking(b"http/1.1"), h2: speaking(b"h2"), limit, servers }
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -87,6 +95,9 @@ impl Connector {
         addresses: &[SocketAddr],
         deadline: Instant,
     ) -> Result<Socket, SendError> {
+        if !origin.secure && self.servers.is_some() {
+            return Err(SendError::new(Stage::Tls, "a server that must show a certificate is reached over https only"));
+        }
         let tcp = dial(addresses, deadline).await?;
         let _ = tcp.set_nodelay(true);
         if !origin.secure {
@@ -103,7 +114,11 @@ impl Connector {
         if origin.h2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") {
             return Err(SendError::new(Stage::Tls, "the server does not speak HTTP/2"));
         }
-        Ok(Socket::tls(stream.into(), None))
+        let Some(servers) = &self.servers else { return Ok(Socket::tls(stream.into(), None)) };
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+        let held = servers.admit(chain);
+        let held = held.ok_or_else(|| SendError::new(Stage::Tls, "the server's certificate does not hold any more"))?;
+        Ok(Socket::to_server(stream.into(), held))
     }
 }
 

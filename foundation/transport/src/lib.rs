@@ -5,7 +5,7 @@
 //! (`moongate-identity`), and it never reads a body.
 //!
 //! - [`listen`]: [`bind`] and [`serve`] run a [`Handler`] on one port for h1, h2 and h2c.
-//! - [`clients`]: connections that were opened with a client certificate, and their end when it holds no more.
+//! - [`certified`]: connections whose other side has shown a certificate, and their end when it holds no more.
 //! - [`cores`]: a runtime for each core; a connection stays on the one that it was given.
 //! - [`drain`]: one [`Drain`] for all listeners ends them without breaking what is in flight.
 //! - [`pool`]: the hot path out. An HTTP/1.1 exchange is driven by the task that waits for it, so no request crosses
@@ -13,7 +13,7 @@
 //! - [`websocket`]: messages in both directions on a connection that a listener let in.
 //! - [`dialer`]: small whole requests for rooms that must not open sockets, with the egress guard applied.
 
-pub mod clients;
+pub mod certified;
 mod connect;
 pub mod cores;
 pub mod dialer;
@@ -24,7 +24,7 @@ pub mod pool;
 mod socket;
 pub mod websocket;
 
-pub use clients::{Clients, Naming};
+pub use certified::{Certified, Naming};
 pub use connect::{Resolve, SystemResolver};
 pub use cores::Cores;
 pub use dialer::HttpDialer;

@@ -23,7 +23,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use guests::Guests;
 
-use crate::{BoxError, Clients, Cores, Drain};
+use crate::{BoxError, Certified, Cores, Drain};
 
 /// How many connections the kernel may hold before we accept them.
 const BACKLOG: u32 = 1024;
@@ -109,7 +109,7 @@ pub struct Listen {
     /// TLS; `None` is plaintext, for loopback only (the configuration sees to that).
     pub tls: Option<Arc<TlsSlot>>,
     /// Who came with a client certificate, where one may come; without this none is looked at.
-    pub clients: Option<Arc<Clients>>,
+    pub clients: Option<Arc<Certified>>,
     /// Limits.
     pub limits: ListenLimits,
     /// Open connections, for a gauge.

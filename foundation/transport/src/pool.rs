@@ -33,6 +33,7 @@ use parking_lot::Mutex;
 
 pub use error::{SendError, Stage};
 
+use crate::certified::Certified;
 use crate::connect::{Connector, Resolve, SystemResolver};
 use crate::cores;
 use crate::origin::Origin;
@@ -83,9 +84,18 @@ impl Pool {
         Self::with_resolver(config, &tls, Arc::new(SystemResolver))
     }
 
+    /// An empty pool whose servers' certificates are judged again while its connections live.
+    pub fn certified(config: PoolConfig, tls: &rustls::ClientConfig, servers: Arc<Certified>) -> Self {
+        Self::over(config, Connector::new(Arc::new(SystemResolver), tls, config.connect_timeout, Some(servers)))
+    }
+
     /// An empty pool that asks another resolver than the system's.
     pub fn with_resolver(config: PoolConfig, tls: &rustls::ClientConfig, resolver: Arc<dyn Resolve>) -> Self {
-        let connector = Arc::new(Connector::new(resolver, tls, config.connect_timeout));
+        Self::over(config, Connector::new(resolver, tls, config.connect_timeout, None))
+    }
+
+    fn over(config: PoolConfig, connector: Connector) -> Self {
+        let connector = Arc::new(connector);
         let origins = Mutex::new(HashMap::new());
         Self { shared: Arc::new(Shared { config, connector, origins, tended: AtomicBool::new(false) }) }
     }

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
-use crate::clients::Switch;
+use crate::certified::{Held, Switch};
 
 /// A connected byte stream.
 #[derive(Debug)]
@@ -29,12 +29,19 @@ pub(crate) enum Socket {
 pub(crate) struct Secured {
     stream: TlsStream<TcpStream>,
     switch: Option<Arc<Switch>>,
+    /// The place of a connection of ours among those with a certificate; kept until the stream is dropped.
+    _held: Option<Held>,
 }
 
 impl Socket {
     /// A stream under TLS that this switch, if there is one, cuts off.
     pub(crate) fn tls(stream: TlsStream<TcpStream>, switch: Option<Arc<Switch>>) -> Self {
-        Self::Tls(Box::new(Secured { stream, switch }))
+        Self::Tls(Box::new(Secured { stream, switch, _held: None }))
+    }
+
+    /// A stream under TLS to a server whose certificate holds, until it does not any more.
+    pub(crate) fn to_server(stream: TlsStream<TcpStream>, held: Held) -> Self {
+        Self::Tls(Box::new(Secured { stream, switch: Some(held.switch.clone()), _held: Some(held) }))
     }
 }
 

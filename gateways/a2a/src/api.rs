@@ -22,7 +22,7 @@ use moongate_core::{Code, Listener, Principal, Problem, Proof};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
 
-use crate::endpoint::{Endpoint, Place, ReplyBody, arrival, credential, json_response, problem_response};
+use crate::endpoint::{Endpoint, Place, ReplyBody, credential, json_response, problem_response};
 use crate::routing::directory::Visibility;
 use crate::routing::registry::AgentRegistry;
 use crate::routing::search::Query;
@@ -72,8 +72,7 @@ impl Api {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
-        let at = self.endpoint.gateway().clock.mono();
-        let arrival = arrival(self.endpoint.gateway(), listener, peer.clone(), at);
+        let arrival = self.endpoint.arrival(listener, peer.clone());
         let who = identify(&*self.verifier, &arrival, credential(request.headers())).await?;
         if who.proof != Proof::Loopback {
             let detail = "this is for callers at the gateway's own machine; others have the agent cards and A2A";

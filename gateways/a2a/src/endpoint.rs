@@ -62,6 +62,18 @@ impl Endpoint {
         &self.drain
     }
 
+    /// How a request that begins now has come: a certificate of another domain makes it a foreign one.
+    pub fn arrival(&self, listener: Listener, peer: Peer) -> Arrival {
+        let Peer { remote, secure, certificate } = peer;
+        let domain = match &certificate {
+            Some(certificate) if *certificate.domain != *self.gateway.settings.load().domain => {
+                Domain::Foreign(certificate.domain.clone())
+            }
+            _ => Domain::Local,
+        };
+        Arrival { listener, remote, secure, domain, certificate, at: self.gateway.clock.mono() }
+    }
+
     /// Answers a request to one of our places.
     pub async fn handle(
         self: &Arc<Self>,
@@ -76,8 +88,7 @@ impl Endpoint {
         if place == Place::Keys {
             return cards::keys(&self.gateway, request.method());
         }
-        let at = self.gateway.clock.mono();
-        let arrival = arrival(&self.gateway, listener, peer, at);
+        let arrival = self.arrival(listener, peer);
         if let Place::Socket { agent } = place {
             return Box::pin(websocket::open(self, arrival, agent, request)).await;
         }
@@ -216,8 +227,7 @@ impl Endpoint {
         body: Bytes,
     ) -> Ran<()> {
         let settings = self.gateway.settings.load_full();
-        let at = self.gateway.clock.mono();
-        let arrival = arrival(&self.gateway, listener, peer, at);
+        let arrival = self.arrival(listener, peer);
         let speaker = decode::Speaker::of(place, &parts);
         let decoded = match decode::decode(place, parts, body, &speaker, &settings) {
             Ok(decoded) => decoded,
@@ -235,18 +245,6 @@ impl Endpoint {
         };
         run(&self.flow, &*self.gateway, &Explain, envelope, credential.as_deref(), decoded.call).await
     }
-}
-
-/// How a request came: a certificate of another domain makes it a foreign one.
-pub(crate) fn arrival(gateway: &A2aGateway, listener: Listener, peer: Peer, at: Mono) -> Arrival {
-    let Peer { remote, secure, certificate } = peer;
-    let domain = match &certificate {
-        Some(certificate) if *certificate.domain != *gateway.settings.load().domain => {
-            Domain::Foreign(certificate.domain.clone())
-        }
-        _ => Domain::Local,
-    };
-    Arrival { listener, remote, secure, domain, certificate, at }
 }
 
 /// The dispatch that calls nobody: a run with it shows which way a request would take.

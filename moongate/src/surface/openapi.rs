@@ -30,6 +30,17 @@ mod tests {
             "/store",
             "/store:backup",
             "/status",
+            "/clients",
+            "/clients/{id}",
+            "/clients/{id}:disable",
+            "/clients/{id}:enable",
+            "/tokens",
+            "/tokens/{id}",
+            "/tokens/keys",
+            "/tokens:rotate-key",
+            "/users",
+            "/users/{name}",
+            "/users/{name}:invite",
         ] {
             assert!(document["paths"].get(path).is_some(), "{path}");
         }

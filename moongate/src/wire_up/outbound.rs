@@ -16,8 +16,13 @@ use moongate_transport::{HttpDialer, Pool, PoolConfig};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 
+use super::trust::Boundary;
+
 /// An agent's name, its client, and what its key's file held.
 type ClientId = (String, OauthClient, Vec<u8>);
+
+/// A certificate with what its files held, and the domain on the other side.
+type LineId = (Option<(ClientCertificate, Vec<u8>)>, Option<String>);
 
 /// The ways out: connections, and what is shown over them.
 pub(crate) struct Outbound {
@@ -28,12 +33,18 @@ pub(crate) struct Outbound {
     limits: PoolConfig,
     roots: Vec<CertificateDer<'static>>,
     clients: Mutex<HashMap<ClientId, Shows>>,
-    lines: Mutex<HashMap<(ClientCertificate, Vec<u8>), Line>>,
+    lines: Mutex<HashMap<LineId, Line>>,
+    boundary: Arc<Boundary>,
 }
 
 impl Outbound {
     /// Opens nothing yet.
-    pub(crate) fn new(config: &Config, cores: usize, clock: &Arc<dyn Clock>) -> Result<Self, Problem> {
+    pub(crate) fn new(
+        config: &Config,
+        cores: usize,
+        clock: &Arc<dyn Clock>,
+        boundary: &Arc<Boundary>,
+    ) -> Result<Self, Problem> {
         let ca = config.tls.ca_dir.join("ca.pem");
         let roots = if ca.exists() { moongate_identity::tls::read_roots(&ca)? } else { Vec::new() };
         let tls = moongate_identity::tls::client_config(&roots)?;
@@ -51,6 +62,7 @@ impl Outbound {
             roots,
             clients: Mutex::default(),
             lines: Mutex::default(),
+            boundary: boundary.clone(),
         })
     }
 
@@ -111,23 +123,32 @@ impl Outbound {
         Ok(shows)
     }
 
-    /// The line to an agent that is shown a certificate.
+    /// The line to an agent that is shown a certificate, or must show one of another domain.
     ///
     /// # Errors
     /// Certificate or key cannot be used.
     pub(crate) fn line(&self, agent: &Agent) -> Result<Option<Line>, Problem> {
-        let Some(certificate) = &agent.client_certificate else { return Ok(None) };
-        let read = |path| std::fs::read(path).unwrap_or_default();
-        let id = (certificate.clone(), [read(&certificate.cert), read(&certificate.key)].concat());
+        if agent.client_certificate.is_none() && agent.domain.is_none() {
+            return Ok(None);
+        }
+        let read = |path: &std::path::Path| std::fs::read(path).unwrap_or_default();
+        let shown = agent.client_certificate.as_ref();
+        let shown = shown.map(|shown| (shown.clone(), [read(&shown.cert), read(&shown.key)].concat()));
+        let id = (shown, agent.domain.clone());
         if let Some(made) = self.lines.lock().get(&id) {
             return Ok(Some(made.clone()));
         }
-        let identity = ServerIdentity::read(&certificate.cert, &certificate.key)?;
-        let tls = moongate_identity::tls::client_config_with(&self.roots, Some(identity))?;
-        let pool = Pool::new(self.limits, tls);
+        let identity = agent.client_certificate.as_ref().map(|own| ServerIdentity::read(&own.cert, &own.key));
+        let identity = identity.transpose()?;
+        let pool = match &agent.domain {
+            Some(domain) => self.boundary.pool(domain, identity, self.limits)?,
+            None => Pool::new(self.limits, moongate_identity::tls::client_config_with(&self.roots, identity)?),
+        };
         let line = Line { dialer: Arc::new(HttpDialer::new(pool.clone())), pool: Arc::new(pool) };
         let mut lines = self.lines.lock();
-        lines.retain(|(held, _), _| held != certificate);
+        // What was shown before, with other content, is not shown again.
+        let file = |id: &LineId| id.0.as_ref().map(|(certificate, _)| certificate.clone());
+        lines.retain(|held, _| (file(held), &held.1) != (file(&id), &id.1));
         lines.insert(id, line.clone());
         Ok(Some(line))
     }

@@ -90,13 +90,15 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let specs = specs::specs(config, &running.outbound)?;
     let prepared = running.boundary.prepare(config, &running.seams).await?;
     let tls = running.tls(config)?;
+    running.authorities.apply(config).await?;
     running.level.set(&config.log.level)?;
     running.flow.policy.store(Arc::new(policy));
+    running.flow.meter.rates.store(Arc::new(super::rates(config)));
     running.boundary.trust(prepared);
     if let Some(renewed) = tls {
         renewed.show();
     }
-    running.verifier.trust(config, &running.clock, &running.dialer);
+    running.verifier.trust(config, running.authorities.own.load_full(), &running.clock, &running.dialer);
     // Whether traces are exported is decided at start.
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();

@@ -13,10 +13,10 @@ use moongate_config::Config;
 use moongate_config::schema::{Jwks, Peer, Revocation};
 use moongate_core::seam::Clock;
 use moongate_core::{Certificate, Problem};
-use moongate_identity::mtls::{Pin, Standing, Trust};
+use moongate_identity::mtls::{self, Pin, Standing, Trust};
 use moongate_identity::revocation::{Authorities, Policy, Revocations, Seams, Settings, Source, logged};
 use moongate_identity::{Ca, ServerIdentity, server_config, tls};
-use moongate_transport::{Clients, TlsSlot};
+use moongate_transport::{Certified, Pool, PoolConfig, TlsSlot};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 use tokio::task::JoinHandle;
@@ -30,7 +30,9 @@ const FIRST_LIST: Duration = Duration::from_secs(5);
 pub(crate) struct Boundary {
     trust: Arc<Trust>,
     /// Who is connected with a client certificate.
-    pub(crate) clients: Arc<Clients>,
+    pub(crate) clients: Arc<Certified>,
+    /// Servers of other domains that we are connected to.
+    servers: Arc<Certified>,
     clock: Arc<dyn Clock>,
     domains: Mutex<Vec<Arc<Domain>>>,
 }
@@ -63,8 +65,11 @@ impl Boundary {
         let trust = Arc::new(Trust::new(&config.domain, clock.clone(), logged()));
         let judge = trust.clone();
         let naming = move |chain: &[_]| -> Option<Arc<Certificate>> { judge.holder(chain) };
-        let clients = Arc::new(Clients::new(Arc::new(naming)));
-        Self { trust, clients, clock: clock.clone(), domains: Mutex::default() }
+        let clients = Arc::new(Certified::new(Arc::new(naming)));
+        let judge = trust.clone();
+        let naming = move |chain: &[_]| -> Option<Arc<Certificate>> { judge.server(chain) };
+        let servers = Arc::new(Certified::new(Arc::new(naming)));
+        Self { trust, clients, servers, clock: clock.clone(), domains: Mutex::default() }
     }
 
     /// Reads the bundles, and the revocation lists that were accepted before.
@@ -131,10 +136,29 @@ impl Boundary {
 
     /// Closes connections whose certificate has run out or does not hold any more.
     pub(crate) fn recheck(&self) {
-        let closed = self.clients.recheck();
+        let closed = self.clients.recheck() + self.servers.recheck();
         if closed > 0 {
-            tracing::info!(closed, "connections were closed: their client certificates do not hold any more");
+            tracing::info!(closed, "connections were closed: the certificates of the other side do not hold any more");
         }
+    }
+
+    /// Whether any connection has to be looked at now and then.
+    pub(crate) fn has_certified(&self) -> bool {
+        self.clients.open() + self.servers.open() > 0
+    }
+
+    /// Connections to servers of another domain, which see `identity` if they ask for a certificate.
+    ///
+    /// # Errors
+    /// `KeyUnusable` if key and certificate do not belong together.
+    pub(crate) fn pool(
+        &self,
+        domain: &str,
+        identity: Option<ServerIdentity>,
+        limits: PoolConfig,
+    ) -> Result<Pool, Problem> {
+        let tls = mtls::client_config(&self.trust, domain, identity)?;
+        Ok(Pool::certified(limits, &tls, self.servers.clone()))
     }
 
     /// The listener's configuration: a certificate from files, or one of the gateway's own authority. Callers are asked

@@ -1,7 +1,8 @@
 //! The stage *identify*: whose request it is.
 //!
 //! - With an access token that an issuer of the configuration has signed: whoever the token names, with the scopes that the
-//!   token and the issuer's entry both allow.
+//!   token and the issuer's entry both allow; with one of the gateway's own authorization server, the same, as long as it has
+//!   not been revoked.
 //! - With a client certificate, which was verified when the connection was made: whoever it names, with the scopes that its
 //!   trust domain, or the device, is allowed. With a token as well: whoever the token names, with what both allow.
 //! - A token of another trust domain counts only beside a certificate of that domain.
@@ -19,7 +20,7 @@ use moongate_config::schema::Jwks;
 use moongate_core::seam::{Clock, Dialer, Later, Verifier};
 use moongate_core::{Arrival, Certificate, Code, Listener, Principal, PrincipalKind, Problem, Proof, Scopes};
 use moongate_identity::jwt::Algorithm;
-use moongate_identity::{Issuer, KeySource, Keys, Secret, Tokens};
+use moongate_identity::{Authority, Issuer, KeySource, Keys, Secret, Tokens};
 
 pub(crate) struct Doorkeeper {
     secret: Secret,
@@ -68,8 +69,15 @@ impl Doorkeeper {
     }
 
     /// The issuers of this configuration from now on; what was known of tokens is forgotten, what was fetched of keys is not.
-    pub(crate) fn trust(&self, config: &Config, clock: &Arc<dyn Clock>, dialer: &Arc<dyn Dialer>) {
-        let tokens = tokens(config, Some(&self.tokens.load()), clock, dialer);
+    pub(crate) fn trust(
+        &self,
+        config: &Config,
+        own: Option<Arc<Authority>>,
+        clock: &Arc<dyn Clock>,
+        dialer: &Arc<dyn Dialer>,
+    ) {
+        let before = self.tokens.load_full();
+        let tokens = tokens(config, (Some(&before), own), clock, dialer);
         self.tokens.store(Arc::new(tokens));
         self.allowed.store(Arc::new(Allowed::of(config)));
     }
@@ -107,10 +115,10 @@ impl Doorkeeper {
     }
 }
 
-/// The tokens that a configuration accepts; `before` are those of the one before.
+/// The tokens that a configuration accepts; `before` are those of the one before, `own` issues tokens of our own.
 pub(crate) fn tokens(
     config: &Config,
-    before: Option<&Tokens>,
+    (before, own): (Option<&Tokens>, Option<Arc<Authority>>),
     clock: &Arc<dyn Clock>,
     dialer: &Arc<dyn Dialer>,
 ) -> Tokens {
@@ -130,7 +138,7 @@ pub(crate) fn tokens(
             keys: known.unwrap_or_else(|| Arc::new(Keys::new(&issuer.name, source))),
         }
     });
-    Tokens::new(issuers.collect(), &config.domain, clock.clone(), dialer.clone())
+    Tokens::new(issuers.collect(), &config.domain, clock.clone(), dialer.clone()).with_own(own)
 }
 
 fn refused(why: &'static str) -> Problem {

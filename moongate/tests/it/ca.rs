@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Output;
 
-use serde_json::Value;
+use moongate_testkit::pki::{Identity, client_config, connect};
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -135,4 +136,56 @@ async fn a_gateway_starts_with_the_authority_that_was_made_before() {
     let gateway = Gateway::start(MOONGATE, &format!("{listen}{tls}")).await;
     assert_eq!(std::fs::read(folder.join("ca.pem")).unwrap(), certificate);
     drop(gateway);
+}
+
+/// One message of a device to the gateway's main listener, over a connection that stays.
+async fn dial(home: &Folder, gateway: &Gateway, name: &str) -> Result<Connection, String> {
+    let file = |kind: &str| home.path().join(format!("ca/{name}.{kind}"));
+    let identity = Identity::read(&file("pem"), &file("key"));
+    let root = moongate_identity::tls::read_roots(&home.path().join("ca/ca.pem")).unwrap().remove(0);
+    let config = client_config(&root, Some(&identity));
+    let stream = connect(gateway.address("main").unwrap(), config).await.map_err(|error| error.to_string())?;
+    Connection::over(stream, "localhost".to_owned()).await
+}
+
+async fn speaks(connection: &mut Connection) -> bool {
+    let call = rpc("SendMessage", &message("hello"));
+    connection.send("POST", "/agents/a", &[V1], Some(&call)).await.is_ok_and(|answer| answer.status == 200)
+}
+
+#[tokio::test]
+async fn a_device_that_was_revoked_is_cut_off_and_others_are_not() {
+    let home = home();
+    worked(&home, &["init"]).await;
+    worked(&home, &LAMP).await;
+    worked(&home, &["issue", "lock", "--client", "--spiffe", "spiffe://home.example/lock"]).await;
+    worked(&home, &["crl"]).await;
+    let agent = Agent::start("a", &[json!("a.do")]).await;
+    let at = |name: &str| home.path().join("ca").join(name).to_str().unwrap().to_owned();
+    let toml = format!(
+        "domain = \"home.example\"\n[listen]\nmain = \"{{main}}\"\nplain = \"off\"\nadmin = \"127.0.0.1:0\"\n\
+         [tls]\nca_dir = {:?}\n[[peers]]\ndomain = \"home.example\"\nbundle = {:?}\ncrl = [{:?}]\nscopes = [\"a2a:*:*\"]\n{}",
+        at(""),
+        at("ca.pem"),
+        at("crl.pem"),
+        agent.entry()
+    );
+    let gateway = Gateway::start(MOONGATE, &toml).await;
+    let mut lamp = dial(&home, &gateway, "lamp").await.unwrap();
+    let mut lock = dial(&home, &gateway, "lock").await.unwrap();
+    assert!(speaks(&mut lamp).await && speaks(&mut lock).await);
+    worked(&home, &["revoke", "lamp", "--reason", "key-compromise"]).await;
+    assert!(speaks(&mut lamp).await, "nobody has told the gateway yet");
+    worked(&home, &["crl"]).await;
+    let cut = async { while speaks(&mut lamp).await {} };
+    tokio::time::timeout(std::time::Duration::from_secs(5), cut).await.expect("the connection is closed");
+    let again = dial(&home, &gateway, "lamp").await;
+    assert!(match again {
+        Ok(mut connection) => !speaks(&mut connection).await,
+        Err(_) => true,
+    });
+    assert!(speaks(&mut lock).await, "the other connection goes on");
+    // The next certificate of the same device is another one.
+    worked(&home, &[&LAMP[..], &["--replace"]].concat()).await;
+    assert!(speaks(&mut dial(&home, &gateway, "lamp").await.unwrap()).await);
 }

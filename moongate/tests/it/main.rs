@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the program, with sockets of their own")]
 
+mod authority;
 mod balancing;
 mod ca;
 mod cards_signed;
@@ -15,8 +16,11 @@ mod hostile;
 mod lifecycle;
 mod mtls;
 mod notary;
+mod oauth;
 mod outbound;
+mod people;
 mod queue;
+mod rates;
 mod registry;
 mod routing;
 mod stage;

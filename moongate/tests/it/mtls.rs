@@ -1,6 +1,7 @@
 //! Callers with client certificates: whom they name, what that opens, and when it ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::BodyExt;
@@ -438,4 +439,83 @@ async fn a_softer_domain_goes_on_for_a_while_with_an_overdue_list() {
     .await;
     assert!(home.lets_in(&good).await);
     assert!(!home.lets_in(&revoked).await);
+}
+
+/// An agent over TLS with this certificate; how many connections were made, and how many of them are open.
+async fn secure_agent(identity: &Identity) -> (std::net::SocketAddr, Arc<AtomicUsize>, Arc<AtomicUsize>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (made, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (acceptor, counts) = (tokio_rustls::TlsAcceptor::from(identity.server_config()), (made.clone(), open.clone()));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (acceptor, (made, open)) = (acceptor.clone(), counts.clone());
+            tokio::spawn(async move {
+                let Ok(tls) = acceptor.accept(stream).await else { return };
+                made.fetch_add(1, Ordering::Relaxed);
+                open.fetch_add(1, Ordering::Relaxed);
+                let io = hyper_util::rt::TokioIo::new(tls);
+                let service = hyper::service::service_fn(move |request| far_agent(address, request));
+                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service).await;
+                open.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+    });
+    (address, made, open)
+}
+
+async fn far_agent(
+    address: std::net::SocketAddr,
+    request: http::Request<hyper::body::Incoming>,
+) -> Result<http::Response<http_body_util::Full<bytes::Bytes>>, std::convert::Infallible> {
+    let body = if request.method() == http::Method::GET {
+        crate::support::card("far", &format!("https://{address}/rpc"), &[json!("far.do")])
+    } else {
+        json!({"jsonrpc": "2.0", "id": 1, "result": {"message": {
+            "messageId": "m", "contextId": "c", "role": "ROLE_AGENT", "parts": [{"text": "far: yes"}]}}})
+    };
+    let response = http::Response::builder().header("content-type", "application/json");
+    Ok(response.body(http_body_util::Full::new(body.to_string().into())).unwrap())
+}
+
+#[tokio::test]
+async fn an_agent_of_another_domain_is_reached_only_by_a_certificate_of_that_domain() {
+    let (car, boat) = (Authority::root("Car CA"), Authority::root("Boat CA"));
+    let good = secure_agent(&car.server(CAR, 5)).await;
+    let strays = [
+        ("another domain's authority", boat.server(CAR, 5)),
+        ("another domain's agent", boat.server(BOAT, 5)),
+        ("a client's certificate", car.client(CAR)),
+        ("nobody's", Identity::of_its_own(CAR)),
+    ];
+    let mut agents = vec![(good.0, "far".to_owned())];
+    for (index, (_, identity)) in strays.iter().enumerate() {
+        agents.push((secure_agent(identity).await.0, format!("stray-{index}")));
+    }
+    let entries = agents.iter().map(|(address, name)| {
+        format!("[[agents]]\nname = \"{name}\"\ncard_url = \"https://{address}/.well-known/agent-card.json\"\ndomain = \"car.example\"\nqueue = false\n")
+    });
+    let peers = [("car.example", "crl = [\"car.crl\"]"), ("boat.example", "revocation = \"off\"")]
+        .map(|(domain, more)| format!("[[peers]]\ndomain = \"{domain}\"\nbundle = \"{domain}.pem\"\n{more}\n"));
+    let listen =
+        "[listen]\nmain = \"off\"\nplain = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[store]\nurl = \"memory:\"\n";
+    let toml = format!("{listen}{}{}", peers.concat(), entries.collect::<String>());
+    let files = [("car.example.pem", car.pem()), ("boat.example.pem", boat.pem()), ("car.crl", car.crl(1, &[], 3600))];
+    let gateway = Gateway::start_with(MOONGATE, &toml, &files.map(|(name, text)| (name.to_owned(), text))).await;
+    let ask = |name: &'static str| {
+        let plain = gateway.plain();
+        async move {
+            let call = rpc("SendMessage", &message("hello"));
+            crate::support::http("POST", &plain, &format!("/agents/{name}"), &VERSION, Some(&call)).await
+        }
+    };
+    assert_eq!(ask("far").await.agent(), "far");
+    for (name, (what, _)) in ["stray-0", "stray-1", "stray-2", "stray-3"].into_iter().zip(&strays) {
+        assert!(ask(name).await.json().get("error").is_some(), "{what}");
+    }
+    assert!(good.1.load(Ordering::Relaxed) > 0);
+    // What its domain takes back is not spoken to any more.
+    std::fs::write(gateway.folder().join("car.crl"), car.crl(2, &[5], 3600)).unwrap();
+    eventually("the revoked agent is not reached", || async { ask("far").await.json().get("error").is_some() }).await;
+    eventually("no connection to it is open", || async { good.2.load(Ordering::Relaxed) == 0 }).await;
 }

@@ -3,6 +3,7 @@
 //! The testkit's agents, which play whole scenarios in every dialect, belong to the tests of the A2A operations.
 
 mod agent;
+mod browser;
 mod client;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use agent::*;
+pub(crate) use browser::*;
 pub(crate) use client::*;
 pub(crate) use moongate_testkit::gateway::{DEADLINE, Gateway, until};
 use serde_json::Value;

@@ -43,6 +43,9 @@ const KEPT: &[(&str, &[&str], &str)] = &[
     ("tokio-tungstenite", &["transport"], "frames on a socket are the transport's"),
     ("prometheus-client", &["telemetry"], "metrics are telemetry's"),
     ("tracing-subscriber", &["telemetry"], "logs are set up once"),
+    ("argon2", &["identity"], "only identity knows passwords"),
+    ("maud", &["console"], "only the console has pages"),
+    ("rpassword", &["moongate"], "the command line is the binary's"),
     ("clap", &["moongate", "bench"], "the command line is the binary's"),
 ];
 

@@ -1,11 +1,16 @@
 //! The rows.
 
+mod agents;
 mod auth;
+
+mod oauth;
 
 use super::Effect::{self, Applied, NeedsRestart};
 use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
+pub(crate) use agents::{AGENT, SKILL};
 pub(crate) use auth::AUTH;
+use oauth::OAUTH;
 
 pub(super) const fn key(
     name: &'static str,
@@ -73,12 +78,13 @@ pub(crate) static ROOT: Section = Section {
         open("issuers", Kind::Tables(&ISSUER), "", Applied, "Whose access tokens are accepted."),
         open("peers", Kind::Tables(&PEER), "", Applied, "Trust domains whose client certificates are accepted."),
         open("devices", Kind::Tables(&DEVICE), "", Applied, "Devices that are known by their key."),
+        open("oauth", Kind::Table(&OAUTH), "", Applied, "The gateway's own authorization server."),
     ],
 };
 
 static LISTEN: Section = Section {
     name: "listen",
-    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]], [[peers]] or [[devices]] say how their callers prove who they are.",
+    doc: "Where the gateway listens: an address and a port, or \"off\". Port 0 takes a free one. Only the main one may face other machines, and only if [[issuers]], [oauth], [[peers]] or [[devices]] say how their callers prove who they are.",
     keys: &[
         key(
             "main",
@@ -201,6 +207,34 @@ static LIMITS: Section = Section {
             "100000",
             Applied,
             "The most tasks that wait for agents, those that are paused or were set aside included; further ones are refused.",
+        ),
+        open(
+            "caller_requests_per_second",
+            Kind::Integer(1, 1_000_000),
+            "50",
+            Applied,
+            "The most requests of one caller in a second; those of this machine without credentials are one caller, and operators are not counted. Unset, there is no limit, as for the next two.",
+        ),
+        open(
+            "domain_requests_per_second",
+            Kind::Integer(1, 1_000_000),
+            "200",
+            Applied,
+            "The most requests in a second of all callers of one other trust domain.",
+        ),
+        open(
+            "address_requests_per_second",
+            Kind::Integer(1, 1_000_000),
+            "100",
+            Applied,
+            "The most requests in a second from one address of another machine (of IPv6, from one /64).",
+        ),
+        key(
+            "burst_seconds",
+            Kind::Seconds(0.0, 3600.0),
+            "5",
+            Applied,
+            "What may come in so many seconds may come at once.",
         ),
         key(
             "drain_seconds",
@@ -436,266 +470,6 @@ pub(crate) static BALANCE: Section = Section {
             "The most that repeated attempts may add to the load.",
         ),
         key("attempts", Kind::Integer(1, 10), "3", Applied, "The most instances that one request is tried on."),
-    ],
-};
-
-pub(crate) static AGENT: Section = Section {
-    name: "agents",
-    doc: "One agent. Say where it is known from by exactly one of `card_url`, `card` and `address`.",
-    keys: &[
-        open(
-            "name",
-            Kind::Text,
-            "\"lights\"",
-            Applied,
-            "Its name: letters, digits, `.`, `_` and `-`. Its own address is /agents/NAME.",
-        ),
-        open(
-            "card_url",
-            Kind::Url,
-            "\"http://127.0.0.1:9001/.well-known/agent-card.json\"",
-            Applied,
-            "Where it serves its card.",
-        ),
-        open(
-            "card",
-            Kind::Card,
-            "\"lights.card.json\"",
-            Applied,
-            "Its card: the path of a JSON file, or the card as a table.",
-        ),
-        open(
-            "address",
-            Kind::Url,
-            "\"http://127.0.0.1:9001/a2a\"",
-            Applied,
-            "Where it is, if it has no card; the gateway then writes one from `skills`.",
-        ),
-        key(
-            "protocol",
-            Kind::Word(&["JSONRPC", "HTTP+JSON", "GRPC", "JSONRPC-0.3"]),
-            "\"JSONRPC\"",
-            Applied,
-            "What it speaks at `address`.",
-        ),
-        open(
-            "skills",
-            Kind::Skills,
-            "[\"lights.set\", { id = \"lights.scene\", tags = [\"light\"] }]",
-            Applied,
-            "What it can do, if it has no card.",
-        ),
-        open("instances", Kind::Tables(&INSTANCE), "", Applied, "Further running copies of it."),
-        key(
-            "weight",
-            Kind::Integer(0, 1000),
-            "1",
-            Applied,
-            "Its share of the work against others of its `group`; 0 takes none.",
-        ),
-        open("zone", Kind::Text, "\"kitchen\"", Applied, "The room that it serves."),
-        open("labels", Kind::Labels, "{ floor = \"ground\" }", Applied, "Labels, for people and searches."),
-        key(
-            "adapter",
-            Kind::Word(&["http"]),
-            "\"http\"",
-            Applied,
-            "What reaches it: A2A over HTTP, in any of its bindings.",
-        ),
-        key(
-            "insecure",
-            Kind::Flag,
-            "false",
-            Applied,
-            "Allows plain http to an address in a private network. Loopback does not need it; public addresses never get it.",
-        ),
-        key(
-            "adopt",
-            Kind::Flag,
-            "false",
-            Applied,
-            "Whether the agent is asked for tasks that the gateway has no record of.",
-        ),
-        key(
-            "legacy_card",
-            Kind::Flag,
-            "false",
-            Applied,
-            "Whether readers of its card here that name no version get one that A2A 0.3 can read; such a card is always at \
-             /.well-known/agent.json.",
-        ),
-        key(
-            "capabilities",
-            Kind::Word(&["offer", "agent"]),
-            "\"offer\"",
-            Applied,
-            "Whether its card here names what the gateway can offer for it, or only what the agent says itself.",
-        ),
-        key(
-            "visibility",
-            Kind::Word(&["public", "extended", "hidden"]),
-            "\"public\"",
-            Applied,
-            "Who sees its skills: everyone; readers of the extended card; nobody, so that it is reached by name only.",
-        ),
-        open(
-            "group",
-            Kind::Text,
-            "\"lights\"",
-            Applied,
-            "Agents of one group share the work of a skill even if they describe it differently.",
-        ),
-        open(
-            "timeout_seconds",
-            Kind::Seconds(0.1, DAY),
-            "60",
-            Applied,
-            "How long it may take to begin an answer; `limits.request_seconds` unless set.",
-        ),
-        key(
-            "idempotent",
-            Kind::Texts,
-            "[]",
-            Applied,
-            "Skills that may be tried again although the first attempt may have arrived.",
-        ),
-        open(
-            "authorization",
-            Kind::Secret,
-            "{ env = \"LIGHTS_TOKEN\" }",
-            Applied,
-            "The value of the `Authorization` header that it wants, as `Bearer …`.",
-        ),
-        open(
-            "auth",
-            Kind::Table(&AUTH),
-            "{ bearer = { env = \"LIGHTS_TOKEN\" } }",
-            Applied,
-            "What the gateway shows to it to be let in, in place of `authorization`: a token, a key, or tokens that are fetched.",
-        ),
-        open(
-            "client_cert",
-            Kind::Path,
-            "\"lights.client.pem\"",
-            Applied,
-            "The certificate that the gateway shows to it (mTLS), with its chain, in PEM.",
-        ),
-        open("client_key", Kind::Path, "\"lights.client.key\"", Applied, "The certificate's key, in PEM."),
-        key(
-            "signature",
-            Kind::Word(&["ignore", "check", "require"]),
-            "\"check\"",
-            Applied,
-            "Whether the signature of its card (A2A 1.0 §8.4) is verified: never; where there is one, so that a card that was \
-             tampered with is refused; always, so that a card without one is refused too.",
-        ),
-        open(
-            "jwks",
-            Kind::Text,
-            "\"https://lights.home.example/jwks.json\"",
-            Applied,
-            "The public keys of whoever signs its card: an https URL (http on loopback), or the path of a file. Unset, keys \
-             count that the signature names (jku), if they lie on the same host and port as the card.",
-        ),
-        open(
-            "balance",
-            Kind::Table(&BALANCE),
-            "",
-            Applied,
-            "How its instances share its work, where that differs from `[balance]`.",
-        ),
-        open(
-            "max_in_flight",
-            Kind::Integer(1, 1_000_000),
-            "100",
-            Applied,
-            "The most requests open at each of its instances; unset, there is no limit.",
-        ),
-        key(
-            "queue",
-            Kind::Flag,
-            "true",
-            Applied,
-            "Whether messages wait for it while it is away; else they are refused.",
-        ),
-        open(
-            "concurrency",
-            Kind::Integer(1, 1_000_000),
-            "1",
-            Applied,
-            "The most tasks from the queue that it works on at once; 32 unless set. What it is sent directly does not count.",
-        ),
-        key(
-            "dedup",
-            Kind::Word(&["off", "message-id"]),
-            "\"off\"",
-            Applied,
-            "Whether a message whose id came within the last ten minutes is the same request, beside the header Idempotency-Key.",
-        ),
-        open(
-            "schedule_to_start_seconds",
-            Kind::Seconds(0.1, YEAR),
-            "86400",
-            Applied,
-            "Of its tasks: how long it may wait until an agent has it, where that differs from [tasks].",
-        ),
-        open(
-            "start_to_close_seconds",
-            Kind::Seconds(0.1, YEAR),
-            "3600",
-            Applied,
-            "Of its tasks: how long an agent may work on it, where that differs from [tasks].",
-        ),
-        open(
-            "schedule_to_close_seconds",
-            Kind::Seconds(0.1, YEAR),
-            "604800",
-            Applied,
-            "Of its tasks: how long it may take altogether, where that differs from [tasks].",
-        ),
-        open(
-            "heartbeat_seconds",
-            Kind::Seconds(0.1, YEAR),
-            "300",
-            Applied,
-            "Of its tasks: how long an agent that works on it may give no sign of life, where that differs from [tasks].",
-        ),
-    ],
-};
-
-pub(crate) static INSTANCE: Section = Section {
-    name: "agents.instances",
-    doc: "A further running copy of an agent, by its card or by its address.",
-    keys: &[
-        open("label", Kind::Text, "\"b\"", Applied, "Its label; the instance is called NAME@LABEL."),
-        open(
-            "card_url",
-            Kind::Url,
-            "\"http://127.0.0.1:9002/.well-known/agent-card.json\"",
-            Applied,
-            "Where it serves its card.",
-        ),
-        open(
-            "address",
-            Kind::Url,
-            "\"http://127.0.0.1:9002/a2a\"",
-            Applied,
-            "Where it is; it speaks what the agent's first copy speaks.",
-        ),
-        key("weight", Kind::Integer(0, 1000), "1", Applied, "Its share of the agent's work."),
-        open("zone", Kind::Text, "\"hall\"", Applied, "Its own zone, if it has one."),
-    ],
-};
-
-pub(crate) static SKILL: Section = Section {
-    name: "agents.skills",
-    doc: "A skill of an agent without a card.",
-    keys: &[
-        open("id", Kind::Text, "\"lights.set\"", Applied, "Its id."),
-        open("name", Kind::Text, "\"Set the lights\"", Applied, "Its name; the id unless set."),
-        key("description", Kind::Text, "\"\"", Applied, "What it does. Requests are matched to it by these words."),
-        key("tags", Kind::Texts, "[]", Applied, "Words that rules and searches go by."),
-        key("examples", Kind::Texts, "[]", Applied, "Sentences that ask for it."),
     ],
 };
 

@@ -55,6 +55,7 @@ pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
         authorization: secret(table, "authorization"),
         auth: auth::auth(table),
         client_certificate: auth::certificate(table),
+        domain: table.text("domain").inspect(|domain| super::is_domain(table, domain)),
         balance: table.table("balance").map(|own| balance(&own.without_defaults(), general)),
         max_in_flight: table.integer("max_in_flight"),
         queue: table.flag("queue").unwrap_or(true),

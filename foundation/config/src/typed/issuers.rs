@@ -67,7 +67,8 @@ fn audience(table: &Table<'_>) -> Vec<String> {
     audience
 }
 
-fn scopes(table: &Table<'_>) -> Scopes {
+/// Scopes that tokens may give.
+pub(super) fn scopes(table: &Table<'_>) -> Scopes {
     if table.texts("scopes").is_empty() {
         let hint = "say what its tokens may give, as `scopes = [\"a2a:*:*\"]`";
         table.wrong("scopes", format!("`{}` allows no scope: its tokens would be good for nothing", table.path), hint);

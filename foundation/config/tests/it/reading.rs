@@ -167,6 +167,25 @@ fn the_main_listener_faces_other_machines_where_issuers_are_named_and_no_other_d
     for listener in ["plain", "admin"] {
         assert!(read(&format!("[listen]\n{listener} = \"0.0.0.0:7480\"\n{issuer}")).is_err(), "{listener}");
     }
+    assert!(read("[listen]\nmain = \"192.168.1.4:7443\"\n[oauth]\n").is_ok());
+}
+
+#[test]
+fn tokens_of_our_own_are_valid_for_a_day_at_most() {
+    let oauth = |text: &str| read(&format!("[oauth]\n{text}\n")).map(|loaded| loaded.config.oauth.unwrap());
+    let usual = oauth("").unwrap();
+    assert_eq!((usual.token_seconds.as_secs(), usual.device_seconds.as_secs()), (3600, 600));
+    assert_eq!(usual.scopes.words(), ["a2a:*:*".into()]);
+    assert!(oauth("token_seconds = 86400").is_ok());
+    for text in ["token_seconds = 86401", "device_seconds = 601", "scopes = []", "scopes = [\"register\"]"] {
+        assert!(oauth(text).is_err(), "{text}");
+    }
+    assert_eq!(read("").unwrap().config.oauth, None);
+    for (url, right) in [("https://a.test", true), ("http://127.0.0.1:7480", true), ("http://a.test", false)] {
+        assert_eq!(read(&format!("public_url = \"{url}\"\n[oauth]\n")).is_ok(), right, "{url}");
+    }
+    let alike = "domain = \"home.example\"\n[[issuers]]\nname = \"home.example\"\nissuer = \"https://idp.test\"\njwks = \"keys.json\"\naudience = [\"me\"]\nscopes = [\"a2a:*:send\"]\n";
+    assert!(read(alike).is_ok() && read(&format!("{alike}[oauth]\n")).is_err());
 }
 
 #[test]

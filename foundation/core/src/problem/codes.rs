@@ -162,6 +162,23 @@ codes! {
     CardSignature = 416, Params, Target, NEVER, "the signature of an agent's card is missing or does not hold", "see the agent's `signature` and `jwks` in the configuration, and ask its maker which key signs the card";
     CardKeysUnreachable = 417, Unavailable, Target, LATER, "the keys that an agent's card is signed with cannot be fetched", "check the agent's `jwks`, or the address that its card's signature names (jku)";
     CredentialUnavailable = 418, Unavailable, Gateway, LATER, "the gateway has no credential for the agent", "come back later; operators: check `auth` in the agent's entry, and the log";
+    RateLimited = 419, Overloaded, Caller, LATER, "the caller sends too many requests", "come again after the time that Retry-After names; the limits are `limits.*_requests_per_second`";
+    DeviceCodeUnknown = 420, NotFound, Caller, NEVER, "nobody waits for this code", "look at the device again: codes last some minutes, and are good for one answer";
+    TooManyGuesses = 421, Overloaded, Caller, LATER, "too many wrong codes were typed", "come back in a minute";
+    AuthorizationRefused = 422, Params, Caller, NEVER, "the program's request for authorization is not valid", "tell whoever runs the program; operators: compare it with `moongate clients show`";
+    NoSuchClient = 423, NotFound, Caller, NEVER, "there is no such client", "list them with `moongate clients list`";
+    ClientExists = 424, Conflict, Caller, NEVER, "a client of this id exists", "choose another id, or remove that one first";
+    OauthOff = 425, NotFound, Caller, NEVER, "the authorization server is off", "turn it on with `[oauth]` in the configuration";
+
+    // 043x: people
+    SignInRefused = 430, Unauthenticated, Caller, NEVER, "the sign-in failed", "try again, or ask the operator for a new link (`moongate users invite NAME`)";
+    TooManyAttempts = 431, Overloaded, Caller, LATER, "too many attempts to sign in", "wait as long as the message says; a passkey is not slowed down";
+    PasswordRefused = 432, Params, Caller, NEVER, "the password does not keep the rules", "choose one of at least 12 characters; a sentence is a good one";
+    NoSuchUser = 433, NotFound, Caller, NEVER, "there is no such user", "list them with `moongate users list`";
+    UserExists = 434, Conflict, Caller, NEVER, "there is a user of that name already", "choose another name, or invite that user again with `moongate users invite NAME`";
+    InvitationSpent = 435, NotFound, Caller, NEVER, "the sign-up link works no longer", "ask the operator for a new one; it works once, for fifteen minutes";
+    FormRefused = 436, Forbidden, Caller, NEVER, "the form was not sent from its own page", "open the page again and send the form from there";
+    PasskeyRefused = 437, Params, Caller, NEVER, "the passkey does not hold", "open the page again and try once more, or sign in with the password";
 
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";

@@ -70,7 +70,7 @@ impl KeySet {
     ///
     /// # Errors
     /// It is no key set.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, &'static str> {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, &'static str> {
         let value: Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
         let keys = value.get("keys").and_then(Value::as_array).ok_or("it has no list `keys`")?;
         let keys: Vec<Key> = keys.iter().take(MOST).filter_map(key).collect();

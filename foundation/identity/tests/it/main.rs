@@ -8,3 +8,4 @@ mod revocation;
 mod secret;
 mod support;
 mod tls;
+mod vault;

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::{Handler, ListenLimits, Peer};
-use crate::clients::{Client, Clients, Switch};
+use crate::certified::{Certified, Held, Switch};
 use crate::drain::{Stage, Ticket};
 use crate::socket::Socket;
 use crate::websocket::Stay;
@@ -47,7 +47,7 @@ pub(super) struct Accepted {
     pub(super) tcp: TcpStream,
     pub(super) remote: SocketAddr,
     pub(super) tls: Option<Arc<rustls::ServerConfig>>,
-    pub(super) clients: Option<Arc<Clients>>,
+    pub(super) clients: Option<Arc<Certified>>,
     pub(super) limits: ListenLimits,
     pub(super) ticket: Ticket,
 }
@@ -98,13 +98,13 @@ pub(super) async fn run<H: Handler>(accepted: Accepted, handler: Arc<H>) {
 struct Opened {
     socket: Socket,
     h2: bool,
-    client: Option<Client>,
+    client: Option<Held>,
 }
 
 async fn open(
     mut tcp: TcpStream,
     tls: Option<Arc<rustls::ServerConfig>>,
-    clients: Option<&Arc<Clients>>,
+    clients: Option<&Arc<Certified>>,
 ) -> io::Result<Opened> {
     if let Some(config) = tls {
         let stream = TlsAcceptor::from(config).accept(tcp).await?;

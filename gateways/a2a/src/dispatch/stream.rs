@@ -212,6 +212,9 @@ fn state_in(answer: &Answer) -> Option<TaskState> {
     }
 }
 
+/// How long a stream waits for another feeder to record the end that it has read itself.
+const OTHERS_WORD: Duration = Duration::from_secs(5);
+
 struct Feeder {
     row: Arc<Row>,
     sender: Option<supply::Sender>,
@@ -240,7 +243,8 @@ impl Feeder {
                     return Err(problem);
                 }
             };
-            state = state_in(&answer).or(state);
+            let seen = state_in(&answer);
+            state = seen.or(state);
             let piece = match self.piece(answer, false) {
                 Ok(piece) => piece,
                 Err(problem) => {
@@ -249,8 +253,7 @@ impl Feeder {
                 }
             };
             let last = piece.last;
-            // Nobody hears of an end that a crash could take back.
-            let durable = if last { self.row.saved().await } else { Ok(()) };
+            let durable = if last { self.ended(seen, &piece.canonical).await } else { Ok(()) };
             self.hand(durable.map(|()| piece)).await;
             if last {
                 return Ok(());
@@ -265,6 +268,18 @@ impl Feeder {
         let problem = Problem::new(Code::AgentClosed, "the agent ended its stream before the task was over");
         self.hand(Err(problem.clone())).await;
         Err(problem)
+    }
+
+    /// Ready when the end that was just read is durable: nobody hears of an end that a crash could take back. Where
+    /// another feeder keeps the row current, its word is waited for, and if it does not come, the end is taken from here.
+    async fn ended(&self, state: Option<TaskState>, canonical: &Bytes) -> Result<(), Problem> {
+        if !self.records && state.is_some_and(TaskState::is_terminal) {
+            let told = supply::reached(&self.row, supply::Until::Terminal);
+            if tokio::time::timeout(OTHERS_WORD, told).await.is_err() {
+                self.row.event(canonical)?;
+            }
+        }
+        self.row.saved().await
     }
 
     /// Records one event and makes the client's copy of it.

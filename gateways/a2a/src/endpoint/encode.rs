@@ -175,6 +175,9 @@ fn challenge(problem: &Problem) -> Option<HeaderValue> {
 /// JSON-RPC errors travel with 200, but for those that HTTP itself must know of.
 fn rpc_status(problem: &Problem) -> StatusCode {
     use moongate_core::Kind;
+    if problem.code == Code::RateLimited {
+        return StatusCode::TOO_MANY_REQUESTS;
+    }
     match problem.kind() {
         Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,

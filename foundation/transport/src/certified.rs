@@ -1,8 +1,8 @@
-//! Connections that were opened with a client certificate: whom it names, and the end of those that it does not carry any
-//! more.
+//! Connections whose other side has shown a certificate of its domain, in either direction: whom it names, and the end of
+//! those that it does not carry any more.
 //!
 //! A certificate is judged when a connection is made. What it was judged by may change while the connection lives: an
-//! authority goes, a revocation list comes, the certificate runs out. [`Clients::recheck`] judges every live chain anew
+//! authority goes, a revocation list comes, the certificate runs out. [`Certified::recheck`] judges every live chain anew
 //! and closes the connections of those that no longer hold, whatever they are in the middle of: an exchange, a stream of
 //! events, a WebSocket.
 
@@ -22,28 +22,28 @@ pub type Chain = Arc<[CertificateDer<'static>]>;
 /// Judges a chain: whom it names, or `None` if it does not hold (any more).
 pub type Naming = Arc<dyn Fn(&[CertificateDer<'static>]) -> Option<Arc<Certificate>> + Send + Sync>;
 
-/// The live connections of a listener that have a client certificate.
-pub struct Clients {
+/// The live connections of a listener, or of lines to other domains, that have a certificate.
+pub struct Certified {
     naming: Naming,
     live: Mutex<HashMap<u64, (Chain, Arc<Switch>)>>,
     next: AtomicU64,
 }
 
-impl Clients {
+impl Certified {
     /// None yet.
     pub fn new(naming: Naming) -> Self {
         Self { naming, live: Mutex::default(), next: AtomicU64::new(0) }
     }
 
     /// Takes a new connection up; `None` if its certificate does not hold.
-    pub(crate) fn admit(self: &Arc<Self>, chain: Chain) -> Option<Client> {
+    pub(crate) fn admit(self: &Arc<Self>, chain: Chain) -> Option<Held> {
         let switch = Arc::new(Switch::default());
         let key = self.next.fetch_add(1, Ordering::Relaxed);
         // Entered before it is judged: a change that comes in between finds it.
         self.live.lock().insert(key, (chain.clone(), switch.clone()));
-        let seat = Seat { clients: self.clone(), key };
+        let seat = Seat { among: self.clone(), key };
         let certificate = (self.naming)(&chain)?;
-        Some(Client { certificate, switch, _seat: seat })
+        Some(Held { certificate, switch, _seat: seat })
     }
 
     /// Judges every live chain anew; how many connections had to be closed.
@@ -67,27 +67,33 @@ impl Clients {
     }
 }
 
-impl std::fmt::Debug for Clients {
+impl std::fmt::Debug for Certified {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Clients").field("open", &self.open()).finish_non_exhaustive()
+        f.debug_struct("Certified").field("open", &self.open()).finish_non_exhaustive()
     }
 }
 
-/// One live connection with a client certificate.
-pub(crate) struct Client {
+/// One live connection with a certificate.
+pub(crate) struct Held {
     pub(crate) certificate: Arc<Certificate>,
     pub(crate) switch: Arc<Switch>,
     _seat: Seat,
 }
 
 struct Seat {
-    clients: Arc<Clients>,
+    among: Arc<Certified>,
     key: u64,
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Held").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.clients.live.lock().remove(&self.key);
+        self.among.live.lock().remove(&self.key);
     }
 }
 

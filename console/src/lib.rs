@@ -1,0 +1,15 @@
+//! What people meet: pages on which they sign in and decide, and the operator's nouns about them.
+//!
+//! - [`pages`]: sign-in, sign-up, the account, the questions of the authorization server. HTML, whole without scripts; only
+//!   passkeys need one.
+//! - [`users`]: people under `/api/v1/users`, for the operator.
+//!
+//! It knows no gateway and no socket: requests come whole, answers go back whole, `moongate` joins them to the listeners.
+
+pub mod pages;
+pub mod users;
+mod view;
+mod words;
+
+pub use pages::{Pages, Visitor};
+pub use users::Users;

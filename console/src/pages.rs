@@ -1,0 +1,166 @@
+//! Pages for people, under `/oauth`.
+//!
+//! | path | what |
+//! |---|---|
+//! | `/oauth/sign-in`, `/oauth/sign-in/passkey`, `/oauth/sign-out` | sessions |
+//! | `/oauth/sign-up`, `/oauth/sign-up/passkey` | the link that an operator handed over |
+//! | `/oauth/account`, `…/password`, `…/passkey`, `…/passkey/remove` | one's own password and passkeys |
+//! | `/oauth/device` | a device that shows a code asks (RFC 8628) |
+//! | `/oauth/authorize` | a program in the browser asks (OAuth 2.1 §4.1) |
+//!
+//! A GET changes nothing. A POST must come from a page of the same origin and, where somebody is signed in, carry the
+//! session's form token; cookies are `SameSite=Strict` besides.
+
+mod account;
+mod authorize;
+mod device;
+mod reply;
+mod sign_in;
+mod sign_up;
+mod visit;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use moongate_core::seam::Clock;
+use moongate_core::{Code, Problem};
+use moongate_identity::people::{Attempts, SignedIn};
+use moongate_identity::{Authority, People};
+use parking_lot::Mutex;
+
+pub use visit::Public;
+
+use crate::view;
+use reply::{asset, page, problem_page, status};
+use visit::Visit;
+
+/// Who visits, as the listener knows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// The other end's address.
+    pub address: IpAddr,
+    /// Whether the connection is TLS.
+    pub secure: bool,
+}
+
+/// Bytes of a form at most.
+pub const FORM: usize = 16 * 1024;
+
+/// The pages.
+pub struct Pages {
+    people: Arc<People>,
+    authority: Arc<ArcSwapOption<Authority>>,
+    clock: Arc<dyn Clock>,
+    /// Codes of devices that somebody typed, and that fit none.
+    codes: Mutex<Attempts>,
+    public: Arc<Public>,
+}
+
+type Answer = Result<Response<Bytes>, Problem>;
+
+impl Pages {
+    /// Pages for these people, who answer what the authorization server asks while it is on.
+    pub fn new(
+        people: Arc<People>,
+        authority: Arc<ArcSwapOption<Authority>>,
+        public: Arc<Public>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self { people, authority, public, clock, codes: Mutex::default() }
+    }
+
+    /// Whether a path is one of ours.
+    pub fn serves(path: &str) -> bool {
+        matches!(
+            path,
+            "/oauth/device" | "/oauth/authorize" | "/oauth/pages.css" | "/oauth/passkey.js" | "/oauth/sign-out"
+        ) || ["/oauth/sign-in", "/oauth/sign-up", "/oauth/account"]
+            .iter()
+            .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    }
+
+    /// Answers a request, whose body is whole and at most [`FORM`] bytes.
+    pub async fn handle(&self, visitor: Visitor, request: Request<Bytes>) -> Response<Bytes> {
+        let visit = Visit::new(visitor, &self.public, request);
+        match self.answer(&visit).await {
+            Ok(response) => response,
+            Err(problem) => {
+                if let Some(inside) = &problem.inside {
+                    tracing::warn!(code = %problem.code, inside, "{}", problem.detail);
+                }
+                problem_page(&problem)
+            }
+        }
+    }
+
+    async fn answer(&self, visit: &Visit) -> Answer {
+        let reads = matches!(*visit.method(), Method::GET | Method::HEAD);
+        if !reads && *visit.method() != Method::POST {
+            return Err(Problem::new(Code::HttpMethodNotAllowed, "pages are read with GET, and forms sent with POST"));
+        }
+        if !reads {
+            visit.comes_from_here()?;
+        }
+        match (reads, visit.path()) {
+            (true, "/oauth/pages.css") => Ok(asset("text/css; charset=utf-8", view::STYLE)),
+            (true, "/oauth/passkey.js") => Ok(asset("text/javascript; charset=utf-8", view::SCRIPT)),
+            (true, "/oauth/sign-in") => self.sign_in_page(visit).await,
+            (false, "/oauth/sign-in") => self.sign_in(visit).await,
+            (false, "/oauth/sign-in/passkey") => self.sign_in_by_passkey(visit).await,
+            (false, "/oauth/sign-out") => self.sign_out(visit).await,
+            (true, "/oauth/sign-up") => self.sign_up_page(visit).await,
+            (false, "/oauth/sign-up") => self.sign_up(visit).await,
+            (false, "/oauth/sign-up/passkey") => self.sign_up_by_passkey(visit).await,
+            (_, path) => self.behind_the_door(visit, reads, path).await,
+        }
+    }
+
+    /// What wants somebody who is signed in.
+    async fn behind_the_door(&self, visit: &Visit, reads: bool, path: &str) -> Answer {
+        let Some(who) = self.session(visit).await? else {
+            return if reads { self.ask_to_sign_in(visit) } else { Err(signed_out()) };
+        };
+        if !reads && !visit.field("form").is_some_and(|token| who.accepts_form(token)) {
+            return Err(Problem::new(Code::FormRefused, "the form is not one of this session’s"));
+        }
+        match (reads, path) {
+            (true, "/oauth/device") => Ok(self.device_page(visit, &who)),
+            (false, "/oauth/device") => self.device(visit, &who).await,
+            (true, "/oauth/authorize") => self.authorize_page(visit, &who).await,
+            (false, "/oauth/authorize") => self.authorize(visit, &who).await,
+            (true, "/oauth/account") => self.account_page(visit, &who).await,
+            (false, "/oauth/account/password") => self.change_password(visit, &who).await,
+            (false, "/oauth/account/passkey") => self.add_passkey(visit, &who).await,
+            (false, "/oauth/account/passkey/remove") => self.remove_passkey(visit, &who).await,
+            _ => Err(Problem::new(Code::NoSuchPath, "there is no such page")),
+        }
+    }
+
+    fn authority(&self) -> Result<Arc<Authority>, Problem> {
+        let off = || Problem::new(Code::OauthOff, "nothing can be asked: the authorization server is off");
+        self.authority.load_full().ok_or_else(off)
+    }
+
+    async fn session(&self, visit: &Visit) -> Result<Option<SignedIn>, Problem> {
+        match visit.cookie() {
+            Some(cookie) => self.people.session(cookie).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The sign-in page, which leads back here afterwards.
+    fn ask_to_sign_in(&self, visit: &Visit) -> Answer {
+        // A link on another site does not bring the cookie along. A page of ours that calls the same address does.
+        if visit.came_from_elsewhere() {
+            return Ok(page(status(200), &view::again(&visit.here())));
+        }
+        self.sign_in_form(visit, &visit.here(), None)
+    }
+}
+
+fn signed_out() -> Problem {
+    Problem::new(Code::FormRefused, "nobody is signed in any more; open the page again and sign in")
+}

@@ -1,0 +1,80 @@
+//! Answers to browsers: pages, redirects, the two embedded files; all with the headers that keep them apart from others.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use maud::Markup;
+use moongate_core::{Code, Problem, Retry};
+
+use crate::view;
+
+/// Nothing from elsewhere, nothing inside others, forms only to ourselves.
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; \
+                      frame-ancestors 'none'; base-uri 'none'";
+
+pub(super) fn status(code: u16) -> StatusCode {
+    StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+pub(super) fn page(status: StatusCode, page: &Markup) -> Response<Bytes> {
+    let body = Bytes::from(page.0.clone());
+    with(status, body, &[(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store")])
+}
+
+/// To a place of our own, after a form.
+pub(super) fn see(path: &str) -> Response<Bytes> {
+    with(StatusCode::SEE_OTHER, Bytes::new(), &[(LOCATION, path), (CACHE_CONTROL, "no-store")])
+}
+
+pub(super) fn asset(kind: &str, content: &'static str) -> Response<Bytes> {
+    with(
+        StatusCode::OK,
+        Bytes::from_static(content.as_bytes()),
+        &[(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=300")],
+    )
+}
+
+/// Sets the session's cookie, or takes it away.
+pub(super) fn cookie(mut response: Response<Bytes>, cookie: &str) -> Response<Bytes> {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+    response
+}
+
+pub(super) fn problem_page(problem: &Problem) -> Response<Bytes> {
+    with_problem(problem, &view::problem(problem))
+}
+
+/// A page that shows a problem in its own way.
+pub(super) fn with_problem(problem: &Problem, markup: &Markup) -> Response<Bytes> {
+    let (code, _) = moongate_wire::a2a::error::to_http(problem, moongate_wire::a2a::Version::V1);
+    let mut response = page(status(if problem.code == Code::SignInRefused { 403 } else { code }), markup);
+    if let Retry::Later(Some(wait)) = problem.retry {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+    }
+    response
+}
+
+fn with(status: StatusCode, body: Bytes, headers: &[(HeaderName, &str)]) -> Response<Bytes> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let common = [
+        ("content-security-policy", POLICY),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        // Nothing for others; `no-referrer` would make browsers send forms with `Origin: null`.
+        ("referrer-policy", "same-origin"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    ];
+    for (name, value) in common {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    for (name, value) in headers {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name.clone(), value);
+        }
+    }
+    response
+}

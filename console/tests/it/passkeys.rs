@@ -1,0 +1,133 @@
+//! Passkeys of people: whose they are, how often an answer counts, and copies.
+
+use moongate_core::Code;
+use moongate_identity::people::{Answer, MadeAnswer, SignedIn, Site};
+use moongate_testkit::authenticator::Authenticator;
+
+use crate::support::*;
+
+const ORIGIN: &str = "https://gate.example";
+
+fn site() -> Site {
+    Site { host: "gate.example".into(), origins: vec![ORIGIN.into()] }
+}
+
+fn authenticator() -> Authenticator {
+    Authenticator::es256("gate.example", ORIGIN)
+}
+
+impl Scene {
+    async fn who(&self) -> SignedIn {
+        let cookie = self.sign_in().await.cookie;
+        self.people.session(&cookie).await.unwrap().unwrap()
+    }
+
+    /// Makes a passkey for alice.
+    async fn make(&self, authenticator: &Authenticator) -> Result<(), Code> {
+        let who = self.who().await;
+        let challenge = self.people.challenge_to_make(&who.user).unwrap();
+        let answer: MadeAnswer = serde_json::from_value(authenticator.made_answer(&challenge)).unwrap();
+        self.people.add_passkey(&who, &site(), "Phone", &answer).await.map_err(|problem| problem.code)
+    }
+
+    async fn answer(&self, authenticator: &Authenticator, challenge: &str) -> Result<String, Code> {
+        let answer: Answer = serde_json::from_value(authenticator.answer(challenge)).unwrap();
+        let opened = self.people.sign_in_by_passkey(&site(), &answer).await;
+        opened.map(|opened| opened.user.name.to_string()).map_err(|problem| problem.code)
+    }
+
+    async fn sign_in_with(&self, authenticator: &Authenticator) -> Result<String, Code> {
+        self.answer(authenticator, &self.people.challenge().unwrap()).await
+    }
+}
+
+const REFUSED: Result<String, Code> = Err(Code::PasskeyRefused);
+
+#[tokio::test]
+async fn a_passkey_signs_its_owner_in_and_each_answer_counts_once() {
+    let scene = Scene::new();
+    scene.alice(Some(PASSWORD)).await;
+    let authenticator = authenticator();
+    assert_eq!(scene.sign_in_with(&authenticator).await, REFUSED, "not known yet");
+    scene.make(&authenticator).await.unwrap();
+    assert_eq!(scene.make(&authenticator).await, Err(Code::PasskeyRefused), "known already");
+    let challenge = scene.people.challenge().unwrap();
+    assert_eq!(scene.answer(&authenticator, &challenge).await, Ok("alice".into()));
+    assert_eq!(scene.answer(&authenticator, &challenge).await, REFUSED, "the same challenge again");
+    assert_eq!(scene.people.passkeys(&name("alice")).await.unwrap()[0].label, "Phone");
+    let stale = scene.people.challenge().unwrap();
+    scene.wait(minutes(15));
+    assert_eq!(scene.answer(&authenticator, &stale).await, REFUSED, "the page was open for too long");
+}
+
+#[tokio::test]
+async fn a_challenge_is_good_for_what_it_was_given_for() {
+    let scene = Scene::new();
+    scene.alice(Some(PASSWORD)).await;
+    let authenticator = authenticator();
+    scene.make(&authenticator).await.unwrap();
+    let who = scene.who().await;
+    let to_make = scene.people.challenge_to_make(&who.user).unwrap();
+    assert_eq!(scene.answer(&authenticator, &to_make).await, REFUSED);
+    for invented in ["", "AAAA", &"A".repeat(75)] {
+        assert_eq!(scene.answer(&authenticator, invented).await, REFUSED, "{invented}");
+    }
+    let other = Authenticator::ed25519("gate.example", ORIGIN);
+    let answer = |challenge: &str| -> MadeAnswer { serde_json::from_value(other.made_answer(challenge)).unwrap() };
+    let to_sign_in = scene.people.challenge().unwrap();
+    let refused = scene.people.add_passkey(&who, &site(), "", &answer(&to_sign_in)).await.unwrap_err();
+    assert_eq!(refused.code, Code::PasskeyRefused);
+    scene.people.disable(&name("alice"), false).await.unwrap();
+    let refused = scene.people.add_passkey(&who, &site(), "", &answer(&to_make)).await.unwrap_err();
+    assert_eq!(refused.code, Code::PasskeyRefused, "the person was changed since");
+}
+
+#[tokio::test]
+async fn a_copy_that_lags_behind_is_refused() {
+    let scene = Scene::new();
+    scene.alice(Some(PASSWORD)).await;
+    let mut authenticator = authenticator();
+    authenticator.says.counter = 5;
+    scene.make(&authenticator).await.unwrap();
+    assert_eq!(scene.sign_in_with(&authenticator).await, REFUSED, "the counter stands still");
+    authenticator.says.counter = 9;
+    assert_eq!(scene.sign_in_with(&authenticator).await, Ok("alice".into()));
+    for lags in [8, 9, 0] {
+        authenticator.says.counter = lags;
+        assert_eq!(scene.sign_in_with(&authenticator).await, REFUSED, "{lags}");
+    }
+}
+
+#[tokio::test]
+async fn passkeys_of_the_disabled_and_removed_open_nothing() {
+    let scene = Scene::new();
+    scene.alice(Some(PASSWORD)).await;
+    let authenticator = authenticator();
+    scene.make(&authenticator).await.unwrap();
+    scene.people.disable(&name("alice"), true).await.unwrap();
+    assert_eq!(scene.sign_in_with(&authenticator).await, REFUSED);
+    scene.people.disable(&name("alice"), false).await.unwrap();
+    assert_eq!(scene.sign_in_with(&authenticator).await, Ok("alice".into()));
+    scene.people.remove(&name("alice")).await.unwrap();
+    scene.alice(Some(PASSWORD)).await;
+    assert_eq!(scene.sign_in_with(&authenticator).await, REFUSED, "another person of that name is another person");
+}
+
+#[tokio::test]
+async fn nobody_removes_anothers_passkey_and_there_are_sixteen_at_most() {
+    let scene = Scene::new();
+    scene.alice(Some(PASSWORD)).await;
+    let bob = moongate_identity::people::NewUser { name: name("bob"), display_name: String::new(), scopes: vec![] };
+    let password = moongate_identity::people::Password::choose(PASSWORD).unwrap();
+    scene.people.add(bob, Some(password)).await.unwrap();
+    for _ in 0..16 {
+        scene.make(&authenticator()).await.unwrap();
+    }
+    assert_eq!(scene.make(&authenticator()).await, Err(Code::PasskeyRefused));
+    let id = scene.people.passkeys(&name("alice")).await.unwrap()[0].id.clone();
+    let cookie = scene.people.sign_in("bob", PASSWORD, HERE).await.unwrap().cookie;
+    let bob = scene.people.session(&cookie).await.unwrap().unwrap();
+    assert!(!scene.people.remove_passkey(&bob, &id).await.unwrap());
+    assert!(scene.people.remove_passkey(&scene.who().await, &id).await.unwrap());
+    scene.make(&authenticator()).await.unwrap();
+}

@@ -1,0 +1,181 @@
+//! The endpoints that programs call: which paths they have, and what is done before and after the protocol crate answers.
+//!
+//! - The pages for people, `/oauth/authorize` and `/oauth/device`, are not here: they want a session and a look.
+//! - Work goes on in a task of its own: a caller that goes away in the middle leaves no grant half done.
+//! - Whoever is gone gets no new tokens: a refresh for a person that is not known any more is refused.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use moongate_core::Problem;
+use oauth_as::Body;
+use oauth_as::metadata::{WELL_KNOWN_PATH, issuer_path, well_known_path};
+use oauth_as::store::Storage as _;
+use serde_json::{Value, json};
+
+use super::consent::broken;
+use super::storage::{ASKING, Asking};
+use super::{Authority, audience, form};
+
+/// The largest body that an endpoint reads.
+pub const BODY: usize = 64 * 1024;
+/// Where OpenID clients look for the same document.
+const ALIAS: &str = "/.well-known/openid-configuration";
+/// Where a resource says who issues its tokens (RFC 9728 §3).
+const RESOURCE: &str = "/.well-known/oauth-protected-resource";
+const ENDPOINTS: [&str; 5] =
+    ["/oauth/token", "/oauth/device_authorization", "/oauth/revoke", "/oauth/introspect", "/oauth/jwks"];
+
+/// A path below another one, or that one itself.
+fn is_at(path: &str, place: &str) -> bool {
+    path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+impl Authority {
+    /// Whether a path is one of the endpoints for programs.
+    pub fn serves(path: &str) -> bool {
+        ENDPOINTS.contains(&path) || [WELL_KNOWN_PATH, ALIAS, RESOURCE].iter().any(|place| is_at(path, place))
+    }
+
+    /// Answers a program; `remote` is shown to the person who is asked about a device.
+    pub async fn handle(self: &Arc<Self>, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+        let this = self.clone();
+        let answering = tokio::spawn(async move { this.answer(remote, request).await });
+        answering.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error"))
+    }
+
+    /// Where a caller without the right token learns where it would get one (RFC 9728 §5.1). Where it is not known at all
+    /// (`wanting`), the scopes are named too, and whether what it `presented` was no good (RFC 6750 §3.1).
+    pub fn pointer(&self, path: &str, wanting: bool, presented: bool) -> String {
+        let state = self.state.load();
+        let place = if is_at(path, "/a2a") { "/a2a" } else { "" };
+        let (origin, own) = (origin(&state.terms.issuer), issuer_path(&state.terms.issuer));
+        let mut text = String::from(if wanting && presented { "error=\"invalid_token\", " } else { "" });
+        text.push_str(&format!("resource_metadata=\"{origin}{RESOURCE}{own}{place}\""));
+        if wanting {
+            let words: Vec<&str> = state.terms.scopes.words().iter().map(|word| &**word).collect();
+            text.push_str(&format!(", scope=\"{}\"", words.join(" ")));
+        }
+        text
+    }
+
+    async fn answer(&self, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+        let path = request.uri().path();
+        if is_at(path, RESOURCE) {
+            return self.resource(request.method(), path);
+        }
+        if path == "/oauth/jwks" && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return document(&self.keys.jwks());
+        }
+        if path == "/oauth/device_authorization" && !self.pace.allows(remote, self.clock.mono()) {
+            let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "slow_down");
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
+            return response;
+        }
+        let pairs = std::str::from_utf8(request.body()).map(form::pairs).unwrap_or_default();
+        let mut scopes = form::words(&pairs, "scope");
+        if let Some(token) = form::first(&pairs, "refresh_token") {
+            match self.is_for_nobody(token).await {
+                Ok(false) => scopes.extend(self.grants.refresh_scopes(token).await),
+                Ok(true) => return refused(StatusCode::BAD_REQUEST, "invalid_grant"),
+                Err(problem) => {
+                    tracing::error!(%problem, "a refresh token cannot be looked up");
+                    return refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable");
+                }
+            }
+        }
+        let state = self.state.load_full();
+        let request = named_once(request);
+        let Some(request) = routed(request, &state.terms.issuer) else {
+            return refused(StatusCode::NOT_FOUND, "invalid_request");
+        };
+        let asking = Asking { remote: Some(remote), scopes };
+        let response = ASKING.scope(asking, state.service.handle(request)).await;
+        response.map(Body::into_bytes)
+    }
+
+    /// Whether a refresh token speaks for a person that is not known any more.
+    async fn is_for_nobody(&self, token: &str) -> Result<bool, Problem> {
+        let Some(record) = self.grants.get_refresh_token(token).await.map_err(broken)? else { return Ok(false) };
+        let Some(user) = &record.subject else { return Ok(false) };
+        Ok(self.rights(user, record.grant_established_at).await?.is_none())
+    }
+
+    /// The resource's own document (RFC 9728 §3.2): the gateway as a whole, or its A2A endpoint.
+    fn resource(&self, method: &Method, path: &str) -> Response<Bytes> {
+        let state = self.state.load();
+        let named = path.strip_prefix(RESOURCE).unwrap_or_default();
+        let mut resources = audience(&state.terms.issuer).into_iter();
+        let resource = match named {
+            // Behind a proxy that cuts a path off, too.
+            "" => resources.next(),
+            named => resources.find(|resource| issuer_path(resource) == named),
+        };
+        let Some(resource) = resource.filter(|_| matches!(*method, Method::GET | Method::HEAD)) else {
+            return refused(StatusCode::NOT_FOUND, "invalid_request");
+        };
+        document(&json!({
+            "resource": resource,
+            "authorization_servers": [state.terms.issuer],
+            "bearer_methods_supported": ["header"],
+            "scopes_supported": state.terms.scopes.words().iter().map(|word| word.to_string()).collect::<Vec<_>>(),
+        }))
+    }
+}
+
+/// A client that proves itself in a header and repeats its id in the body says nothing twice (RFC 8628 §3.1 wants the id there);
+/// the protocol crate takes it for a second proof. Any other id than its own stays, and is refused.
+fn named_once(request: Request<Bytes>) -> Request<Bytes> {
+    let Some(id) = request.headers().get(AUTHORIZATION).and_then(basic_id) else { return request };
+    let Ok(text) = std::str::from_utf8(request.body()) else { return request };
+    let repeats = |pair: &&str| form::pairs(pair).iter().any(|(key, value)| key == "client_id" && *value == id);
+    let kept: Vec<&str> = text.split('&').filter(|pair| !repeats(pair)).collect();
+    let body = Bytes::from(kept.join("&"));
+    request.map(|_| body)
+}
+
+/// The id of `Basic` credentials (RFC 6749 §2.3.1: form-encoded, then base64).
+fn basic_id(value: &HeaderValue) -> Option<String> {
+    let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+    let plain = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(rest.trim()).ok())??;
+    form::decoded(std::str::from_utf8(&plain).ok()?.split_once(':')?.0)
+}
+
+/// A URL without its path.
+fn origin(url: &str) -> &str {
+    url.strip_suffix(issuer_path(url)).unwrap_or(url)
+}
+
+/// The request as the protocol crate knows its paths: below the issuer's own.
+fn routed(request: Request<Bytes>, issuer: &str) -> Option<Request<Body>> {
+    let (mut parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let own = if [WELL_KNOWN_PATH, ALIAS].iter().any(|place| is_at(path, place)) {
+        well_known_path(issuer)
+    } else {
+        format!("{}{path}", issuer_path(issuer))
+    };
+    parts.uri = own.parse().ok()?;
+    Some(Request::from_parts(parts, Body::from(body)))
+}
+
+fn document(value: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(value.to_string()));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+/// An error of RFC 6749 §5.2.
+fn refused(status: StatusCode, error: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(json!({ "error": error }).to_string()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

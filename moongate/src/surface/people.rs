@@ -1,0 +1,82 @@
+//! The console's places: pages for people, while the authorization server is on, and people under `/api/v1/users`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use moongate_a2a::endpoint::{ReplyBody, json_response, no_such_path, problem_response};
+use moongate_console::Visitor;
+use moongate_console::pages::FORM;
+use moongate_core::seam::identify;
+use moongate_core::{Arrival, Code, Domain, Listener, Problem};
+use moongate_transport::Peer;
+
+use super::Surface;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+impl Surface {
+    /// Answers a browser.
+    pub(super) async fn page(&self, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+        if self.authority.load().is_none() {
+            return no_such_path(request.uri().path());
+        }
+        let request = match whole(request).await {
+            Ok(request) => request,
+            Err(problem) => return problem_response(&problem),
+        };
+        let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };
+        self.pages.handle(visitor, request).await.map(ReplyBody::whole)
+    }
+
+    /// Answers the operator.
+    pub(super) async fn users(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        match self.about_users(listener, peer, request).await {
+            Ok(response) => response,
+            Err(problem) => {
+                if let Some(inside) = &problem.inside {
+                    tracing::warn!(code = %problem.code, inside, "{}", problem.detail);
+                }
+                problem_response(&problem)
+            }
+        }
+    }
+
+    async fn about_users(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Problem> {
+        let at = self.endpoint.gateway().clock.mono();
+        // Only the secret makes an operator, never a certificate.
+        let arrival = Arrival {
+            listener,
+            remote: peer.remote,
+            secure: peer.secure,
+            domain: Domain::Local,
+            certificate: None,
+            at,
+        };
+        let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let who = identify(&*self.verifier, &arrival, credential).await?;
+        let (status, view) = self.users.handle(&who, whole(request).await?).await?;
+        Ok(json_response(status, &view))
+    }
+}
+
+async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Problem> {
+    let (parts, body) = request.into_parts();
+    match tokio::time::timeout(PATIENCE, Limited::new(body, FORM).collect()).await {
+        Ok(Ok(collected)) => Ok(Request::from_parts(parts, collected.to_bytes())),
+        Ok(Err(_)) => Err(Problem::new(Code::BodyTooLarge, format!("the body is larger than {FORM} bytes"))),
+        Err(_) => Err(Problem::new(Code::DeadlineExceeded, "the body did not arrive in time")),
+    }
+}

@@ -1,0 +1,91 @@
+"""Chromium at the gateway's pages: `python3 testkit/grid/browser.py --moongate PATH [--shots FOLDER]`.
+
+The browser plays an authenticator itself, makes a passkey by an operator's link, signs in with it, answers devices and programs,
+and is attacked from another site (`clients/pages_browser.mjs`). With `--shots`, each page is photographed.
+Exit 0: every case ran and passed. 1: something is red. 2: it could not start.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import install
+from oauth import Operator
+from processes import Failed, RunningGateway, free_ports, stop
+
+ENVIRONMENT, SCRIPT = "js-browser", "pages_browser.mjs"
+SECONDS = 240
+OAUTH = '\n[oauth]\nscopes = ["a2a:*:*"]\n'
+# As many cases as there are: one that did not run is red.
+CASES = 13
+NASTY = "Kitchen panel <img src=x onerror=alert(1)>"
+
+
+def invite(operator: Operator, name: str, *words: str) -> str:
+    return operator("users", "add", name, *words)["invitation"]["url"]
+
+
+def register(operator: Operator, port: int) -> dict:
+    """The people and their links, the programs that ask them."""
+    rights = ("--scope", "a2a:*:send", "--scope", "a2a:*:get")
+    links = {name: invite(operator, name.lower(), "--display-name", name, *rights) for name in ("Alice", "bob")}
+    operator("clients", "add", "panel", "--name", NASTY, "--public", "--grant", "device", *rights, "--scope", "a2a:*:cancel")
+    back = f"http://127.0.0.1:{port}/back"
+    operator("clients", "add", "app", "--name", "Calendar", "--public", "--grant", "code", "--redirect-uri", back, *rights)
+    return {name.lower(): link for name, link in links.items()}
+
+
+def run(moongate: Path, folder: Path, shots: Path | None) -> int:
+    gateway = RunningGateway(moongate, [], folder, more=OAUTH)
+    try:
+        [port] = free_ports(1)
+        links = register(Operator(moongate, folder), port)
+        base = links["alice"].split("/oauth/")[0]
+        given = {
+            "base": base, "issuer": gateway.root, "links": links, "port": port, "password": "a sentence nobody guesses",
+            "chromium": shutil.which("chromium"), "shots": str(shots) if shots else None,
+        }
+        command, variables = install.command(ENVIRONMENT, SCRIPT)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=SECONDS, input=json.dumps(given),
+            env={**os.environ, **variables},
+        )
+    finally:
+        stop(gateway.process)
+    if done.returncode:
+        raise Failed(f"{SCRIPT} failed:\n{done.stdout[-800:]}\n{done.stderr.strip()[-800:]}")
+    cases = [json.loads(line) for line in done.stdout.splitlines()]
+    red = [case for case in cases if not case["ok"]]
+    for case in red:
+        print(f"  {case['case']}: {case['detail']}")
+    print(f"chromium: {len(cases) - len(red)} ok, {len(red)} red, {CASES - len(cases)} not run")
+    return 0 if not red and len(cases) == CASES else 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Chromium at the gateway's pages.")
+    parser.add_argument("--moongate", type=Path, required=True)
+    parser.add_argument("--shots", type=Path)
+    flags = parser.parse_args()
+    failed = install.install({ENVIRONMENT})
+    if failed:
+        print("\n".join(failed.values()))
+        return 2
+    if not shutil.which("chromium"):
+        print("chromium is missing; run `apt-get install -y chromium`")
+        return 2
+    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="browser-") as folder:
+        try:
+            return run(flags.moongate.resolve(), Path(folder), flags.shots and flags.shots.resolve())
+        except (Failed, subprocess.TimeoutExpired) as reason:
+            print(reason)
+            return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
