@@ -1,21 +1,31 @@
-//! Values that must not be seen: they have no `Display`, and `Debug` shows three dots.
+//! Values that must not be seen: they have no `Display`, `Debug` shows three dots, and their memory is overwritten when the
+//! last copy goes.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 /// A secret from the configuration, from `{ file = "…" }`, `{ env = "…" }` or plain text.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Secret(Arc<str>);
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Arc<Zeroizing<String>>);
 
 impl Secret {
     /// Keeps a value.
-    pub fn new(value: impl Into<Arc<str>>) -> Self {
-        Self(value.into())
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(Arc::new(Zeroizing::new(value.into())))
     }
 
     /// The value itself; the caller answers for where it goes.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
     }
 }
 

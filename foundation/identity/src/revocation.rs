@@ -36,7 +36,7 @@ use tokio::sync::watch;
 pub use authorities::{Authorities, Authority};
 pub use crl::{Crl, CrlRefused, LARGEST, Place};
 pub use event::{Event, Hook, logged};
-pub use facts::{Facts, Number};
+pub use facts::{Covers, Facts, Number};
 pub use feed::Source;
 pub use lists::{CertificateId, Lists, Policy, State};
 pub use verifier::{ChainVerifier, Names};

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use moongate_core::{Code, Problem};
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use crate::file::{self, Readers};
 
@@ -16,7 +17,7 @@ const BYTES: usize = 32;
 /// The secret, as 64 hexadecimal digits.
 #[derive(Clone)]
 pub struct Secret {
-    text: String,
+    text: Zeroizing<String>,
 }
 
 impl Secret {
@@ -30,8 +31,8 @@ impl Secret {
         }
         let mut bytes = [0_u8; BYTES];
         getrandom::fill(&mut bytes).map_err(|error| file::unusable(path, &error))?;
-        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-        if file::create(path, &format!("{text}\n"), Readers::Owner)? {
+        let text = Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+        if file::create(path, &format!("{}\n", *text), Readers::Owner)? {
             return Ok(Self { text });
         }
         Self::load(path)?.ok_or_else(|| file::unusable(path, &"it was removed while it was being read"))
@@ -43,7 +44,7 @@ impl Secret {
     /// As [`Secret::load_or_make`].
     pub fn load(path: &Path) -> Result<Option<Self>, Problem> {
         let Some(text) = file::read_private(path)? else { return Ok(None) };
-        let text = text.trim().to_owned();
+        let text = Zeroizing::new(text.trim().to_owned());
         if text.len() == 2 * BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Ok(Some(Self { text }));
         }

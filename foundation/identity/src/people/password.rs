@@ -32,7 +32,7 @@ const NOBODY: &str =
     "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5bm9ib2R5bm9ib2R5$MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI";
 
 /// A password that keeps the rules; never shown.
-pub struct Password(String);
+pub struct Password(zeroize::Zeroizing<String>);
 
 impl Password {
     /// Checks the rules.
@@ -51,7 +51,7 @@ impl Password {
         if text.chars().all(|character| Some(character) == first) {
             return refused("the password is one character again and again".to_owned());
         }
-        Ok(Self(text.to_owned()))
+        Ok(Self(zeroize::Zeroizing::new(text.to_owned())))
     }
 }
 

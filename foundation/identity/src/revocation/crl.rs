@@ -5,7 +5,8 @@
 //! - Signed by an authority of the domain that may sign lists.
 //! - Valid by now (`thisUpdate`), and not older than the list it replaces: neither by its number nor by its moment. One
 //!   that has expired is taken all the same, as it may still say more than the one before; using it is another matter.
-//! - Its place is taken only by lists of the same authority, key and scope.
+//! - Its place is taken only by lists of the same authority, key and scope. Lists of other scopes stand beside it, a few at
+//!   most, and what any of them names is revoked.
 
 use std::fmt;
 
@@ -14,10 +15,13 @@ use sha2::{Digest, Sha256};
 use webpki::{BorrowedCertRevocationList, CertRevocationList, Error};
 
 use super::authorities::Authorities;
-use super::facts::{Facts, Number, unwrap_pem};
+use super::facts::{Covers, Facts, Number, unwrap_pem};
 
 /// The most bytes that a list may have.
 pub const LARGEST: usize = 16 << 20;
+
+/// Scopes into which an authority may divide what it has revoked.
+const PLACES: usize = 16;
 
 /// Which lists replace each other: SHA-256 of issuer, key and scope.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +50,7 @@ pub struct Crl {
     number: Option<Number>,
     this_update: Time,
     next_update: Time,
+    pub(super) covers: Covers,
     pub(super) entries: CertRevocationList<'static>,
 }
 
@@ -65,8 +70,10 @@ impl Crl {
         if list.this_update > now {
             return Err(CrlRefused::NotYetValid(list.this_update));
         }
-        match held.into_iter().find(|one| one.place == list.place) {
+        let held: Vec<&Self> = held.into_iter().filter(|one| one.fingerprint == list.fingerprint).collect();
+        match held.iter().find(|one| one.place == list.place) {
             Some(stored) if list.older_than(stored) => Err(CrlRefused::RolledBack),
+            None if held.len() >= PLACES => Err(CrlRefused::TooManyScopes),
             _ => Ok(list),
         }
     }
@@ -93,6 +100,7 @@ impl Crl {
             this_update: moment(facts.this_update),
             next_update: moment(facts.next_update),
             number: facts.number,
+            covers: facts.covers,
             entries: entries.into(),
         })
     }
@@ -169,6 +177,8 @@ pub enum CrlRefused {
     NotYetValid(Time),
     /// It is older than the one at hand.
     RolledBack,
+    /// Its authority has lists of so many other scopes that no more are kept.
+    TooManyScopes,
 }
 
 impl fmt::Display for CrlRefused {
@@ -181,6 +191,7 @@ impl fmt::Display for CrlRefused {
             Self::Unsupported(reason) => write!(f, "it cannot be used: {reason}"),
             Self::NotYetValid(_) => f.write_str("its thisUpdate lies ahead; compare the clocks"),
             Self::RolledBack => f.write_str("it is older than the list at hand"),
+            Self::TooManyScopes => write!(f, "its authority has {PLACES} lists of other scopes already"),
         }
     }
 }

@@ -44,6 +44,15 @@ impl std::fmt::Display for Number {
     }
 }
 
+/// Which certificates of its issuer a list may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covers {
+    /// Those of everybody who is no authority.
+    pub leaves: bool,
+    /// Those of authorities.
+    pub authorities: bool,
+}
+
 /// The facts, borrowed from the list.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -57,6 +66,8 @@ pub struct Facts<'a> {
     pub number: Option<Number>,
     /// The extension that narrows it to some certificates, as DER; empty if it is about all.
     pub scope: &'a [u8],
+    /// What the scope leaves.
+    pub covers: Covers,
     /// What is signed.
     pub signed: &'a [u8],
     /// With which algorithm: the content of its identifier.
@@ -95,7 +106,8 @@ impl<'a> Facts<'a> {
             return Err("it has no extensions");
         }
         let (number, scope) = extensions(rest.data)?;
-        Ok(Self { issuer, this_update, next_update, number, scope, signed: body.whole, algorithm, signature })
+        let covers = covers(scope)?;
+        Ok(Self { issuer, this_update, next_update, number, scope, covers, signed: body.whole, algorithm, signature })
     }
 }
 
@@ -136,6 +148,27 @@ fn extensions(content: &[u8]) -> Result<(Option<Number>, &[u8]), &'static str> {
         }
     }
     Ok((number, scope))
+}
+
+/// What an issuing distribution point (RFC 5280 §5.2.5) leaves.
+fn covers(scope: &[u8]) -> Result<Covers, &'static str> {
+    let mut covers = Covers { leaves: true, authorities: true };
+    if scope.is_empty() {
+        return Ok(covers);
+    }
+    let mut members = Reader(Reader(scope).expect(Tag::Sequence, "its scope is malformed")?.data);
+    while !members.0.is_empty() {
+        let member = members.any()?;
+        let on = member.data.first().is_some_and(|byte| *byte != 0);
+        match member.tag {
+            // onlyContainsUserCerts, onlyContainsCACerts, onlyContainsAttributeCerts
+            Tag(1) if on => covers.authorities = false,
+            Tag(2) if on => covers.leaves = false,
+            Tag(5) if on => covers = Covers { leaves: false, authorities: false },
+            _ => {}
+        }
+    }
+    Ok(covers)
 }
 
 /// One element.

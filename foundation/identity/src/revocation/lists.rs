@@ -139,13 +139,13 @@ impl Lists {
         self.authorities.all.iter().map(|one| (one.name.as_str(), self.state(one, now))).collect()
     }
 
-    /// The worst of an authority's lists, if it has several.
+    /// The newest of an authority's lists, if it has several.
     fn state(&self, authority: &Authority, now: Time) -> State {
         let own = self
             .lists
             .iter()
             .filter(|list| list.fingerprint == authority.fingerprint && list.issuer == authority.subject);
-        own.min_by_key(|list| list.next_update()).map_or(State::Missing, |list| self.state_of(list, now))
+        own.max_by_key(|list| list.this_update()).map_or(State::Missing, |list| self.state_of(list, now))
     }
 
     pub(super) fn state_of(&self, list: &Crl, now: Time) -> State {

@@ -1,32 +1,30 @@
 //! Whether a peer's chain leads to its domain's authorities, and none of its certificates is revoked; both directions.
 //!
-//! - The whole chain is looked up, and a certificate whose status no list tells is refused.
-//! - Without any list at all `webpki` would ask nothing; here nobody is let in then, unless lists are switched off.
-//! - The moment is the handshake's: a list that expires between two refreshes counts as expired at once.
+//! - `webpki` builds the path and verifies it; the lists are asked here. They were verified when they were accepted, and
+//!   asking is one look-up for each certificate, however long they are.
+//! - The whole chain is looked up, by issuer, key and serial number. What any list names is revoked, be it expired, of
+//!   another scope, or older than others: so no list can be put in front of another one.
+//! - The newest list that may name a certificate must hold at the handshake's moment; where there is none, the certificate is
+//!   refused. An authority that divides its lists by distribution points is judged by the newest of them.
 //! - Root names are not sent to clients: who our partners are is not for strangers.
 //! - Resumed connections are not verified by rustls at all. Whoever uses these verifiers switches resumption off.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use moongate_core::Time;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use webpki::{
-    CertRevocationList, EndEntityCert, ExpirationPolicy, KeyUsage, RevocationOptions, RevocationOptionsBuilder,
-    VerifiedPath,
-};
+use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use sha2::{Digest, Sha256};
+use webpki::{EndEntityCert, KeyUsage};
 
 use super::crl::Crl;
 use super::event::{Event, Hook};
 use super::lists::{Lists, Policy, State};
-
-/// Keys of authorities with the same names are tried in so many combinations at most.
-const MOST_TURNS: usize = 16;
 
 /// Whether a server's certificate must name the host that was called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,83 +67,77 @@ impl ChainVerifier {
             .chain(&self.lists.authorities.between)
             .map(|one| CertificateDer::from(&**one))
             .collect();
-        let at = Time(now.as_secs().saturating_mul(1000));
         let anchors = &self.lists.authorities.anchors;
-        let mut refused = None;
-        for serving in self.serving(at) {
-            let revocation = self.revocation(&serving)?;
-            match certificate.verify_for_usage(self.algorithms.all, anchors, &between, now, usage, revocation, None) {
-                Ok(path) => {
-                    self.tell_of_grace(&path, at);
-                    return Ok(());
-                }
-                Err(webpki::Error::CertRevoked) => return Err(CertificateError::Revoked.into()),
-                Err(error) => refused = refused.or(Some(error)),
-            }
-        }
-        Err(refused.map_or_else(|| CertificateError::UnknownRevocationStatus.into(), told))
-    }
-
-    /// The lists that may be asked: expired ones remain among them where none is forgiven, so that the reason is told.
-    ///
-    /// `webpki` asks the first list with the issuer's name, and refuses if another key signed it. While an authority
-    /// changes its key, two have that name: then each key's lists are asked in turn.
-    fn serving(&self, now: Time) -> Vec<Vec<&CertRevocationList<'static>>> {
-        let hard = self.lists.policy == Policy::Hard;
-        let serves = |list: &&Arc<Crl>| hard || !matches!(self.lists.state_of(list, now), State::Expired { .. });
-        let serving: Vec<&Arc<Crl>> = self.lists.lists.iter().filter(serves).collect();
-        let mut keys: BTreeMap<&[u8], Vec<[u8; 32]>> = BTreeMap::new();
-        for list in &serving {
-            let known = keys.entry(&list.issuer).or_default();
-            if !known.contains(&list.fingerprint) {
-                known.push(list.fingerprint);
-            }
-        }
-        let turns = keys.values().map(Vec::len).product::<usize>().min(MOST_TURNS);
-        let turn = |turn: usize| {
-            let mut rest = turn;
-            let chosen: BTreeMap<&[u8], Option<[u8; 32]>> = keys
-                .iter()
-                .map(|(issuer, keys)| {
-                    let key = keys.get(rest % keys.len().max(1)).copied();
-                    rest /= keys.len().max(1);
-                    (*issuer, key)
-                })
-                .collect();
-            let asked = |list: &&&Arc<Crl>| chosen.get(list.issuer.as_slice()) == Some(&Some(list.fingerprint));
-            serving.iter().filter(asked).map(|list| &list.entries).collect()
-        };
-        (0..turns).map(turn).collect()
-    }
-
-    fn revocation<'a>(
-        &self,
-        serving: &'a [&'a CertRevocationList<'a>],
-    ) -> Result<Option<RevocationOptions<'a>>, rustls::Error> {
-        let expiration = match self.lists.policy {
-            Policy::Off => return Ok(None),
-            Policy::Soft { .. } => ExpirationPolicy::Ignore,
-            Policy::Hard => ExpirationPolicy::Enforce,
-        };
-        // Depth and unknown status keep their defaults: the whole chain, denied.
-        let builder = RevocationOptionsBuilder::new(serving).map_err(|_| CertificateError::UnknownRevocationStatus)?;
-        Ok(Some(builder.with_expiration_policy(expiration).build()))
-    }
-
-    fn tell_of_grace(&self, path: &VerifiedPath<'_>, now: Time) {
+        // Lists were verified when they were accepted; `webpki` would verify their signatures again for each chain.
+        let path = certificate
+            .verify_for_usage(self.algorithms.all, anchors, &between, now, usage, None, None)
+            .map_err(told)?;
         if self.lists.policy == Policy::Off {
-            return;
+            return Ok(());
         }
-        let issuers: Vec<&[u8]> = std::iter::once(path.end_entity().issuer())
-            .chain(path.intermediate_certificates().map(|one| one.issuer()))
-            .collect();
-        for list in self.lists.lists.iter().filter(|list| issuers.contains(&list.entries.issuer())) {
-            if let State::Grace { since, until } = self.lists.state_of(list, now) {
-                let domain = self.lists.domain.clone();
-                (self.hook)(&Event::Grace { domain, authority: list.authority.clone(), since, until });
+        let at = Time(now.as_secs().saturating_mul(1000));
+        let issuers = path.intermediate_certificates().map(|one| fingerprint(&one.subject_public_key_info()));
+        let mut issuers = issuers.chain([fingerprint_of(path.anchor())]);
+        let above = path.intermediate_certificates().map(|one| (one.issuer(), one.serial(), false));
+        for (issuer, serial, leaf) in
+            std::iter::once((path.end_entity().issuer(), path.end_entity().serial(), true)).chain(above)
+        {
+            let key = issuers.next().unwrap_or_default();
+            self.ask(&self.lists_of(issuer, &key), serial, leaf, at)?;
+        }
+        Ok(())
+    }
+
+    /// The lists that an authority has signed with this key.
+    fn lists_of(&self, issuer: &[u8], key: &[u8; 32]) -> Vec<&Crl> {
+        self.lists.all().filter(|list| list.fingerprint == *key && list.entries.issuer() == issuer).collect()
+    }
+
+    /// Whether a certificate is on none of its authority's lists, and the newest of those that would name it holds.
+    fn ask(&self, lists: &[&Crl], serial: &[u8], leaf: bool, now: Time) -> Result<(), rustls::Error> {
+        if lists.iter().any(|list| list.contains(serial)) {
+            return Err(CertificateError::Revoked.into());
+        }
+        let about = lists.iter().filter(|list| if leaf { list.covers.leaves } else { list.covers.authorities });
+        let Some(newest) = about.max_by_key(|list| list.this_update()) else {
+            return Err(CertificateError::UnknownRevocationStatus.into());
+        };
+        match self.lists.state_of(newest, now) {
+            State::Fresh { .. } => Ok(()),
+            State::Grace { since, until } => {
+                let (domain, authority) = (self.lists.domain.clone(), newest.authority.clone());
+                (self.hook)(&Event::Grace { domain, authority, since, until });
+                Ok(())
             }
+            State::Expired { since } if self.lists.policy == Policy::Hard => {
+                let unix = |time: Time| UnixTime::since_unix_epoch(Duration::from_millis(time.0));
+                let error =
+                    CertificateError::ExpiredRevocationListContext { time: unix(now), next_update: unix(since) };
+                Err(error.into())
+            }
+            State::Expired { .. } | State::Missing => Err(CertificateError::UnknownRevocationStatus.into()),
         }
     }
+}
+
+fn fingerprint(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+/// An anchor has its key without the head of the structure around it.
+fn fingerprint_of(anchor: &TrustAnchor<'_>) -> [u8; 32] {
+    let content = &anchor.subject_public_key_info;
+    let length = content.len();
+    let mut head = vec![0x30];
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => head.push(short),
+        Ok(long) => head.extend([0x81, long]),
+        Err(_) => {
+            head.push(0x82);
+            head.extend(u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes());
+        }
+    }
+    Sha256::new().chain_update(head).chain_update(content).finalize().into()
 }
 
 impl fmt::Debug for ChainVerifier {

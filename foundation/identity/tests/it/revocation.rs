@@ -328,3 +328,35 @@ fn a_list_of_a_hundred_thousand_is_accepted_and_asked() {
     }
     assert!(!list.contains(&[&[0x55; 16][..], &100_000_u32.to_be_bytes()].concat()));
 }
+
+#[test]
+fn what_any_list_of_an_authority_names_is_revoked_whatever_else_is_served() {
+    let zoo = home();
+    zoo.issue("stolen", "root");
+    let part = Made { extensions: "part", ..FRESH };
+    let (old, old_part) = (zoo.list("root", FRESH), zoo.list("root", part));
+    zoo.revoke("stolen", "root");
+    let (new, new_part) = (zoo.list("root", FRESH), zoo.list("root", part));
+    // In every order, and whichever of the two says so.
+    for all in [[&old, &new_part], [&new_part, &old], [&new, &old_part], [&old_part, &new]] {
+        let lists = lists(&zoo, Policy::Hard, &all.map(Clone::clone));
+        client_comes(&zoo, &["lamp"], &lists, NOW).unwrap();
+        let refusal = client_comes(&zoo, &["stolen"], &lists, NOW).unwrap_err();
+        assert_eq!(refusal.certificate(), &CertificateError::Revoked);
+    }
+    // An old list of another scope that runs out shuts nobody out while a newer one holds.
+    let stale = zoo.list("root", Made { extensions: "part", ..OLD });
+    let lists = lists(&zoo, Policy::Hard, &[stale, new]);
+    client_comes(&zoo, &["lamp"], &lists, NOW).unwrap();
+    client_comes(&zoo, &["stolen"], &lists, NOW).unwrap_err();
+}
+
+#[test]
+fn a_list_of_users_says_nothing_of_authorities() {
+    let zoo = home();
+    let users = Made { extensions: "users", ..FRESH };
+    let lists = lists(&zoo, Policy::Hard, &[zoo.list("root", users), zoo.list("below", FRESH)]);
+    client_comes(&zoo, &["lamp"], &lists, NOW).unwrap();
+    let refusal = client_comes(&zoo, &["lock", "below"], &lists, NOW).unwrap_err();
+    assert_eq!(refusal.certificate(), &CertificateError::UnknownRevocationStatus);
+}

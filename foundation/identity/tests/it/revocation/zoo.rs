@@ -126,7 +126,9 @@ impl Zoo {
              [indirect]\nauthorityKeyIdentifier = keyid\nissuingDistributionPoint = critical,@elsewhere\n\
              [elsewhere]\nfullname = URI:http://lists.example/all.crl\nindirectCRL = TRUE\n\
              [users]\nauthorityKeyIdentifier = keyid\nissuingDistributionPoint = critical,@people\n\
-             [people]\nfullname = URI:http://lists.example/users.crl\nonlyuser = TRUE\n"
+             [people]\nfullname = URI:http://lists.example/users.crl\nonlyuser = TRUE\n\
+             [part]\nauthorityKeyIdentifier = keyid\nissuingDistributionPoint = critical,@place\n\
+             [place]\nfullname = URI:http://lists.example/part.crl\n"
         )
     }
 }
