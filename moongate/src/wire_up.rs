@@ -46,6 +46,7 @@ use trust::{Boundary, Renewed};
 
 pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
+pub(crate) use trust::bundle;
 pub(crate) use verifier::Doorkeeper;
 
 /// How long the admin listener's requests may go on, at least, when all others have ended.
@@ -96,7 +97,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let outbound = Outbound::new(config, cores.count(), &clock, &boundary)?;
     let dialer = outbound.dialer();
     let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook: logged() };
-    boundary.trust(boundary.prepare(config, &seams).await?);
+    boundary.trust(boundary.prepare(config, &seams).await?).await;
     let telemetry = telemetry(config, &dialer);
     let vault: Arc<dyn seam::Vault> = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };

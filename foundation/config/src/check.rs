@@ -141,7 +141,10 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     let peers = config.peers.iter().enumerate();
     twice("peer", peers.map(|(at, one)| (one.domain.as_str(), format!("peers[{at}].domain"))), places, notes);
     let devices = config.devices.iter().enumerate();
-    twice("device", devices.map(|(at, one)| (one.name.as_str(), format!("devices[{at}].name"))), places, notes);
+    twice("device", devices.clone().map(|(at, one)| (one.name.as_str(), format!("devices[{at}].name"))), places, notes);
+    let pins: Vec<String> = config.devices.iter().map(|one| format!("{:02x?}", one.pin)).collect();
+    let pins = devices.map(|(at, _)| (pins.get(at).map_or("", String::as_str), format!("devices[{at}].pin")));
+    twice("pin", pins.filter(|(pin, _)| *pin != UNREAD), places, notes);
     for (index, agent) in config.agents.iter().enumerate() {
         let labels = agent.instances.iter().enumerate();
         let labels =
@@ -198,8 +201,9 @@ fn references(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
         }
     }
     for (index, agent) in config.agents.iter().enumerate() {
-        let Some(domain) = &agent.domain else { continue };
-        peer(config, ("agent", &agent.name), domain, &format!("agents[{index}].domain"), places, notes);
+        let Some(id) = &agent.spiffe else { continue };
+        let domain = id.trim_start_matches("spiffe://").split('/').next().unwrap_or_default();
+        peer(config, ("agent", &agent.name), domain, &format!("agents[{index}].spiffe"), places, notes);
         for key in ["card_url", "address"] {
             let path = format!("agents[{index}].{key}");
             let place = places.value(&path);
@@ -216,6 +220,9 @@ fn references(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
         }
     }
 }
+
+/// A pin that could not be read, and was complained of.
+const UNREAD: &str = "[00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00]";
 
 /// Checks the name of a trust domain that somebody belongs to.
 fn peer(config: &Config, (what, name): (&str, &str), domain: &str, path: &str, places: &Places<'_>, notes: &Notes<'_>) {

@@ -340,8 +340,8 @@ pub struct Agent {
     pub auth: Option<Auth>,
     /// The certificate that the gateway shows to it.
     pub client_certificate: Option<ClientCertificate>,
-    /// The trust domain whose certificate it must have; `None` is the name of its host, by the web's authorities and our own.
-    pub domain: Option<String>,
+    /// The SPIFFE id that its certificate must have; `None` is the name of its host, by the web's authorities and our own.
+    pub spiffe: Option<String>,
     /// How its card has to be signed.
     pub signature: CardSignature,
     /// How its instances share the work; `None`: as `[balance]` says.

@@ -96,6 +96,10 @@ fn inner<'t>(root: &Table<'t>, key: &'static str) -> Table<'t> {
 fn domain(root: &Table<'_>) -> String {
     let domain = root.text("domain").unwrap_or_default();
     is_domain(root, &domain);
+    if ["device", "spiffe"].contains(&domain.as_str()) {
+        let hint = "callers of certain kinds are called so; choose another name, as \"home.example\"";
+        root.wrong("domain", format!("`domain` cannot be {domain:?}"), hint);
+    }
     domain
 }
 

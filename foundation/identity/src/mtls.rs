@@ -37,6 +37,8 @@ use crate::tls::{ServerIdentity, provider};
 /// Chains whose verdict is remembered, and for how long: a handshake asks twice, and callers come back.
 const MOST_SEEN: usize = 4096;
 const SEEN: Duration = Duration::from_secs(5);
+/// Refusals are told this seldom.
+const TOLD: Duration = Duration::from_secs(1);
 
 /// Who shows a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +52,18 @@ impl Side {
         match self {
             Self::Client => KeyUsage::client_auth(),
             Self::Server => KeyUsage::server_auth(),
+        }
+    }
+
+    /// Whether a certificate says that it is for this side: `webpki` takes one that says nothing for both.
+    fn is_meant(self, certificate: &X509Certificate<'_>) -> Result<(), &'static str> {
+        let usage = certificate.extended_key_usage().map_err(|_| "its extended key usage cannot be read")?;
+        let usage = usage.ok_or("it does not say whether it is a client's or a server's (extended key usage)")?.value;
+        match self {
+            Self::Client if usage.client_auth => Ok(()),
+            Self::Server if usage.server_auth => Ok(()),
+            Self::Client => Err("it is not for clients (extended key usage)"),
+            Self::Server => Err("it is not for servers (extended key usage)"),
         }
     }
 }
@@ -101,6 +115,8 @@ pub struct Trust {
     clock: Arc<dyn Clock>,
     algorithms: WebPkiSupportedAlgorithms,
     hook: Hook,
+    /// When a refusal was told last.
+    told: Mutex<Option<Mono>>,
 }
 
 impl Trust {
@@ -108,7 +124,14 @@ impl Trust {
     pub fn new(own_domain: &str, clock: Arc<dyn Clock>, hook: Hook) -> Self {
         let state = Standing::new([], &[]);
         let algorithms = provider().signature_verification_algorithms;
-        Self { own_domain: own_domain.into(), state: ArcSwap::from_pointee(state), clock, algorithms, hook }
+        Self {
+            own_domain: own_domain.into(),
+            state: ArcSwap::from_pointee(state),
+            clock,
+            algorithms,
+            hook,
+            told: Mutex::default(),
+        }
     }
 
     /// From now on these are trusted, and nobody else.
@@ -126,6 +149,16 @@ impl Trust {
     pub fn server(&self, chain: &[CertificateDer<'static>]) -> Option<Arc<Certificate>> {
         let (leaf, others) = chain.split_first()?;
         self.judge(leaf, others, Side::Server, self.clock.now()).ok()
+    }
+
+    /// Says why a certificate is refused, at most once a second: whoever tries all the time fills no log.
+    fn tell(&self, id: &str, why: &dyn std::fmt::Display) {
+        let now = self.clock.mono();
+        let mut told = self.told.lock();
+        if told.is_none_or(|before| now.since(before) >= TOLD) {
+            *told = Some(now);
+            tracing::warn!(id, %why, "a certificate is refused");
+        }
     }
 
     fn judge(
@@ -169,20 +202,18 @@ impl Trust {
             let domain = self.own_domain.clone();
             return Ok((Certificate { id: device.clone(), domain, thumbprint, expires_at: None }, None));
         }
-        let id = SpiffeId::of(&parsed).map_err(|why| {
-            tracing::debug!(why, "a client certificate is refused");
+        let id = SpiffeId::of(&parsed).and_then(|id| side.is_meant(&parsed).map(|()| id)).map_err(|why| {
+            self.tell("-", &why);
             CertificateError::ApplicationVerificationFailure
         })?;
         let Some(revocations) = state.domains.get(id.domain()) else {
-            tracing::debug!(id = id.as_str(), "a client certificate is of a trust domain that is not known");
+            self.tell(id.as_str(), &"it is of a trust domain that is not among [[peers]]");
             return Err(CertificateError::UnknownIssuer.into());
         };
         let lists = revocations.snapshot();
         let verifier = ChainVerifier::new(lists.clone(), Names::Ignored, self.hook.clone());
         let at = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
-        verifier.check(leaf, others, side.usage(), at).inspect_err(|error| {
-            tracing::debug!(id = id.as_str(), %error, "a client certificate is refused");
-        })?;
+        verifier.check(leaf, others, side.usage(), at).inspect_err(|error| self.tell(id.as_str(), error))?;
         let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
         let expires_at = Some(Time(end.saturating_mul(1000).saturating_add(1000)));
         let certificate = Certificate { id: id.as_str().into(), domain: id.domain().into(), thumbprint, expires_at };
@@ -252,11 +283,11 @@ impl ClientCertVerifier for Trust {
     }
 }
 
-/// Verifies servers of one other domain.
+/// Verifies one server of another domain.
 #[derive(Debug)]
 struct ServerOf {
     trust: Arc<Trust>,
-    domain: String,
+    id: String,
 }
 
 impl ServerCertVerifier for ServerOf {
@@ -269,10 +300,10 @@ impl ServerCertVerifier for ServerOf {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let certificate = self.trust.judge(end_entity, intermediates, Side::Server, self.trust.clock.now())?;
-        if *certificate.domain == *self.domain {
+        if *certificate.id == *self.id {
             return Ok(ServerCertVerified::assertion());
         }
-        tracing::debug!(id = %certificate.id, expected = self.domain, "a server is of another domain than the one expected");
+        tracing::debug!(id = %certificate.id, expected = self.id, "a server is another one than expected");
         Err(CertificateError::NotValidForName.into())
     }
 
@@ -299,19 +330,19 @@ impl ServerCertVerifier for ServerOf {
     }
 }
 
-/// The configuration of connections to servers of another domain; `identity` is shown to those that ask. No session is
+/// The configuration of connections to the server of another domain that has this SPIFFE id; `identity` is shown to those that ask. No session is
 /// resumed: a resumed one is not verified again.
 ///
 /// # Errors
 /// `KeyUnusable` if key and certificate do not belong together.
 pub fn client_config(
     trust: &Arc<Trust>,
-    domain: &str,
+    id: &str,
     identity: Option<ServerIdentity>,
 ) -> Result<Arc<ClientConfig>, Problem> {
     let refuse =
         |error: rustls::Error| Problem::new(Code::KeyUnusable, format!("the certificate cannot be shown: {error}"));
-    let verifier = Arc::new(ServerOf { trust: trust.clone(), domain: domain.to_owned() });
+    let verifier = Arc::new(ServerOf { trust: trust.clone(), id: id.to_owned() });
     let builder = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])
         .map_err(refuse)?

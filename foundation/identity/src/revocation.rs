@@ -43,6 +43,11 @@ pub use verifier::{ChainVerifier, Names};
 
 use feed::{Answer, Feed};
 
+/// Whether these bytes are a revocation list, whoever signed it.
+pub(crate) fn is_list(bytes: &[u8]) -> bool {
+    facts::unwrap_pem(bytes).is_ok_and(|der| Facts::read(&der).is_ok())
+}
+
 const KIND: &str = "crl";
 /// [`Revocations::run`] looks at the clock this often, whatever is due: clocks are set.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);

@@ -12,6 +12,10 @@ pub(crate) fn check(context: &Context) -> Result<Ending, Failure> {
     match moongate_config::load(&context.config, &wire_up::rules::check) {
         Ok(loaded) => {
             let config = &loaded.config;
+            // What a start would read, too.
+            for peer in &config.peers {
+                wire_up::bundle(peer)?;
+            }
             if context.json {
                 data(&json!({"ok": true, "agents": config.agents.len(), "routes": config.routes.len(), "policies": config.policy.len()}).to_string());
             } else {

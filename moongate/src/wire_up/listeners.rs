@@ -123,7 +123,10 @@ pub(crate) fn own_address(address: SocketAddr, secure: bool) -> Address {
 
 /// By what callers of other machines prove who they are.
 pub(crate) fn lets_in(config: &Config) -> LetsIn {
-    LetsIn { token: !config.issuers.is_empty(), certificate: !config.peers.is_empty() || !config.devices.is_empty() }
+    LetsIn {
+        token: !config.issuers.is_empty() || config.oauth.is_some(),
+        certificate: !config.peers.is_empty() || !config.devices.is_empty(),
+    }
 }
 
 pub(crate) fn public_address(url: &str) -> Option<Address> {

@@ -21,7 +21,7 @@ use super::trust::Boundary;
 /// An agent's name, its client, and what its key's file held.
 type ClientId = (String, OauthClient, Vec<u8>);
 
-/// A certificate with what its files held, and the domain on the other side.
+/// A certificate with what its files held, and the id on the other side.
 type LineId = (Option<(ClientCertificate, Vec<u8>)>, Option<String>);
 
 /// The ways out: connections, and what is shown over them.
@@ -128,20 +128,20 @@ impl Outbound {
     /// # Errors
     /// Certificate or key cannot be used.
     pub(crate) fn line(&self, agent: &Agent) -> Result<Option<Line>, Problem> {
-        if agent.client_certificate.is_none() && agent.domain.is_none() {
+        if agent.client_certificate.is_none() && agent.spiffe.is_none() {
             return Ok(None);
         }
         let read = |path: &std::path::Path| std::fs::read(path).unwrap_or_default();
         let shown = agent.client_certificate.as_ref();
         let shown = shown.map(|shown| (shown.clone(), [read(&shown.cert), read(&shown.key)].concat()));
-        let id = (shown, agent.domain.clone());
+        let id = (shown, agent.spiffe.clone());
         if let Some(made) = self.lines.lock().get(&id) {
             return Ok(Some(made.clone()));
         }
         let identity = agent.client_certificate.as_ref().map(|own| ServerIdentity::read(&own.cert, &own.key));
         let identity = identity.transpose()?;
-        let pool = match &agent.domain {
-            Some(domain) => self.boundary.pool(domain, identity, self.limits)?,
+        let pool = match &agent.spiffe {
+            Some(id) => self.boundary.pool(id, identity, self.limits)?,
             None => Pool::new(self.limits, moongate_identity::tls::client_config_with(&self.roots, identity)?),
         };
         let line = Line { dialer: Arc::new(HttpDialer::new(pool.clone())), pool: Arc::new(pool) };

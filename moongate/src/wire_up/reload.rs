@@ -94,7 +94,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     running.level.set(&config.log.level)?;
     running.flow.policy.store(Arc::new(policy));
     running.flow.meter.rates.store(Arc::new(super::rates(config)));
-    running.boundary.trust(prepared);
+    running.boundary.trust(prepared).await;
     if let Some(renewed) = tls {
         renewed.show();
     }

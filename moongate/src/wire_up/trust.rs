@@ -35,6 +35,7 @@ pub(crate) struct Boundary {
     servers: Arc<Certified>,
     clock: Arc<dyn Clock>,
     domains: Mutex<Vec<Arc<Domain>>>,
+    checking: Mutex<()>,
 }
 
 /// One trust domain, kept fresh until it is dropped.
@@ -59,6 +60,19 @@ pub(crate) struct Prepared {
     standing: Standing,
 }
 
+/// Reads a domain's authorities.
+///
+/// # Errors
+/// `KeyUnusable` names the file and what is wrong with it.
+pub(crate) fn bundle(peer: &Peer) -> Result<(Vec<CertificateDer<'static>>, Authorities), Problem> {
+    let bundle = tls::read_roots(&peer.bundle)?;
+    let authorities = Authorities::new(&bundle).map_err(|problem| {
+        let detail = format!("{}, the bundle of {}: {}", peer.bundle.display(), peer.domain, problem.detail);
+        Problem::new(problem.code, detail)
+    })?;
+    Ok((bundle, authorities))
+}
+
 impl Boundary {
     /// Trusts nobody yet.
     pub(crate) fn new(config: &Config, clock: &Arc<dyn Clock>) -> Self {
@@ -69,7 +83,7 @@ impl Boundary {
         let judge = trust.clone();
         let naming = move |chain: &[_]| -> Option<Arc<Certificate>> { judge.server(chain) };
         let servers = Arc::new(Certified::new(Arc::new(naming)));
-        Self { trust, clients, servers, clock: clock.clone(), domains: Mutex::default() }
+        Self { trust, clients, servers, clock: clock.clone(), domains: Mutex::default(), checking: Mutex::default() }
     }
 
     /// Reads the bundles, and the revocation lists that were accepted before.
@@ -79,7 +93,7 @@ impl Boundary {
     pub(crate) async fn prepare(self: &Arc<Self>, config: &Config, seams: &Seams) -> Result<Prepared, Problem> {
         let mut domains = Vec::new();
         for peer in &config.peers {
-            let bundle = tls::read_roots(&peer.bundle)?;
+            let (bundle, authorities) = bundle(peer)?;
             let same = |held: &&Arc<Domain>| {
                 let entry = Peer { scopes: peer.scopes.clone(), ..held.entry.clone() };
                 entry == *peer && held.bundle == bundle
@@ -87,7 +101,7 @@ impl Boundary {
             let held = self.domains.lock().iter().find(same).cloned();
             let domain = match held {
                 Some(held) => held,
-                None => Arc::new(self.domain(peer, bundle, seams).await?),
+                None => Arc::new(self.domain(peer, (bundle, authorities), seams).await?),
             };
             domains.push(domain);
         }
@@ -100,10 +114,9 @@ impl Boundary {
     async fn domain(
         self: &Arc<Self>,
         peer: &Peer,
-        bundle: Vec<CertificateDer<'static>>,
+        (bundle, authorities): (Vec<CertificateDer<'static>>, Authorities),
         seams: &Seams,
     ) -> Result<Domain, Problem> {
-        let authorities = Authorities::new(&bundle)?;
         let sources = peer.crl.iter().map(|one| match one {
             Jwks::Url(url) => Source::Url(url.clone()),
             Jwks::File(path) => Source::File(path.clone()),
@@ -128,14 +141,17 @@ impl Boundary {
     }
 
     /// From now on these are trusted; connections of others are closed.
-    pub(crate) fn trust(&self, prepared: Prepared) {
+    pub(crate) async fn trust(self: &Arc<Self>, prepared: Prepared) {
         self.trust.replace(prepared.standing);
         *self.domains.lock() = prepared.domains;
-        self.recheck();
+        let boundary = self.clone();
+        let _ = tokio::task::spawn_blocking(move || boundary.recheck()).await;
     }
 
     /// Closes connections whose certificate has run out or does not hold any more.
     pub(crate) fn recheck(&self) {
+        // One at a time: who comes meanwhile waits for what may have begun before its reason was there.
+        let _one = self.checking.lock();
         let closed = self.clients.recheck() + self.servers.recheck();
         if closed > 0 {
             tracing::info!(closed, "connections were closed: the certificates of the other side do not hold any more");
@@ -147,17 +163,12 @@ impl Boundary {
         self.clients.open() + self.servers.open() > 0
     }
 
-    /// Connections to servers of another domain, which see `identity` if they ask for a certificate.
+    /// Connections to a server with this SPIFFE id, which sees `identity` if it asks for a certificate.
     ///
     /// # Errors
     /// `KeyUnusable` if key and certificate do not belong together.
-    pub(crate) fn pool(
-        &self,
-        domain: &str,
-        identity: Option<ServerIdentity>,
-        limits: PoolConfig,
-    ) -> Result<Pool, Problem> {
-        let tls = mtls::client_config(&self.trust, domain, identity)?;
+    pub(crate) fn pool(&self, id: &str, identity: Option<ServerIdentity>, limits: PoolConfig) -> Result<Pool, Problem> {
+        let tls = mtls::client_config(&self.trust, id, identity)?;
         Ok(Pool::certified(limits, &tls, self.servers.clone()))
     }
 

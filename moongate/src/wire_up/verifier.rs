@@ -50,8 +50,12 @@ impl Allowed {
 
     /// Nothing, for whom the configuration does not name any more.
     fn scopes(&self, certificate: &Certificate) -> Scopes {
-        let of_device = self.devices.get(&*certificate.id);
-        of_device.or_else(|| self.domains.get(&*certificate.domain)).cloned().unwrap_or_default()
+        let found = if certificate.id.starts_with("device/") {
+            self.devices.get(&*certificate.id)
+        } else {
+            self.domains.get(&*certificate.domain)
+        };
+        found.cloned().unwrap_or_default()
     }
 }
 

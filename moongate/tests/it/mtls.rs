@@ -142,6 +142,7 @@ async fn certificates_that_do_not_hold_open_no_connection() {
                 params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
             }),
         ),
+        ("a certificate for anything", home.car.client_with(CAR, |params| params.extended_key_usages.clear())),
     ];
     for (what, identity) in bad {
         let answer = home.say(&identity, "lights.set", &[]).await;
@@ -485,6 +486,7 @@ async fn an_agent_of_another_domain_is_reached_only_by_a_certificate_of_that_dom
     let strays = [
         ("another domain's authority", boat.server(CAR, 5)),
         ("another domain's agent", boat.server(BOAT, 5)),
+        ("another agent of its domain", car.server("spiffe://car.example/toaster", 5)),
         ("a client's certificate", car.client(CAR)),
         ("nobody's", Identity::of_its_own(CAR)),
     ];
@@ -493,7 +495,7 @@ async fn an_agent_of_another_domain_is_reached_only_by_a_certificate_of_that_dom
         agents.push((secure_agent(identity).await.0, format!("stray-{index}")));
     }
     let entries = agents.iter().map(|(address, name)| {
-        format!("[[agents]]\nname = \"{name}\"\ncard_url = \"https://{address}/.well-known/agent-card.json\"\ndomain = \"car.example\"\nqueue = false\n")
+        format!("[[agents]]\nname = \"{name}\"\ncard_url = \"https://{address}/.well-known/agent-card.json\"\nspiffe = \"{CAR}\"\nqueue = false\n")
     });
     let peers = [("car.example", "crl = [\"car.crl\"]"), ("boat.example", "revocation = \"off\"")]
         .map(|(domain, more)| format!("[[peers]]\ndomain = \"{domain}\"\nbundle = \"{domain}.pem\"\n{more}\n"));
@@ -510,7 +512,7 @@ async fn an_agent_of_another_domain_is_reached_only_by_a_certificate_of_that_dom
         }
     };
     assert_eq!(ask("far").await.agent(), "far");
-    for (name, (what, _)) in ["stray-0", "stray-1", "stray-2", "stray-3"].into_iter().zip(&strays) {
+    for (name, (what, _)) in ["stray-0", "stray-1", "stray-2", "stray-3", "stray-4"].into_iter().zip(&strays) {
         assert!(ask(name).await.json().get("error").is_some(), "{what}");
     }
     assert!(good.1.load(Ordering::Relaxed) > 0);

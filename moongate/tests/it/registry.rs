@@ -99,6 +99,32 @@ async fn the_same_name_again_replaces_the_entry() {
 }
 
 #[tokio::test]
+async fn an_agent_of_the_configuration_is_its_alone() {
+    let (own, other) = (Agent::start("own", &[json!("print")]).await, Agent::start("other", &[json!("print")]).await);
+    let mut gateway = Gateway::start(MOONGATE, "[store]\nurl = \"sqlite:moongate.db\"\n").await;
+    let squatter = json!({"name": "printer", "instance": "b", "weight": 1000, "card_url": other.card_url()});
+    assert_eq!(register(&gateway, &squatter).await.status, 201);
+    let entry = format!(
+        "[store]\nurl = \"sqlite:moongate.db\"\n[[agents]]\nname = \"printer\"\ncard_url = \"{}\"\n",
+        own.card_url()
+    );
+    gateway.reload(&entry);
+    eventually("the configured agent alone answers", || async {
+        let view = api(&gateway, "GET", "/agents", None).await.json();
+        let entries = view["agents"].as_array().unwrap();
+        entries.len() == 1 && entries[0]["source"] == "config" && entries[0]["health"] == "up"
+    })
+    .await;
+    for _ in 0..5 {
+        assert_eq!(ask(&gateway, "printer").await.agent(), "own");
+    }
+    gateway.restart().await;
+    gateway.ready().await;
+    assert_eq!(api(&gateway, "GET", "/agents", None).await.json()["agents"].as_array().unwrap().len(), 1);
+    assert_eq!(ask(&gateway, "printer").await.agent(), "own");
+}
+
+#[tokio::test]
 async fn an_agent_that_deregisters_is_gone_at_once() {
     let agent = Agent::start("a", &[json!("a.do")]).await;
     let gateway = Gateway::start(MOONGATE, "").await;

@@ -105,7 +105,7 @@ pub(crate) static DEVICE: Section = Section {
         open(
             "pin",
             Kind::Text,
-            "\"sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"",
+            "\"sha256:q0r8bXLEMq2tmlxHWrrJVZXc7RCTKV0Z8d3RTr1ZxGo=\"",
             Applied,
             "SHA-256 of its public key (SubjectPublicKeyInfo), in base64 or hex.",
         ),

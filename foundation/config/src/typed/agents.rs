@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use toml::de::DeValue;
 
 use super::signature::signature;
-use super::{Words, auth, balance, url};
+use super::{Words, auth, balance, peers, url};
 use crate::keys::SKILL;
 use crate::problems::Mistake;
 use crate::read::{Table, Wrong, described, expand};
@@ -55,7 +55,7 @@ pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
         authorization: secret(table, "authorization"),
         auth: auth::auth(table),
         client_certificate: auth::certificate(table),
-        domain: table.text("domain").inspect(|domain| super::is_domain(table, domain)),
+        spiffe: peers::spiffe(table),
         balance: table.table("balance").map(|own| balance(&own.without_defaults(), general)),
         max_in_flight: table.integer("max_in_flight"),
         queue: table.flag("queue").unwrap_or(true),

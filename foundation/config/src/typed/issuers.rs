@@ -14,7 +14,7 @@ const ALGORITHMS: [&str; 5] = ["ES256", "ES384", "EdDSA", "PS256", "RS256"];
 /// Reads one issuer.
 pub(super) fn issuer(table: &Table<'_>) -> Issuer {
     Issuer {
-        name: name(table),
+        name: caller(table),
         issuer: if table.has("issuer") { url(table, "issuer").unwrap_or_default() } else { table.required("issuer") },
         jwks: key_set(table),
         audience: audience(table),
@@ -34,6 +34,16 @@ pub(super) fn name(table: &Table<'_>) -> String {
             format!("`{}` cannot be {name:?}", table.path_of("name")),
             "it takes letters, digits, `.`, `_` and `-`",
         );
+    }
+    name
+}
+
+/// The name of an issuer: that of other kinds of callers would make its callers look like them.
+fn caller(table: &Table<'_>) -> String {
+    let name = name(table);
+    if ["device", "spiffe", "local", "operator"].contains(&name.to_ascii_lowercase().as_str()) {
+        let hint = "callers of other kinds are called so; choose another name, as \"idp\"";
+        table.wrong("name", format!("`{}` cannot be {name:?}", table.path_of("name")), hint);
     }
     name
 }

@@ -20,6 +20,9 @@ enum Word {
 
 const REVOCATIONS: Words<Word> = &[("hard", Word::Hard), ("soft", Word::Soft), ("off", Word::Off)];
 
+/// How SHA-256 of nothing begins.
+const NOTHING: [u8; 4] = [0xe3, 0xb0, 0xc4, 0x42];
+
 /// Reads one trust domain.
 pub(super) fn peer(table: &Table<'_>) -> Peer {
     let domain = table.required("domain");
@@ -63,11 +66,26 @@ fn crl(table: &Table<'_>) -> Vec<Jwks> {
 pub(super) fn device(table: &Table<'_>) -> Device {
     let pin = table.required("pin");
     let read = pin.strip_prefix("sha256:").and_then(digest);
+    // SHA-256 of nothing is what a pipeline prints whose first program failed.
+    let read = read.filter(|digest| digest.get(..4) != Some(&NOTHING[..]));
     if read.is_none() && !pin.is_empty() {
         let hint = "make it by: openssl x509 -in device.pem -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64";
         table.wrong("pin", format!("`{}` is not `sha256:` and 32 bytes in base64 or hex", table.path_of("pin")), hint);
     }
     Device { name: name(table), pin: read.unwrap_or_default(), scopes: given(table) }
+}
+
+/// Reads the id of an agent of another domain.
+pub(super) fn spiffe(table: &Table<'_>) -> Option<String> {
+    let id = table.text("spiffe")?;
+    let path = id.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')).map(|(_, path)| path);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/');
+    if path.is_none_or(|path| path.is_empty() || !path.bytes().all(plain)) {
+        let hint = "write it as its certificate does: \"spiffe://DOMAIN/PATH\"";
+        table.wrong("spiffe", format!("`{}` is no SPIFFE id", table.path_of("spiffe")), hint);
+        return None;
+    }
+    Some(id)
 }
 
 /// 32 bytes, in base64 or in hex with or without colons.

@@ -194,7 +194,7 @@ fn peers_and_devices_are_read_with_what_they_may_do() {
         [[peers]]\ndomain = \"car.test\"\nbundle = \"car.pem\"\nscopes = [\"a2a:x:send\"]\ncrl = [\"http://ca.test/car.crl\", \"car.crl\"]\n\
         [[peers]]\ndomain = \"van.test\"\nbundle = \"van.pem\"\ncrl = [\"van.crl\"]\nrevocation = \"soft\"\ngrace_seconds = 60\n\
         [[peers]]\ndomain = \"bus.test\"\nbundle = \"bus.pem\"\nrevocation = \"off\"\n\
-        [[devices]]\nname = \"panel\"\npin = \"sha256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\"\n";
+        [[devices]]\nname = \"panel\"\npin = \"sha256:q0r8bXLEMq2tmlxHWrrJVZXc7RCTKV0Z8d3RTr1ZxGo=\"\n";
     let loaded = read(text).unwrap();
     let [car, van, bus] = &loaded.config.peers[..] else { panic!("{loaded:?}") };
     assert_eq!((car.domain.as_str(), car.scopes.words().len(), car.revocation), ("car.test", 1, Revocation::Hard));
@@ -203,7 +203,7 @@ fn peers_and_devices_are_read_with_what_they_may_do() {
     );
     assert_eq!(van.revocation, Revocation::Soft(std::time::Duration::from_secs(60)));
     assert_eq!((bus.revocation, bus.scopes.words().len()), (Revocation::Off, 0), "nothing unless it is said");
-    assert_eq!(loaded.config.devices[0].pin[..4], [0xe3, 0xb0, 0xc4, 0x42]);
+    assert_eq!(loaded.config.devices[0].pin[..4], [0xab, 0x4a, 0xfc, 0x6d]);
     // A bundle that changes is noticed.
     assert!(loaded.files.iter().any(|path| path.ends_with("car.pem")), "{:?}", loaded.files);
 }

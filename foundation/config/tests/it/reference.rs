@@ -39,7 +39,7 @@ fn everything_set() -> String {
         let key = line.split(" = ").next().unwrap_or_default();
         let absent = (exclusive.contains(&key) && section != "[balance]") || (key == "allow" && section == "[[policy]]")
             // The agent shown is reached in clear text, on this machine.
-            || (key == "domain" && section == "[[agents]]")
+            || (key == "spiffe" && section == "[[agents]]")
             // Limits that are not set, and so are none.
             || key.ends_with("_requests_per_second");
         if line.starts_with('[') || (line.contains(" = ") && !absent) {

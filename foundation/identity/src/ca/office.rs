@@ -199,6 +199,8 @@ impl Office {
             let words = format!("{days} days; a list holds for 1 to {LONGEST_LIST}");
             return Err(Problem::new(Code::CertificateRefused, words));
         }
+        let path = to.map_or_else(|| self.folder.join("crl.pem"), Path::to_owned);
+        may_be_replaced(&path)?;
         let number = self.register.pages.list_number + 1;
         let next_update = now.plus(DAY * days);
         let revoked_certs = self.revoked();
@@ -223,7 +225,6 @@ impl Office {
             }
             other => file::unusable(&pem_path, &other),
         })?;
-        let path = to.map_or_else(|| self.folder.join("crl.pem"), Path::to_owned);
         let bytes = if der {
             list.der().to_vec()
         } else {
@@ -281,4 +282,19 @@ fn taken(path: &Path) -> Problem {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// A list takes the place of a list, and of nothing else: a key that was written over is gone. Its folder must be there.
+fn may_be_replaced(path: &Path) -> Result<(), Problem> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()) {
+        return Err(file::unusable(folder, &"there is no such folder; make it first"));
+    }
+    match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(file::unusable(path, &error)),
+        Ok(bytes) => {
+            let is_list = crate::revocation::is_list(&bytes);
+            if is_list { Ok(()) } else { Err(taken(path)) }
+        }
+    }
 }

@@ -15,8 +15,8 @@ pub const LONGEST_DAYS: u32 = 397;
 const CLIENT_DAYS: u32 = 30;
 const SERVER_DAYS: u32 = 90;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// Names that the authority's own files have.
-const OWN: [&str; 3] = ["ca", "crl", "issued"];
+/// Names that files of the authority and of the gateway have.
+const OWN: [&str; 4] = ["ca", "crl", "issued", "gateway"];
 
 /// A certificate that somebody wants.
 #[derive(Clone, Debug, Default)]
@@ -115,7 +115,7 @@ fn check_name(name: &str) -> Result<(), Problem> {
         return Err(refuse(format!("{name:?} is no name: 1 to 64 letters, digits, `.`, `-`, `_`, the first no sign")));
     }
     if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
-        return Err(refuse(format!("{name} is what a file of the authority is called")));
+        return Err(refuse(format!("{name} is what a file of the authority, or of the gateway, is called")));
     }
     Ok(())
 }

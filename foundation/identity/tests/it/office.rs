@@ -198,6 +198,25 @@ fn files_are_replaced_only_when_that_is_meant() {
 }
 
 #[test]
+fn a_list_is_written_over_a_list_and_over_nothing_else() {
+    let folder = Folder::new();
+    let mut office = office(&folder);
+    let list = folder.path().join("home.crl");
+    for der in [false, true, false] {
+        office.publish(7, Some(&list), der, NOW).unwrap();
+    }
+    let before = office.list_number();
+    for name in ["ca.key", "ca.pem", "issued.json", "elsewhere/home.crl"] {
+        let place = folder.path().join(name);
+        let held = std::fs::read(&place).ok();
+        office.publish(7, Some(&place), false, NOW).unwrap_err();
+        assert_eq!(std::fs::read(&place).ok(), held, "{name}");
+    }
+    assert_eq!(office.list_number(), before, "what is refused spends no number");
+    office.issue(&client("gateway"), folder.path(), true, NOW).unwrap_err();
+}
+
+#[test]
 fn a_serial_is_read_in_every_spelling_and_revoked_once() {
     let folder = Folder::new();
     let mut office = office(&folder);

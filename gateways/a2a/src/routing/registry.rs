@@ -177,15 +177,34 @@ impl AgentRegistry {
         }
     }
 
+    /// Removes the rows of entries that have gone.
+    async fn give_way(&self, gone: &[InstanceId]) {
+        for id in gone {
+            tracing::warn!(entry = %id, "an entry made over the API bore the name of an agent of the configuration, and was removed");
+            if let Err(problem) = self.grounds.store.registry().remove(id.to_string()).await {
+                tracing::error!(entry = %id, %problem, "its row cannot be removed; it is not taken up all the same");
+            }
+        }
+    }
+
     /// Takes over the agents of a configuration: new ones come, changed ones are fetched again, others stay as they are.
     pub async fn configure(self: &Arc<Self>, settings: RegistrySettings, specs: Vec<Spec>) {
         let soonest = self.grounds.clock.mono().plus(settings.probe);
         *self.settings.lock() = settings;
         let mut fresh = Vec::new();
+        let strangers: Vec<InstanceId>;
         {
             let mut entries = self.entries.lock();
             let wanted: BTreeMap<InstanceId, Spec> = specs.into_iter().map(|spec| (spec.id(), spec)).collect();
             entries.retain(|id, entry| entry.source != Source::Config || wanted.contains_key(id));
+            // An agent of the configuration is its alone: what others registered under its name goes.
+            let named = |entry: &Entry| wanted.values().any(|spec| spec.name == entry.spec.name);
+            strangers = entries
+                .iter()
+                .filter(|(_, entry)| entry.source != Source::Config && named(entry))
+                .map(|(id, _)| id.clone())
+                .collect();
+            entries.retain(|id, _| !strangers.contains(id));
             for entry in entries.values_mut() {
                 entry.probe_at = entry.probe_at.min(soonest);
             }
@@ -204,6 +223,7 @@ impl AgentRegistry {
                 }
             }
         }
+        self.give_way(&strangers).await;
         let mut replaced = Vec::new();
         for (id, spec) in fresh {
             let entry = self.entry(spec, Source::Config);

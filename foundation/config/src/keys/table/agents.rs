@@ -147,12 +147,12 @@ pub(crate) static AGENT: Section = Section {
         ),
         open("client_key", Kind::Path, "\"lights.client.key\"", Applied, "The certificate's key, in PEM."),
         open(
-            "domain",
+            "spiffe",
             Kind::Text,
-            "\"car.example\"",
+            "\"spiffe://car.example/gw\"",
             Applied,
-            "The trust domain that it belongs to, if not this gateway's: its TLS certificate must be one of that domain ([[peers]]), by a \
-             SPIFFE id and not by the name of its host.",
+            "The id that its TLS certificate must have, instead of the name of its host, vouched for by the authorities of that \
+             trust domain ([[peers]]). For agents of other domains.",
         ),
         key(
             "signature",
