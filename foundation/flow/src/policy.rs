@@ -1,12 +1,13 @@
 //! The stage *authorize*: rules of the operator over what was resolved.
 //!
 //! Rules only narrow. A matching `deny` refuses, a matching `confirm` asks a person, an `allow` lifts a confirmation but
-//! never a refusal. With no rules at all, everything is allowed that the caller's scopes reach.
+//! never a refusal. With no rules at all, everything is allowed that the caller's scopes reach. Rules for another skill or
+//! another operation are not asked.
 
 use std::sync::Arc;
 
 use moongate_core::{Challenge, Code, Decision, Head, Principal, Problem, Resolved, Time};
-use moongate_rules::{Facts, Rule, SkillFacts};
+use moongate_rules::{Facts, Rule, RuleSet, SkillFacts};
 
 /// What a rule says when it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +34,8 @@ pub struct PolicyRule {
 #[derive(Default)]
 pub struct Policy {
     rules: Vec<PolicyRule>,
-    reads_body: bool,
+    /// The same rules by what they are about.
+    set: RuleSet,
     open: Arc<str>,
 }
 
@@ -54,13 +56,13 @@ pub struct Subject<'a> {
 impl Policy {
     /// Keeps the rules in the order of the configuration.
     pub fn new(rules: Vec<PolicyRule>) -> Self {
-        let reads_body = rules.iter().any(|rule| rule.rule.reads().args || rule.rule.reads().text);
-        Self { rules, reads_body, open: "no rule refuses".into() }
+        let set = RuleSet::new(rules.iter().map(|rule| rule.rule.clone()).collect());
+        Self { rules, set, open: "no rule refuses".into() }
     }
 
     /// Whether any rule reads the request's body, so that it must be parsed.
     pub fn reads_body(&self) -> bool {
-        self.reads_body
+        self.set.reads().args || self.set.reads().text
     }
 
     /// The decision where there are no rules: nothing has to be looked at.
@@ -80,7 +82,8 @@ impl Policy {
         } else {
             resolved.candidates.iter().map(|candidate| Some(candidate.agent.as_str())).collect()
         };
-        for rule in &self.rules {
+        let candidates = self.set.candidates(&facts(who, resolved, subject, None));
+        for rule in candidates.filter_map(|index| self.rules.get(index)) {
             for agent in &agents {
                 match rule.rule.matches(&facts(who, resolved, subject, *agent)) {
                     Ok(false) => {}
@@ -122,5 +125,65 @@ fn facts<'a>(who: &'a Principal, resolved: &'a Resolved, subject: &Subject<'a>, 
         args: subject.args,
         text: subject.text,
         now: Some(subject.now),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use moongate_core::{Operation, SkillId};
+    use moongate_rules::Mode;
+
+    use super::*;
+
+    fn policy(rules: &[(Verdict, &str)]) -> Policy {
+        let named = |(index, (verdict, text)): (usize, &(Verdict, &str))| PolicyRule {
+            name: format!("policy[{index}]").into(),
+            verdict: *verdict,
+            rule: Rule::compile(text, Mode::Policy).unwrap(),
+        };
+        Policy::new(rules.iter().enumerate().map(named).collect())
+    }
+
+    fn ask<T>(skill: Option<&str>, look: impl FnOnce(&Principal, &Resolved, &Subject<'_>) -> T) -> T {
+        let (who, head) = (Principal::local("home.example"), Head::new(Operation::Send));
+        let skill = skill.map(SkillId::from);
+        let resolved = Resolved { skill, ..Resolved::here() };
+        look(&who, &resolved, &Subject { head: &head, headers: &[], args: None, text: None, now: Time(0) })
+    }
+
+    /// The rule that allows it.
+    fn allowed(policy: &Policy, skill: Option<&str>) -> Option<Arc<str>> {
+        match ask(skill, |who, resolved, subject| policy.decide(who, resolved, subject)) {
+            Decision::Allow(rule) => Some(rule),
+            Decision::Confirm(_) | Decision::Deny(_) => None,
+        }
+    }
+
+    #[test]
+    fn rules_about_other_skills_and_operations_are_not_asked() {
+        let policy = policy(&[
+            (Verdict::Deny, r#"skill.id == "door.open""#),
+            (Verdict::Deny, r#"principal.id == "nobody""#),
+            (Verdict::Deny, r#"principal.id == "nobody" && skill.id in ["lights.set", "lights.get"]"#),
+            (Verdict::Deny, r#"operation == "cancel""#),
+            (Verdict::Allow, r#"skill.id == "door.open" || skill.id == "lights.set""#),
+        ]);
+        let asked = |skill| {
+            ask(skill, |who, resolved, subject| {
+                policy.set.candidates(&facts(who, resolved, subject, None)).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(asked(Some("lights.set")), [1, 2, 4]);
+        assert_eq!(asked(None), [1, 4]);
+        assert_eq!(allowed(&policy, Some("lights.set")).as_deref(), Some("policy[4]"));
+        assert_eq!(allowed(&policy, Some("door.open")), None);
+        assert_eq!(allowed(&policy, None).as_deref(), Some("no rule refuses"));
+    }
+
+    #[test]
+    fn a_rule_that_cannot_be_answered_refuses_what_it_is_about_and_nothing_else() {
+        let policy = policy(&[(Verdict::Confirm, r#"args.level > 3 && skill.id == "lights.set""#)]);
+        assert_eq!(allowed(&policy, Some("lights.set")), None);
+        assert_eq!(allowed(&policy, Some("door.open")).as_deref(), Some("no rule refuses"));
     }
 }

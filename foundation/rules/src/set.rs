@@ -142,8 +142,9 @@ impl RuleSet {
         None
     }
 
-    /// The rules that could match, in order.
-    fn candidates<'s>(&'s self, facts: &Facts<'_>) -> impl Iterator<Item = usize> + 's {
+    /// The indexes of the rules that could match, in order. Every other one has a conjunct that is false, so that it is
+    /// false whatever else stands in it.
+    pub fn candidates<'s>(&'s self, facts: &Facts<'_>) -> impl Iterator<Item = usize> + 's {
         let row = |table: &'s HashMap<Box<str>, Vec<usize>>, word: &str| table.get(word).map_or(&[][..], Vec::as_slice);
         let mut rows =
             [row(&self.skills, facts.skill_id()), row(&self.operations, facts.operation.as_str()), &self.free[..]];
