@@ -19,9 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use call::Call;
 use worker::{Stats, Worker};
 
-#[cfg(test)]
-pub(crate) use outcome::Latency;
-pub(crate) use outcome::Outcome;
+pub(crate) use outcome::{Latency, Outcome};
 
 use crate::fault::Fault;
 

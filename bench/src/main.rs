@@ -4,6 +4,7 @@
 //! - [`load`]: a closed-loop load generator that checks every answer.
 //! - [`run`]: the comparison: starts everything, takes turns, writes `bench/results`.
 //! - [`tasks`]: how fast durable tasks are accepted, against the disk, and what a store full of them costs.
+//! - [`handshakes`]: full handshakes with client certificates a second, in turn with nginx.
 //! - [`instructions`]: instructions a request under callgrind, with one agent and with a thousand.
 //!
 //! This crate shares no code with the gateway: a mistake there must not hide itself here. Exit 0 is yes, 1 is a gate
@@ -18,6 +19,7 @@
 
 mod agent;
 mod fault;
+mod handshakes;
 mod histogram;
 mod instructions;
 mod load;
@@ -50,6 +52,8 @@ enum Command {
     Run(run::Options),
     /// Durable tasks: how fast they are accepted, and what many of them cost.
     Tasks(tasks::Options),
+    /// Full TLS handshakes with client certificates, in turn with nginx.
+    Handshakes(handshakes::Options),
     /// Count the gateway's instructions a request, with one agent and with many.
     Instructions(instructions::Options),
 }
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
         Command::Load(options) => load::options::main(&options),
         Command::Run(options) => run::main(options),
         Command::Instructions(options) => instructions::main(options),
+        Command::Handshakes(options) => handshakes::main(options),
         Command::Tasks(options) => tasks::main(options),
     };
     match result {

@@ -7,7 +7,7 @@
 
 mod gate;
 pub(crate) mod gateway;
-mod nginx;
+pub(crate) mod nginx;
 pub(crate) mod plain;
 pub(crate) mod report;
 mod rounds;

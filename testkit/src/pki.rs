@@ -1,7 +1,10 @@
 //! Certificate authorities of other domains, whatever they sign, and clients that present it.
 
+mod caller;
+
 use std::sync::Arc;
 
+pub use caller::{Caller, Group};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -82,6 +85,15 @@ impl Authority {
         })
     }
 
+    /// A good server certificate for this host.
+    pub fn host(&self, name: &str) -> Identity {
+        let name = SanType::DnsName(Ia5String::try_from(name).unwrap());
+        self.client_with("", |params| {
+            params.subject_alt_names = vec![name];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        })
+    }
+
     /// A revocation list in PEM that names these serial numbers and counts for so many seconds from now.
     pub fn crl(&self, number: u64, revoked: &[u64], seconds: i64) -> String {
         let now = rcgen::date_time_ymd(1970, 1, 1) + std::time::UNIX_EPOCH.elapsed().unwrap();
@@ -154,12 +166,15 @@ impl Identity {
 
     /// The configuration of a server that shows it.
     pub fn server_config(&self) -> Arc<rustls::ServerConfig> {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .unwrap();
-        Arc::new(builder.with_no_client_auth().with_single_cert(self.chain.clone(), key).unwrap())
+        Arc::new(builder.with_no_client_auth().with_single_cert(self.chain.clone(), self.private()).unwrap())
+    }
+
+    fn private(&self) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()))
     }
 
     /// The same certificate without the authorities above it.
@@ -180,10 +195,7 @@ pub fn client_config(root: &CertificateDer<'static>, identity: Option<&Identity>
         .unwrap()
         .with_root_certificates(roots);
     let config = match identity {
-        Some(identity) => {
-            let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.key.serialize_der()));
-            builder.with_client_auth_cert(identity.chain.clone(), key).unwrap()
-        }
+        Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.private()).unwrap(),
         None => builder.with_no_client_auth(),
     };
     Arc::new(config)

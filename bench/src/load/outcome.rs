@@ -25,7 +25,8 @@ pub(crate) struct Latency {
 }
 
 impl Latency {
-    fn of(histogram: &Histogram) -> Self {
+    /// The distribution of what was counted.
+    pub(crate) fn of(histogram: &Histogram) -> Self {
         // A tenth of a microsecond is finer than the clock and the buckets are.
         let us = |ns: f64| (ns / 100.0).round() / 10.0;
         let at = |share| us(histogram.percentile_ns(share) as f64);

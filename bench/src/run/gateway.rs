@@ -10,6 +10,9 @@ use super::plain;
 use crate::fault::Fault;
 use crate::process::Process;
 
+/// How long a gateway may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+
 /// An agent in the configuration.
 pub(crate) struct Entry {
     name: String,
@@ -45,12 +48,9 @@ impl Gateway {
         more: &str,
         store: &str,
     ) -> Result<Self, Fault> {
-        if !binary.is_file() {
-            return Err(Fault::new("moongate-missing", format!("there is no {}", binary.display()))
-                .hint("build it with `cargo build --release -p moongate`, or say --without-moongate"));
-        }
+        there_is(binary)?;
         let mut command = Command::new(binary);
-        Self::start_as(&mut command, folder, agents, more, (store, Duration::from_secs(60)))
+        Self::start_as(&mut command, folder, agents, more, (store, READY))
     }
 
     /// The same with a command that the gateway's arguments are added to, a store, and `limit` until it must be ready.
@@ -65,23 +65,58 @@ impl Gateway {
         std::fs::create_dir_all(folder).map_err(failed)?;
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
-        let file = folder.join("moongate.toml");
-        std::fs::write(&file, configuration(plain, admin, agents, more, store)).map_err(failed)?;
-        let log = std::fs::File::create(folder.join("moongate.log")).map_err(failed)?;
-        command.arg("--config").arg(&file).arg("run").stdin(Stdio::null());
-        command.stdout(log.try_clone().map_err(failed)?).stderr(log);
-        let mut process = Process::start("moongate", command)?;
-        process
-            .wait_for(limit, || plain::is_ok(admin, "/readyz"))
-            .map_err(|fault| fault.hint(format!("see {}", folder.join("moongate.log").display())))?;
-        Ok(Self { process, plain })
+        let text = configuration("off", &plain.to_string(), admin, more, store) + &listed(agents);
+        Ok(Self { process: launch(command, folder, &text, admin, limit)?, plain })
+    }
+
+    /// Starts `binary` in `folder` with nothing but the listener for TLS at `main`, and the operators' own.
+    pub(crate) fn start_main(binary: &Path, folder: &Path, main: SocketAddr, more: &str) -> Result<Process, Fault> {
+        there_is(binary)?;
+        let failed = |error| Fault::new("gateway", format!("{}: {error}", folder.display()));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
+        let text = configuration(&main.to_string(), "off", admin, more, "memory:");
+        launch(&mut Command::new(binary), folder, &text, admin, READY)
     }
 }
 
-fn configuration(plain: SocketAddr, admin: SocketAddr, agents: &[Entry], more: &str, store: &str) -> String {
-    let mut text = format!(
-        "[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n\n[store]\nurl = \"{store}\"\n\n[log]\nlevel = \"error\"\n\n{more}"
-    );
+fn there_is(binary: &Path) -> Result<(), Fault> {
+    match binary.is_file() {
+        true => Ok(()),
+        false => Err(Fault::new("moongate-missing", format!("there is no {}", binary.display()))
+            .hint("build it with `cargo build --release -p moongate`, or say --without-moongate")),
+    }
+}
+
+/// Starts a gateway with this configuration and waits until it says at `admin` that it is ready.
+fn launch(
+    command: &mut Command,
+    folder: &Path,
+    configuration: &str,
+    admin: SocketAddr,
+    limit: Duration,
+) -> Result<Process, Fault> {
+    let failed = |error| Fault::new("gateway", format!("{}: {error}", folder.display()));
+    let file = folder.join("moongate.toml");
+    std::fs::write(&file, configuration).map_err(failed)?;
+    let log = std::fs::File::create(folder.join("moongate.log")).map_err(failed)?;
+    command.arg("--config").arg(&file).arg("run").stdin(Stdio::null());
+    command.stdout(log.try_clone().map_err(failed)?).stderr(log);
+    let mut process = Process::start("moongate", command)?;
+    process
+        .wait_for(limit, || plain::is_ok(admin, "/readyz"))
+        .map_err(|fault| fault.hint(format!("see {}", folder.join("moongate.log").display())))?;
+    Ok(process)
+}
+
+fn configuration(main: &str, plain: &str, admin: SocketAddr, more: &str, store: &str) -> String {
+    format!(
+        "[listen]\nmain = \"{main}\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n\n[store]\nurl = \"{store}\"\n\n[log]\nlevel = \"error\"\n\n{more}"
+    )
+}
+
+fn listed(agents: &[Entry]) -> String {
+    let mut text = String::new();
     for Entry { name, card_url } in agents {
         let _ = write!(text, "\n[[agents]]\nname = \"{name}\"\ncard_url = \"{card_url}\"\n");
     }
@@ -95,13 +130,9 @@ mod tests {
     #[test]
     fn the_configuration_names_listeners_and_agents() {
         let agent = "127.0.0.1:3".parse().unwrap();
-        let text = configuration(
-            "127.0.0.1:1".parse().unwrap(),
-            "127.0.0.1:2".parse().unwrap(),
-            &[Entry::new("fixture", agent, "message")],
-            "[routing]\nprobe_seconds = 3600\n",
-            "memory:",
-        );
+        let admin = "127.0.0.1:2".parse().unwrap();
+        let text = configuration("off", "127.0.0.1:1", admin, "[routing]\nprobe_seconds = 3600\n", "memory:")
+            + &listed(&[Entry::new("fixture", agent, "message")]);
         assert_eq!(
             text,
             "[listen]\nmain = \"off\"\nplain = \"127.0.0.1:1\"\nadmin = \"127.0.0.1:2\"\n\n[store]\nurl = \"memory:\"\n\n\

@@ -49,33 +49,44 @@ impl Nginx {
         std::fs::create_dir_all(folder.join("temp")).map_err(failed)?;
         std::fs::write(cards.join("agent-card.json"), card).map_err(failed)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
-        let file = folder.join("nginx.conf");
-        // As root its workers would become a user who may not read this folder.
-        let is_root = std::fs::metadata("/proc/self").map_err(failed)?.uid() == 0;
-        std::fs::write(&file, configuration(address, agent, workers, is_root)).map_err(failed)?;
-        let log = folder.join("error.log");
-        let mut process = Process::start(
-            "nginx",
-            Command::new(binary)
-                .arg("-p")
-                .arg(folder)
-                .arg("-c")
-                .arg(&file)
-                .arg("-e")
-                .arg(&log)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null()),
-        )?;
-        process
-            .wait_for(READY, || plain::is_ok(address, "/.well-known/agent-card.json"))
-            .map_err(|fault| fault.hint(format!("see {}", log.display())))?;
+        let text = configuration(address, agent, workers);
+        let process = launch(binary, folder, &text, || plain::is_ok(address, "/.well-known/agent-card.json"))?;
         Ok(Self { process, address })
     }
 }
 
-fn configuration(address: SocketAddr, agent: SocketAddr, workers: &str, is_root: bool) -> String {
+/// Starts `binary` with this configuration in `folder`, where its folders stand, and waits until it is `ready`.
+pub(crate) fn launch(
+    binary: &Path,
+    folder: &Path,
+    configuration: &str,
+    ready: impl Fn() -> bool,
+) -> Result<Process, Fault> {
+    let failed = |error| Fault::new("nginx", format!("{}: {error}", folder.display()));
+    let file = folder.join("nginx.conf");
+    // As root its workers would become a user who may not read this folder.
+    let is_root = std::fs::metadata("/proc/self").map_err(failed)?.uid() == 0;
     let user = if is_root { "user root;\n" } else { "" };
+    std::fs::write(&file, format!("{user}{configuration}")).map_err(failed)?;
+    let log = folder.join("error.log");
+    let mut process = Process::start(
+        "nginx",
+        Command::new(binary)
+            .arg("-p")
+            .arg(folder)
+            .arg("-c")
+            .arg(&file)
+            .arg("-e")
+            .arg(&log)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null()),
+    )?;
+    process.wait_for(READY, ready).map_err(|fault| fault.hint(format!("see {}", log.display())))?;
+    Ok(process)
+}
+
+fn configuration(address: SocketAddr, agent: SocketAddr, workers: &str) -> String {
     let proxied: String = [
         ("/agents/fixture", "/message", "on"),
         ("/agents/fixture-task", "/task", "on"),
@@ -88,7 +99,7 @@ fn configuration(address: SocketAddr, agent: SocketAddr, workers: &str, is_root:
     })
     .collect();
     format!(
-        r#"{user}daemon off;
+        r#"daemon off;
 worker_processes {workers};
 pid nginx.pid;
 events {{
@@ -131,12 +142,11 @@ mod tests {
     #[test]
     fn streams_are_not_buffered_and_the_rest_is() {
         let (address, agent) = ("127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap());
-        let text = configuration(address, agent, "2", true);
-        assert!(text.starts_with("user root;\ndaemon off;\nworker_processes 2;\n"));
+        let text = configuration(address, agent, "2");
+        assert!(text.starts_with("daemon off;\nworker_processes 2;\n"));
         assert!(text.contains("listen 127.0.0.1:1;") && text.contains("server 127.0.0.1:2;"));
         assert!(text.contains("location = /agents/fixture { proxy_pass http://agent/message; proxy_buffering on; }"));
         assert!(text.contains("location = /streams/fixture { proxy_pass http://agent/message; proxy_buffering off; }"));
         assert_eq!(text.matches('{').count(), text.matches('}').count());
-        assert!(configuration(address, agent, "auto", false).starts_with("daemon off;"));
     }
 }

@@ -9,6 +9,7 @@ use super::rounds::Point;
 use super::scenario::SCENARIOS;
 use super::summary::{Figures, Ratio, Summary};
 use crate::fault::Fault;
+use crate::handshakes::summary::Handshakes;
 use crate::instructions::{Counted, Guarded};
 use crate::machine::Machine;
 use crate::tasks::Tasks;
@@ -54,7 +55,7 @@ pub(crate) fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> R
 /// Writes the page of tables for all results in `folder`, and returns it.
 pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     let mut page =
-        "# Results\n\nWritten by `moongate-bench run`, `moongate-bench tasks` and `moongate-bench instructions`; [how they are taken \
+        "# Results\n\nWritten by `moongate-bench run`, `tasks`, `handshakes` and `instructions`; [how they are taken \
         and how to read them](../README.md).\nThe files beside this page hold every run.\n"
             .to_owned();
     for scenario in SCENARIOS {
@@ -68,6 +69,11 @@ pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     if let Some(tasks) = read::<Tasks>(folder, "tasks")? {
         crate::tasks::section(&mut page, &tasks);
         machine(&mut page, &tasks.machine, "tasks");
+    }
+    if let Some(handshakes) = read::<Handshakes>(folder, "handshakes")? {
+        crate::handshakes::summary::section(&mut page, &handshakes);
+        let Handshakes { machine: at, nginx_workers, .. } = &handshakes;
+        machine(&mut page, at, &format!("{} with `worker_processes {nginx_workers}`", at.nginx));
     }
     std::fs::write(folder.join("README.md"), &page).map_err(|error| Fault::new("results", error))?;
     Ok(page)
@@ -231,12 +237,16 @@ mod tests {
         let guarded = Guarded { rules: 200, candidates: 3, added_percent: 4.5, count: count(1, 1045.0) };
         let counted = Counted { machine: report.machine, requests: 5, ways: vec![way], guarded: Some(guarded) };
         write_json(&folder, "instructions", &counted).unwrap();
+        let handshakes = crate::handshakes::summary::tests::sample(Machine::look("nginx/1"));
+        write_json(&folder, "handshakes", &handshakes).unwrap();
+        assert_eq!(read::<Handshakes>(&folder, "handshakes").unwrap(), Some(handshakes));
         let page = write_summary(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(page.contains("| 1 | Moongate | 70.0 | 140.0 | 800 |"), "{page}");
         assert!(page.contains("first event p50, µs more than nginx: **10.0** (rounds: 10.0 to 10.0)"), "{page}");
         assert!(page.contains("- name: **+1.0 %** from few agents to many"), "{page}");
         assert!(page.contains("1045, **+4.5 %** against"), "{page}");
+        assert!(page.contains("## handshakes") && page.contains("nginx/1 with `worker_processes auto`"), "{page}");
         assert!(!page.contains("## cards"));
         for table in page.split("\n\n").filter(|part| part.starts_with('|')) {
             let widths: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();

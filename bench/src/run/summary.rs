@@ -94,7 +94,8 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
 }
 
 impl Ratio {
-    fn of(values: &[f64]) -> Option<Self> {
+    /// Sums up; nothing of no rounds.
+    pub(crate) fn of(values: &[f64]) -> Option<Self> {
         let least = values.iter().copied().min_by(f64::total_cmp)?;
         let most = values.iter().copied().max_by(f64::total_cmp)?;
         Some(Self { median: rounded(median(values)?), min: rounded(least), max: rounded(most) })
