@@ -189,7 +189,7 @@ fn authorize<G: Gateway>(
         return open;
     }
     let (args, text) = if policy.reads_body() { gateway.content(call) } else { (None, None) };
-    let headers = gateway.headers(call);
+    let headers = if policy.reads_headers() { gateway.headers(call) } else { Vec::new() };
     let subject = Subject {
         head: &envelope.head,
         headers: &headers,

@@ -43,7 +43,7 @@ pub struct Policy {
 pub struct Subject<'a> {
     /// What a peek learned.
     pub head: &'a Head,
-    /// Request headers, lower-case names.
+    /// Request headers, lower-case names; none where no rule reads one.
     pub headers: &'a [(&'a str, &'a str)],
     /// The parsed request, if a rule reads it.
     pub args: Option<&'a serde_json::Value>,
@@ -63,6 +63,11 @@ impl Policy {
     /// Whether any rule reads the request's body, so that it must be parsed.
     pub fn reads_body(&self) -> bool {
         self.set.reads().args || self.set.reads().text
+    }
+
+    /// Whether any rule reads a header.
+    pub fn reads_headers(&self) -> bool {
+        self.set.reads().headers
     }
 
     /// The decision where there are no rules: nothing has to be looked at.

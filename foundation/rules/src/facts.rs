@@ -103,7 +103,7 @@ impl<'a> Scope<'a> {
         args.as_ref().ok().map(AsRef::as_ref)
     }
 
-    fn text_of(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text_of(&self, name: &str) -> Option<&str> {
         let facts = self.facts;
         Some(match name {
             "operation" => facts.operation.as_str(),
@@ -126,6 +126,16 @@ impl<'a> Scope<'a> {
                 }
             }
         })
+    }
+
+    /// Whether [`Scope::text_of`] always has a text of this name.
+    pub(crate) fn is_text(name: &str, mode: Mode) -> bool {
+        match name {
+            "operation" | "agent" | "text" | "zone" | "device" | "domain" => true,
+            "principal.domain" | "principal.id" | "principal.kind" | "skill.id" | "skill.agent" => true,
+            "skill" => mode == Mode::Match,
+            _ => name.split_once('.').is_some_and(|(map, _)| matches!(map, "labels" | "headers")),
+        }
     }
 }
 

@@ -21,6 +21,7 @@
 
 mod facts;
 mod names;
+mod plain;
 mod rule;
 mod set;
 mod values;

@@ -7,6 +7,7 @@ use cel::{Context, Env, ExecutionError, IdedExpr, ParseErrors, Value};
 
 use crate::facts::{Facts, Scope};
 use crate::names::{Found, Reads, Walk};
+use crate::plain::Plain;
 use crate::set::Anchor;
 
 /// What a rule is for, which decides what `skill` is in it and what a missing member means.
@@ -50,6 +51,7 @@ struct Inner {
     reads: Reads,
     nodes: usize,
     anchor: Anchor,
+    plain: Option<Plain>,
 }
 
 impl Rule {
@@ -74,7 +76,8 @@ impl Rule {
         let [plain, nested] = NODES;
         let nodes = if nesting > 1 { nested } else { plain };
         let anchor = Anchor::of(&expression);
-        Ok(Self { inner: Arc::new(Inner { text: text.into(), mode, expression, reads, nodes, anchor }) })
+        let plain = Plain::of(&expression, mode);
+        Ok(Self { inner: Arc::new(Inner { text: text.into(), mode, expression, reads, nodes, anchor, plain }) })
     }
 
     /// What the rule looks at.
@@ -103,6 +106,19 @@ impl Rule {
     }
 
     pub(crate) fn answer(&self, scope: &Scope<'_>) -> Result<bool, RuleError> {
+        match &self.inner.plain {
+            Some(plain) => Ok(plain.holds(scope)),
+            None => self.interpreted(scope),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_plain(&self) -> bool {
+        self.inner.plain.is_some()
+    }
+
+    /// Asks the interpreter.
+    pub(crate) fn interpreted(&self, scope: &Scope<'_>) -> Result<bool, RuleError> {
         let mut context = Context::with_env(Arc::clone(&STANDARD));
         context.set_variable_resolver(scope);
         let answer = match Value::resolve_val(&self.inner.expression, &context) {
