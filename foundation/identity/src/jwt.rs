@@ -6,17 +6,17 @@
 //! - The effective scopes are those that the token names **and** the operator allows this issuer to give.
 //! - Tokens of the gateway's own authorization server are verified with its keys at hand, and are worth what its store says at
 //!   this moment ([`crate::authority::standing`]).
-//! - A token that was verified is known by its SHA-256 for a minute at most, and never longer than it is valid; so a request
-//!   with a token that came before costs one hash.
+//! - A token that was verified is known by a tag ([`names`]) for a minute at most, and never longer than it is valid; so a
+//!   request with a token that came before costs one pass over it.
 
 mod keys;
+mod names;
 mod token;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
 use parking_lot::Mutex;
@@ -25,6 +25,7 @@ use crate::authority::Authority;
 
 pub(crate) use keys::{Key, KeySet};
 pub use keys::{KeySource, Keys};
+use names::{Name, Names};
 pub use token::Algorithm;
 pub(crate) use token::object;
 use token::{Claims, Token};
@@ -67,13 +68,14 @@ pub struct Tokens {
     domain: Arc<str>,
     clock: Arc<dyn Clock>,
     dialer: Arc<dyn Dialer>,
-    known: Mutex<HashMap<[u8; 32], Known>>,
+    names: Names,
+    known: Mutex<HashMap<Name, Known>>,
 }
 
 impl Tokens {
     /// A verifier; it fetches no key before the first token comes.
     pub fn new(issuers: Vec<Issuer>, domain: &str, clock: Arc<dyn Clock>, dialer: Arc<dyn Dialer>) -> Self {
-        Self { issuers, own: None, domain: domain.into(), clock, dialer, known: Mutex::default() }
+        Self { issuers, own: None, domain: domain.into(), clock, dialer, names: Names::new(), known: Mutex::default() }
     }
 
     /// The same, which takes the tokens of the gateway's own authorization server too.
@@ -95,7 +97,7 @@ impl Tokens {
 
     /// Whoever holds this token, if it was verified a moment ago.
     pub fn known(&self, token: &str) -> Option<Arc<Principal>> {
-        let id = id_of(token);
+        let id = self.names.of(token)?;
         let epoch = self.own.as_ref().map(|own| own.epoch().now());
         let known = self.known.lock();
         let found = known.get(&id).filter(|known| known.until > self.clock.mono())?;
@@ -128,7 +130,7 @@ impl Tokens {
             signed(&token, &newer).map_err(refused)?;
         }
         let principal = Arc::new(self.principal(issuer, &token.claims));
-        self.remember(id_of(text), &principal, token.claims.expires_at, None);
+        self.remember(text, &principal, token.claims.expires_at, None);
         Ok(principal)
     }
 
@@ -151,7 +153,7 @@ impl Tokens {
             proof: Proof::Jwt,
             expires_at: Some(token.claims.expires_at),
         });
-        self.remember(id_of(text), &principal, token.claims.expires_at, Some(epoch));
+        self.remember(text, &principal, token.claims.expires_at, Some(epoch));
         Ok(principal)
     }
 
@@ -169,7 +171,8 @@ impl Tokens {
         }
     }
 
-    fn remember(&self, id: [u8; 32], principal: &Arc<Principal>, expires_at: Time, epoch: Option<u64>) {
+    fn remember(&self, token: &str, principal: &Arc<Principal>, expires_at: Time, epoch: Option<u64>) {
+        let Some(id) = self.names.of(token) else { return };
         let now = self.clock.mono();
         let valid = expires_at.since(self.clock.now());
         let until = now.plus(valid.min(KNOWN));
@@ -191,12 +194,6 @@ fn signed(token: &Token<'_>, keys: &KeySet) -> Result<(), &'static str> {
     }
     let holds = candidates.into_iter().any(|key| token.is_signed_by(key));
     if holds { Ok(()) } else { Err("has a signature that does not hold") }
-}
-
-fn id_of(token: &str) -> [u8; 32] {
-    let mut id = [0; 32];
-    id.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());
-    id
 }
 
 fn refused(why: &'static str) -> Problem {
