@@ -32,6 +32,9 @@ pub(crate) const OPENSSL: Tool = Tool { name: "openssl", probe: &["openssl", "ve
 /// A scanner of TLS listeners.
 pub(crate) const TESTSSL: Tool =
     Tool { name: "testssl", probe: &["testssl", "--version"], packages: &["testssl.sh", "openssl"] };
+/// Slow requests of every kind.
+pub(crate) const SLOWHTTPTEST: Tool =
+    Tool { name: "slowhttptest", probe: &["sh", "-c", "command -v slowhttptest"], packages: &["slowhttptest"] };
 /// What the benchmark compares with.
 pub(crate) const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx"] };
 /// What counts instructions.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::debian::{CC, CHROMIUM, CXX, NGINX, NPM, OPENSSL, PYTHON, TESTSSL, VALGRIND, succeeds};
+use crate::debian::{CC, CHROMIUM, CXX, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, TESTSSL, VALGRIND, succeeds};
 use crate::step::{Spell, Step, run};
 use crate::tidy;
 use crate::tree::{Tree, root};
@@ -58,6 +58,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         grid_step("grid", &[]).after("build"),
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
         python_step("tls", "testkit/grid/tls.py", &[]).tool(OPENSSL).tool(TESTSSL).after("build"),
+        python_step("abuse", "testkit/grid/abuse.py", &[]).tool(SLOWHTTPTEST).after("build"),
         python_step("cards", "testkit/grid/cards.py", &[]).after("build"),
         python_step("oauth", "testkit/grid/oauth.py", &[]).after("build"),
         python_step("browser", "testkit/grid/browser.py", &[]).tool(CHROMIUM).after("build"),

@@ -1,7 +1,8 @@
 """Access tokens made with PyPI joserfc: keys for the gateway to trust, and tokens for it to judge.
 
-`keys --folder F` writes `private.json` and the key set `jwks.json`. `check --folder F --base URL` sends messages with good and
-hostile tokens to an agent at URL, and prints a JSON line for each: `{"case": …, "ok": …, "detail": …}`.
+`keys --folder F` writes `private.json` and the key set `jwks.json`; `token --folder F` prints a good token. `check --folder F
+--base URL` sends messages with good and hostile tokens to an agent at URL, and prints a JSON line for each: `{"case": …, "ok": …,
+"detail": …}`.
 """
 
 import argparse
@@ -140,12 +141,14 @@ def check(folder: Path, base: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["keys", "check"])
+    parser.add_argument("what", choices=["keys", "token", "check"])
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--base")
     flags = parser.parse_args()
     if flags.what == "keys":
         keys(flags.folder)
+    elif flags.what == "token":
+        print(Bench(flags.folder, "").token("ES256", "es256"))
     else:
         check(flags.folder, flags.base)
 
