@@ -114,7 +114,8 @@ impl Endpoint {
         let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let decoded = decode::decode(&place, parts, body, speaker, &settings)?;
-        let Answered { reply, manner, activated, until } = self.carry_out(arrival, decoded, view).await?;
+        // Apart, so that whoever never ends a body does not hold the memory for all that would come after it.
+        let Answered { reply, manner, activated, until } = Box::pin(self.carry_out(arrival, decoded, view)).await?;
         let mut response = match reply {
             Reply::Whole(whole) => encode::whole(whole, &manner)
                 .map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?,

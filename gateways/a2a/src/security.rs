@@ -5,11 +5,16 @@
 //! - What is about no skill in particular may be about each of the agent's: the scopes of all of them are needed, and for an
 //!   agent that names none, `a2a:*:VERB`. So it is with lists, which hold tasks of every skill.
 //! - A message that brings a push config along also needs the verb `push`.
+//! - Of an agent that no card shows, whoever has no scope of any of its skills learns nothing, not even that it is there.
 
 use moongate_core::scope::Plane;
 use moongate_core::{Code, Operation, Principal, Problem, Resolved, Scope, SkillId};
+use moongate_wire::a2a::card::Skill;
 
-use crate::routing::directory::Directory;
+use crate::routing::directory::{Directory, Visibility};
+
+/// Every verb of [`verb`].
+const VERBS: [&str; 6] = ["send", "get", "list", "cancel", "subscribe", "push"];
 
 /// The verb of an operation; `None` for what whoever has any scope here may do.
 pub fn verb(operation: Operation) -> Option<&'static str> {
@@ -32,6 +37,20 @@ pub struct Wish<'a> {
     pub skill: Option<&'a SkillId>,
     /// Whether it brings a push config along.
     pub push: bool,
+}
+
+/// Whether the caller may know of an agent with these skills: everybody of one in the public card, callers with any scope
+/// here of one in the extended card, and of others only who may do something with one of its skills.
+pub fn knows(who: &Principal, visibility: Visibility, skills: &[Skill]) -> bool {
+    match visibility {
+        Visibility::Public => true,
+        Visibility::Extended => who.scopes.any(Plane::A2a),
+        Visibility::Hidden if who.scopes.all(Plane::A2a) => true,
+        Visibility::Hidden => VERBS.iter().any(|verb| {
+            let every = Scope::parse(&format!("a2a:*:{verb}")).is_some_and(|scope| who.scopes.covers(&scope));
+            every || skills.iter().any(|skill| who.scopes.covers(&Scope::of(Plane::A2a, &[&skill.id, verb])))
+        }),
+    }
 }
 
 /// Whether the caller's scopes reach what was resolved.

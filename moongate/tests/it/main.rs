@@ -24,6 +24,7 @@ mod rates;
 mod registry;
 mod routing;
 mod stage;
+mod strangers;
 mod subscribers;
 mod supply;
 mod support;

@@ -19,6 +19,7 @@ use super::balance::{Balancer, Health, Instance};
 use super::credential::Shows;
 use super::search::SkillIndex;
 use crate::gateway::HashBy;
+use crate::security;
 
 /// Who may see an agent in cards.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -255,8 +256,8 @@ pub struct Directory {
     pub revision: u64,
     /// When it was made, in Unix seconds.
     pub made_at: u64,
-    /// Names of agents that have been named but have no card yet.
-    pub pending: Vec<AgentName>,
+    /// Agents that have been named but have no card yet, and who may see them.
+    pub pending: HashMap<AgentName, Visibility>,
     /// Cards that have been rendered from this directory.
     pub cards: super::discovery::Rendered,
 }
@@ -275,14 +276,19 @@ impl Directory {
             threshold: 1.0,
             revision: 0,
             made_at: 0,
-            pending: Vec::new(),
+            pending: HashMap::new(),
             cards: super::discovery::Rendered::default(),
         }
     }
 
     /// An agent by name, if this principal may know of it.
-    pub fn agent(&self, name: &str, _who: &Principal) -> Option<&Arc<Agent>> {
-        self.agents.get(name)
+    pub fn agent(&self, name: &str, who: &Principal) -> Option<&Arc<Agent>> {
+        self.agents.get(name).filter(|agent| security::knows(who, agent.settings.visibility, &agent.card.skills))
+    }
+
+    /// Whether an agent is awaited whose card could not be read yet, and this principal may know of it.
+    pub fn awaits(&self, name: &str, who: &Principal) -> bool {
+        self.pending.get(name).is_some_and(|visibility| security::knows(who, *visibility, &[]))
     }
 
     /// The agents that cards of this reach show, in order of name.

@@ -1,7 +1,8 @@
 //! The stage *resolve*: which skill and which agents a request means. Pure; the first step that answers wins.
 //!
 //! task's owner → base or tenant → skill id → conversation's owner → routes → intent → the only or default agent →
-//! refuse. A base or tenant restricts the later steps. The name of the step goes into records and explanations.
+//! refuse. A base or tenant restricts the later steps. The name of the step goes into records and explanations. An agent
+//! of which the caller may not know is to every step as if there were none.
 
 use std::sync::Arc;
 
@@ -56,7 +57,7 @@ fn base_agent<'a>(view: &View<'a>, head: &Head) -> Result<Option<&'a Arc<Agent>>
     if let Some(agent) = view.directory.agent(name.as_str(), view.who) {
         return Ok(Some(agent));
     }
-    if view.directory.pending.contains(name) {
+    if view.directory.awaits(name.as_str(), view.who) {
         return Err(Problem::new(
             Code::NoInstance,
             format!("the agent {name} is known, but its card could not be read yet"),
@@ -135,14 +136,15 @@ fn by_content(view: &View<'_>, head: &Head, call: &Call, base: Option<&Arc<Agent
 fn fallback(view: &View<'_>, head: &Head, call: &Call) -> Result<Resolved, Problem> {
     let directory = view.directory;
     let lone = match &directory.default_agent {
-        Some(name) => directory.agents.get(name),
-        None if directory.agents.len() == 1 => directory.agents.values().next(),
+        Some(name) => Some(name),
+        None if directory.agents.len() == 1 => directory.agents.keys().next(),
         None => None,
     };
+    let lone = lone.and_then(|name| directory.agent(name.as_str(), view.who));
     if let Some(agent) = lone.filter(|_| !head.intent) {
         return Ok(agent_alone(agent, if directory.default_agent.is_some() { "default agent" } else { "only agent" }));
     }
-    if directory.agents.is_empty() {
+    if !directory.agents.keys().any(|name| directory.agent(name.as_str(), view.who).is_some()) {
         return Err(Problem::new(Code::NoAgents, "no agent is registered with this gateway"));
     }
     let text = call.peek.text.as_deref().unwrap_or_default();
@@ -152,7 +154,7 @@ fn fallback(view: &View<'_>, head: &Head, call: &Call) -> Result<Resolved, Probl
                 .index
                 .docs()
                 .get(doc)
-                .and_then(|doc| directory.agents.get(&doc.agent))
+                .and_then(|doc| directory.agent(doc.agent.as_str(), view.who))
                 .is_some_and(|agent| agent.settings.visibility != Visibility::Hidden && agent.is_up())
         };
         return match directory.index.best(text, directory.threshold, intent::MARGIN, &visible) {
@@ -229,7 +231,8 @@ fn by_skill(
     let allowed = |name: &&AgentName| {
         base.is_none_or(|agent| agent.name == **name) && agent.is_none_or(|agent| agent == name.as_str())
     };
-    let mut names: Vec<&AgentName> = pool.agents.iter().filter(allowed).collect();
+    let known = |name: &&AgentName| view.directory.agent(name.as_str(), view.who).is_some();
+    let mut names: Vec<&AgentName> = pool.agents.iter().filter(allowed).filter(known).collect();
     if names.is_empty() {
         return Err(unknown());
     }
@@ -293,7 +296,7 @@ fn by_routes(
         .iter()
         .filter(|target| base.is_none_or(|agent| agent.name == target.agent))
         .filter(|target| skill.is_none_or(|(_, holders)| holders.contains(&&target.agent)))
-        .filter(|target| view.directory.agents.contains_key(&target.agent))
+        .filter(|target| view.directory.agent(target.agent.as_str(), view.who).is_some())
         .map(|target| Candidate { agent: target.agent.clone(), weight: target.weight, pinned: target.instance.clone() })
         .collect();
     if candidates.is_empty() {

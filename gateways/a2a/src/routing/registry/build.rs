@@ -20,7 +20,7 @@ pub(crate) fn directory(registry: &AgentRegistry, entries: &BTreeMap<InstanceId,
     for entry in entries.values() {
         grouped.entry(entry.spec.name.as_str()).or_default().push(entry);
     }
-    let (mut agents, mut instances, mut pending) = (HashMap::new(), HashMap::new(), Vec::new());
+    let (mut agents, mut instances, mut pending) = (HashMap::new(), HashMap::new(), HashMap::new());
     for (name, group) in grouped {
         let name = AgentName::from(name);
         match agent(registry, &settings, &name, &group, revision) {
@@ -30,7 +30,10 @@ pub(crate) fn directory(registry: &AgentRegistry, entries: &BTreeMap<InstanceId,
                 }
                 agents.insert(name, Arc::new(agent));
             }
-            None => pending.push(name),
+            None => {
+                let visibility = group.first().map(|entry| entry.spec.visibility).unwrap_or_default();
+                pending.insert(name, visibility);
+            }
         }
     }
     let skills = pools(&agents, &settings.balance, revision);
