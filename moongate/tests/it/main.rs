@@ -5,6 +5,7 @@
 mod authority;
 mod balancing;
 mod ca;
+mod callbacks;
 mod cards_signed;
 mod cli;
 mod config;
