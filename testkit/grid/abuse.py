@@ -11,6 +11,7 @@ import argparse
 import http.client
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from peers import AGENTS
 from processes import Failed, RunningAgent, RunningGateway, stop
 
 GROWTH_MIB = 64
+HELD_MIB = 512
+"""What bodies may hold together, 16 of 16 MiB, and as much again for the room in which their pieces are joined."""
+HELD_BODIES = 32
 SECONDS = 3
 SLOW_SECONDS = 6
 PATIENCE = 90
@@ -36,7 +40,7 @@ FLOODS = (
 CUT_OFF = {"rapid_reset", "made_you_reset", "continuation", "empty_continuation", "empty_data", "hpack_bomb"}
 """Floods that the gateway must end with GOAWAY, saying why."""
 SLOW = {
-    "slow headers": ("-H",), "slow bodies": ("-B", "-s", "65536"), "ranges": ("-R",),
+    "slow headers": ("-H",), "slow bodies": ("-B", "-s", "65536", "-f", "application/json"), "ranges": ("-R",),
     "slow readers": ("-X", "-w", "10", "-y", "20", "-n", "1", "-z", "8"),
 }
 ISSUER = """
@@ -141,7 +145,7 @@ class Bed:
             Caller(self.gateway.port, self.path, self.token, None),
         ]
 
-    def attacked(self, name: str, attackers: list[subprocess.Popen]) -> list[str]:
+    def attacked(self, name: str, attackers: list[subprocess.Popen], growth: int = GROWTH_MIB) -> list[str]:
         """Waits for the attackers' end while others call, and judges what these and the gateway suffered."""
         callers, peak = self.callers(), self.resident()
         for caller in callers:
@@ -157,7 +161,7 @@ class Bed:
         failures = [failure for caller in callers for failure in caller.failures]
         waits = sorted(wait for caller in callers for wait in caller.waits)
         self.cases[f"{name}: others go on"] = not failures
-        self.cases[f"{name}: memory is bounded"] = peak <= self.idle + GROWTH_MIB
+        self.cases[f"{name}: memory is bounded"] = peak <= self.idle + growth
         for failure in failures[:3]:
             print(f"  {name}: another caller: {failure}")
         p99 = waits[min(len(waits) - 1, len(waits) * 99 // 100)]
@@ -190,23 +194,35 @@ class Bed:
             print(f"    {listener}: {said['frames']} frames on {said['connections']} connections; {said['ended']}")
 
     def bombs(self) -> None:
-        attackers = [
-            peer("judges", "bombs.py", "--seconds", SECONDS, "--port", port, "--token", self.token, *more)
-            for port, more in self.listeners.values()
-        ]
-        for listener, lines in zip(self.listeners, self.attacked("bombs", attackers)):
+        for listener, (port, more) in self.listeners.items():
+            words = ("--seconds", SECONDS, "--port", port, "--token", self.token, *more)
+            lines = self.attacked(f"bombs on {listener}", [peer("judges", "bombs.py", *words)])[0]
             for said in map(json.loads, lines.splitlines()):
                 self.cases[f"{said['bomb']} on {listener}: is not taken"] = said["sent"] > 0 and not said["taken"]
-                print(f"    {listener}: {said['bomb']}: {said['sent']} bytes, {said['status']} {said['code']}")
+                print(f"    {said['bomb']}: {said['sent']} bytes, {said['status']} {said['code']}")
+
+    def held_bodies(self) -> None:
+        attackers = [
+            peer("judges", "bombs.py", "--hold", HELD_BODIES, "--seconds", SECONDS, "--port", port, "--token", self.token, *more)
+            for port, more in self.listeners.values()
+        ]
+        for listener, line in zip(self.listeners, self.attacked("bodies that are held", attackers, HELD_MIB)):
+            said = json.loads(line)
+            self.cases[f"{said['bomb']} on {listener}: find no room"] = said["status"] == 429
+            print(f"    {listener}: {said['sent']} bytes were taken")
 
     def slow(self, name: str, words: tuple) -> None:
         attackers = []
         for scheme, (port, _) in zip(("https", "http"), self.listeners.values()):
-            url = f"{scheme}://localhost:{port}{self.path}/.well-known/agent-card.json"
+            url = f"{scheme}://localhost:{port}{self.path}" + ("" if "-B" in words else "/.well-known/agent-card.json")
             command = ("slowhttptest", *words, "-c", "300", "-r", "150", "-i", "1", "-l", str(SLOW_SECONDS), "-u", url)
             attackers.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         for listener, said in zip(self.listeners, self.attacked(name, attackers)):
-            self.cases[f"{name} on {listener}: took place"] = "connected:" in said or "Exit status" in said
+            plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+            counts = {word: [int(n) for n in re.findall(rf"{word}: *(\d+)", plain)] for word in ("pending", "connected", "closed")}
+            most = max((sum(row) for row in zip(*counts.values())), default=0)
+            self.cases[f"{name} on {listener}: took place"] = most > 0 and "Exit status" in plain
+            print(f"    {listener}: up to {most} connections; {plain.rsplit('Exit status:')[-1].strip()}")
 
 
 def run(moongate: Path, folder: Path, only: str) -> int:
@@ -218,6 +234,7 @@ def run(moongate: Path, folder: Path, only: str) -> int:
         print(f"  idle: {bed.idle:.0f} MiB")
         attacks = {name: (bed.flood, name) for name in FLOODS} | {"bombs": (bed.bombs,)}
         attacks |= {name: (bed.slow, name, words) for name, words in SLOW.items()}
+        attacks["bodies that are held"] = (bed.held_bodies,)
         for name, (attack, *words) in attacks.items():
             if name.startswith(only):
                 attack(*words)

@@ -13,6 +13,7 @@ pub mod body;
 mod cards;
 mod decode;
 mod encode;
+mod intake;
 mod path;
 mod stream;
 mod websocket;
@@ -20,12 +21,11 @@ mod websocket;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use moongate_core::scope::Plane;
 use moongate_core::seam::identify;
-use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Problem, Target, TrafficClass};
+use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Principal, Problem, Target, TrafficClass};
 use moongate_flow::{Dispatch, Flow, Ran, run};
 use moongate_transport::Peer;
 use moongate_wire::a2a::{Binding, Dialect, Version};
@@ -44,12 +44,13 @@ pub struct Endpoint {
     gateway: Arc<A2aGateway>,
     flow: Arc<Flow>,
     drain: moongate_transport::Drain,
+    intake: intake::Intake,
 }
 
 impl Endpoint {
     /// An endpoint over this gateway and pipeline; streams are told when `drain` begins.
     pub fn new(gateway: Arc<A2aGateway>, flow: Arc<Flow>, drain: moongate_transport::Drain) -> Self {
-        Self { gateway, flow, drain }
+        Self { gateway, flow, drain, intake: intake::Intake::default() }
     }
 
     /// The gateway behind it.
@@ -110,8 +111,10 @@ impl Endpoint {
     ) -> Result<Response<ReplyBody>, Failure> {
         let settings = self.gateway.settings.load_full();
         let fail = |problem| Failure::new(problem, speaker.dialect, Bytes::from_static(b"null"));
-        self.gate(&arrival, &parts.headers).await.map_err(fail)?;
-        let body = collect(incoming, settings.body_bytes, &parts).await.map_err(fail)?;
+        let who = self.gate(&arrival, &parts.headers).await.map_err(fail)?;
+        // Kept until there is an answer: the body is needed for as long.
+        let mut hold = self.intake.hold(&who, settings.body_bytes);
+        let body = intake::collect(incoming, &parts, &mut hold).await.map_err(fail)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let decoded = decode::decode(&place, parts, body, speaker, &settings)?;
         // Apart, so that whoever never ends a body does not hold the memory for all that would come after it.
@@ -127,15 +130,16 @@ impl Endpoint {
         Ok(response)
     }
 
-    /// Where nobody is let in without a credential, strangers are turned away before their body is read.
-    async fn gate(&self, arrival: &Arrival, headers: &http::HeaderMap) -> Result<(), Problem> {
+    /// Who asks, as far as that is known before the body is read. Where nobody is let in without a credential, strangers
+    /// are turned away here.
+    async fn gate(&self, arrival: &Arrival, headers: &http::HeaderMap) -> Result<Arc<Principal>, Problem> {
         let verifier = &*self.flow.verifier;
-        if verifier.known(arrival, None).is_some_and(|judged| judged.is_ok()) {
-            return Ok(());
+        if let Some(Ok(who)) = verifier.known(arrival, None) {
+            return Ok(who);
         }
         let who = identify(verifier, arrival, credential(headers)).await?;
         if who.scopes.any(Plane::A2a) {
-            return Ok(());
+            return Ok(who);
         }
         Err(Problem::new(Code::InsufficientScope, "the token gives no scope here").field("scope", "a2a:*:send"))
     }
@@ -300,25 +304,6 @@ pub(crate) fn credential(headers: &http::HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
     let first = values.next()?;
     Some(if values.next().is_some() { "" } else { first.to_str().unwrap_or_default() })
-}
-
-/// Reads the whole body, within the limit and a minute.
-async fn collect(body: Incoming, limit: usize, parts: &http::request::Parts) -> Result<Bytes, Problem> {
-    if matches!(parts.method, Method::GET | Method::HEAD | Method::DELETE) {
-        return Ok(Bytes::new());
-    }
-    let too_large = || Problem::new(Code::BodyTooLarge, format!("the body is larger than {limit} bytes"));
-    let declared = parts.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if declared.and_then(|text| text.parse::<usize>().ok()).is_some_and(|length| length > limit) {
-        return Err(too_large());
-    }
-    let reading = Limited::new(body, limit).collect();
-    match tokio::time::timeout(std::time::Duration::from_secs(60), reading).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-        Ok(Err(error)) => Err(Problem::new(Code::NotARequest, "the body could not be read to its end").inside(error)),
-        Err(_) => Err(Problem::new(Code::DeadlineExceeded, "the body did not arrive within a minute")),
-    }
 }
 
 /// An answer to a request for which there is no place.

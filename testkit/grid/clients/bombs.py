@@ -1,7 +1,8 @@
 """Requests that are small to send and costly to take, or that never end, and handshakes that stop half-way.
 
 `--port N --seconds S [--ca FILE] [--token TEXT]`: sends each bomb to 127.0.0.1, over TLS if there is a CA, and prints
-one JSON line for each: what was sent, and what came of it (`taken` says whether it was answered as if it were good).
+one JSON line for each: what was sent, and what came of it (`taken` says whether it was answered as if it were good). `--hold N`: sends N large
+bodies at once instead, none of them to its end.
 """
 
 import argparse
@@ -43,8 +44,8 @@ class Target:
             for piece in pieces:
                 if time.monotonic() > deadline:
                     break
-                one.sendall(piece)
                 sent += len(piece)
+                one.sendall(piece)
         except OSError:
             pass
         answer = b""
@@ -115,7 +116,8 @@ def bombs(target: Target) -> dict:
         "a body beyond the limit": lambda: target.send([target.head(f"content-length: {10 * 1024 * MIB}"), b"[" * MIB]),
         "chunks without end": lambda: target.send(endless(chunked, chunk(b" " * 65536))),
         "chunk extensions without end": lambda: target.send(endless(chunked + b"1;a=", b"x" * 4096)),
-        "chunks of one byte without end": lambda: target.send(endless(chunked, chunk(b" ", b";" + b"x" * 60) * 100)),
+        "chunks of one byte": lambda: target.send([chunked, *[chunk(b" ") * 50_000] * 40, b"0\r\n\r\n"]),
+        "chunks of one byte, extended, without end": lambda: target.send(endless(chunked, chunk(b" ", b";" + b"x" * 60) * 100)),
         "trailers without end": lambda: target.send(endless(chunked + chunk(b"{}") + b"0\r\n", b"x-more: " + b"y" * 4096 + b"\r\n")),
         "a header of a MiB": lambda: target.send([target.head("x-big: " + "x" * MIB)]),
         "headers without end": lambda: target.send(endless(open_line, b"x-more: y\r\n" * 100)),
@@ -149,14 +151,43 @@ def half_open(target: Target) -> dict:
     return {"sent": sent, "status": 0, "code": "", "taken": False}
 
 
+def held(target: Target, count: int) -> dict:
+    """Bodies of 15 MiB each that are sent but for their last byte."""
+    connections, sent, refused = [], 0, 0
+    part = b" " * MIB
+    for _ in range(count):
+        one = target.open()
+        one.settimeout(5)
+        connections.append(one)
+        try:
+            one.sendall(target.head(f"content-length: {15 * MIB + 1}"))
+            for _ in range(15):
+                one.sendall(part)
+                sent += len(part)
+        except OSError:
+            refused += 1
+    for one in connections:
+        try:
+            one.settimeout(0.05)
+            refused += one.recv(12)[9:12] == b"429"
+        except OSError:
+            pass
+    time.sleep(target.seconds)
+    return {"bomb": "bodies that are held", "sent": sent, "status": 429 if refused else 0, "code": "", "taken": not refused}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Requests that are costly to take.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     parser.add_argument("--ca")
     parser.add_argument("--token")
+    parser.add_argument("--hold", type=int, help="instead hold so many large bodies")
     flags = parser.parse_args()
     target = Target(flags.port, flags.ca, flags.token, flags.seconds)
+    if flags.hold:
+        print(json.dumps(held(target, flags.hold)))
+        return
     for name, bomb in bombs(target).items():
         print(json.dumps({"bomb": name, **bomb()}), flush=True)
     print(json.dumps({"bomb": "handshakes that stop half-way", **half_open(target)}), flush=True)
