@@ -7,7 +7,7 @@ use moongate_core::Code;
 use moongate_core::seam::Clock as _;
 use moongate_core::seam::records::change;
 use moongate_identity::authority::standing::People as _;
-use moongate_identity::people::Password;
+use moongate_identity::people::{NewUser, Password};
 
 use crate::support::*;
 
@@ -89,23 +89,27 @@ async fn whoever_is_disabled_changed_or_removed_is_out_at_once() {
     scene.people.remove(&alice).await.unwrap();
     assert!(!scene.holds(&cookie).await);
     assert_eq!(scene.people.remove(&alice).await.unwrap_err().code, Code::NoSuchUser);
-    scene.wait(minutes(1));
-    let again = scene.alice(Some(PASSWORD)).await;
-    assert!(!scene.holds(&cookie).await, "another person of that name is another person");
-    let rights = scene.people.rights("alice").await.unwrap().unwrap();
-    assert_eq!(rights.since, again.made_at, "what the first one allowed is not the second one's");
-    assert_eq!(
-        scene
-            .people
-            .add(
-                moongate_identity::people::NewUser { name: alice, display_name: String::new(), scopes: Vec::new() },
-                None
-            )
-            .await
-            .unwrap_err()
-            .code,
-        Code::UserExists
-    );
+}
+
+#[tokio::test]
+async fn a_name_is_given_once_for_what_was_done_under_it_stays() {
+    let scene = Scene::new();
+    let new = || NewUser { name: name("alice"), display_name: String::new(), scopes: Vec::new() };
+    let added = scene.people.add(new(), None).await.unwrap();
+    let refused = async || {
+        let problem = scene.people.add(new(), None).await.unwrap_err();
+        assert_eq!(problem.code, Code::UserExists);
+        problem.detail.to_string()
+    };
+    assert_eq!(refused().await, "there is a user alice already");
+    assert_eq!(scene.people.rights("alice").await.unwrap().unwrap().since, added.made_at);
+    scene.people.remove(&name("alice")).await.unwrap();
+    let detail = refused().await;
+    assert!(detail.starts_with("the name alice was somebody's until 2026-09-01; tasks of that time"), "{detail}");
+    scene.wait(minutes(60 * 24 * 3650));
+    let now = scene.clock.now();
+    change(scene.store.records(), move |page| page.sweep(now)).await.unwrap();
+    assert_eq!(refused().await, detail, "for good");
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ pub mod egress;
 mod file;
 pub mod jwt;
 pub mod mtls;
+mod names;
 pub mod notary;
 pub mod outbound;
 pub mod passkey;

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 
 use crate::authority::standing::{self, Rights};
 use crate::authority::storage::Epoch;
+use crate::names;
 use password::Hasher;
 
 pub use attempts::Attempts;
@@ -41,7 +42,7 @@ mod kinds {
     //! The kinds of rows that people are made of.
 
     /// A person, by name.
-    pub(super) const USER: &str = "user";
+    pub(super) const USER: &str = crate::names::USER;
     /// A session, by its cookie's hash; grouped by person.
     pub(super) const SESSION: &str = "session";
     /// A link by which a person signs up, by its hash; grouped by person.
@@ -82,7 +83,7 @@ impl People {
     /// Adds a person, who cannot sign in yet unless a password is given.
     ///
     /// # Errors
-    /// `UserExists`; `InvalidParams` for what cannot be said of a person.
+    /// `UserExists`, if the name is somebody's or was; `InvalidParams` for what cannot be said of a person.
     pub async fn add(&self, new: NewUser, password: Option<Password>) -> Result<User, Problem> {
         let mut user = new.make(self.clock.now())?;
         if let Some(password) = password {
@@ -90,16 +91,16 @@ impl People {
         }
         let made = user.clone();
         let added = change(self.store.records(), move |page| {
-            if page.record(kinds::USER, made.name.as_str())?.is_some() {
-                return Ok(false);
+            let holder = names::holder(page, made.name.as_str())?;
+            if holder.is_none() {
+                put_user(page, &made)?;
             }
-            put_user(page, &made)?;
-            Ok(true)
+            Ok(holder)
         });
-        if added.await? {
-            return Ok(user);
+        match added.await? {
+            None => Ok(user),
+            Some(holder) => Err(holder.refusal(Code::UserExists, user.name.as_str())),
         }
-        Err(Problem::new(Code::UserExists, format!("there is a user {} already", user.name)))
     }
 
     /// All people, by name.
@@ -130,17 +131,21 @@ impl People {
         look(self.store.records(), move |page| user(page, name.as_str())).await
     }
 
-    /// Removes a person with all passkeys, sessions and links.
+    /// Removes a person with all passkeys, sessions and links. Nobody is called so again.
     ///
     /// # Errors
     /// `NoSuchUser`.
     pub async fn remove(&self, name: &UserName) -> Result<(), Problem> {
-        let gone = name.clone();
+        let (gone, now) = (name.clone(), self.clock.now());
         let removed = change(self.store.records(), move |page| {
             for kind in [kinds::SESSION, kinds::INVITATION, kinds::PASSKEY] {
                 remove_group(page, kind, gone.as_str())?;
             }
-            page.remove(kinds::USER, gone.as_str())
+            let there = page.remove(kinds::USER, gone.as_str())?;
+            if there {
+                names::retire(page, gone.as_str(), now)?;
+            }
+            Ok(there)
         });
         let removed = removed.await?;
         self.changed();

@@ -71,6 +71,7 @@ struct Scene {
     household: Arc<Household>,
     authority: Arc<Authority>,
     tokens: Tokens,
+    workshop: Workshop,
 }
 
 fn terms() -> Terms {
@@ -96,16 +97,23 @@ async fn scene(url: &str) -> Scene {
     let folder = folder();
     let clock = Arc::new(Moment(AtomicU64::new(NOW.0)));
     let household = Arc::new(Household(Mutex::new(Some(alice("a2a:*:send a2a:*:get", NOW)))));
-    let authority = Authority::open(workshop(url, folder.path(), &clock), "home.example", terms()).await.unwrap();
+    let workshop = workshop(url, folder.path(), &clock);
+    let authority = Authority::open(workshop.clone(), "home.example", terms()).await.unwrap();
     authority.introduce(household.clone());
     let tokens =
         Tokens::new(Vec::new(), "home.example", clock.clone(), Arc::new(Nowhere)).with_own(Some(authority.clone()));
-    Scene { folder, clock, household, authority, tokens }
+    Scene { folder, clock, household, authority, tokens, workshop }
 }
 
 impl Scene {
     fn wait(&self, span: Duration) {
         self.clock.0.fetch_add(u64::try_from(span.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// The people of the same store, whom the authority does not know.
+    fn people(&self) -> moongate_identity::People {
+        let Workshop { store, clock, vault } = self.workshop.clone();
+        moongate_identity::People::new(store, clock, vault)
     }
 
     async fn client(&self, id: &str, proof: ClientProof, grant: &str, scopes: &[&str]) -> String {

@@ -167,7 +167,7 @@ codes! {
     TooManyGuesses = 421, Overloaded, Caller, LATER, "too many wrong codes were typed", "come back in a minute";
     AuthorizationRefused = 422, Params, Caller, NEVER, "the program's request for authorization is not valid", "tell whoever runs the program; operators: compare it with `moongate clients show`";
     NoSuchClient = 423, NotFound, Caller, NEVER, "there is no such client", "list them with `moongate clients list`";
-    ClientExists = 424, Conflict, Caller, NEVER, "a client of this id exists", "choose another id, or remove that one first";
+    ClientExists = 424, Conflict, Caller, NEVER, "a client of this id exists", "choose another id; ids are given once";
     OauthOff = 425, NotFound, Caller, NEVER, "the authorization server is off", "turn it on with `[oauth]` in the configuration";
 
     // 043x: people

@@ -20,6 +20,7 @@ use super::consent::broken;
 use super::rows::{CLIENT, Entry, moment, system};
 use super::storage::{ClientRow, forget_client};
 use super::{Authority, LONGEST};
+use crate::names;
 
 /// A client to be registered.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +54,7 @@ impl Authority {
     /// Registers a client; its secret, if it has one, is told here and never again.
     ///
     /// # Errors
-    /// `InvalidParams` with the member that is wrong, `ClientExists`, the store fails.
+    /// `InvalidParams` with the member that is wrong, `ClientExists` if the id is or was a client's or a user's, the store fails.
     pub async fn add_client(&self, new: NewClient) -> Result<(Value, Option<String>), Problem> {
         let grants = check::all(&new, &self.state.load().terms.scopes)?;
         let (auth, secret) = credential(&new.proof)?;
@@ -73,16 +74,16 @@ impl Authority {
         let view = view(&row);
         let put = self.grants.change(move |sheet| {
             let id = row.client.client_id.as_str();
-            let free = !sheet.has(CLIENT, id)?;
-            if free {
+            let holder = names::holder(sheet.page(), id)?;
+            if holder.is_none() {
                 sheet.write(CLIENT, id, Entry { value: &row, group: None, until: None })?;
             }
-            Ok(free)
+            Ok(holder)
         });
-        if !put.await.map_err(broken)? {
-            return Err(Problem::new(Code::ClientExists, format!("there is a client {} already", new.id)));
+        match put.await.map_err(broken)? {
+            None => Ok((view, secret)),
+            Some(holder) => Err(holder.refusal(Code::ClientExists, &new.id)),
         }
-        Ok((view, secret))
     }
 
     /// All clients, by their ids.
@@ -128,16 +129,17 @@ impl Authority {
         changed?.ok_or_else(|| nobody(id))
     }
 
-    /// Removes a client, and all that it was given.
+    /// Removes a client, and all that it was given. No other one is called so again.
     ///
     /// # Errors
     /// As [`Authority::client`].
     pub async fn remove_client(&self, id: &str) -> Result<(), Problem> {
-        let (key, window) = (ClientId::new(id), self.window());
+        let (key, window, now) = (ClientId::new(id), self.window(), self.clock.now());
         let removed = self.grants.change(move |sheet| {
             let there = sheet.has(CLIENT, key.as_str())?;
             if there {
                 forget_client(sheet, &key, window)?;
+                names::retire(sheet.page(), key.as_str(), now)?;
             }
             Ok(there)
         });

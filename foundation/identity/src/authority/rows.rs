@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Registered clients, by their id.
-pub(super) const CLIENT: &str = "oauth.client";
+pub(super) const CLIENT: &str = crate::names::CLIENT;
 /// Device grants, by the device code; grouped by the user code.
 pub(super) const DEVICE: &str = "oauth.device";
 /// Authorization codes.
@@ -63,6 +63,11 @@ pub(super) struct Sheet<'p> {
 impl<'p> Sheet<'p> {
     pub(super) fn new(page: &'p dyn Page, vault: &'p Arc<dyn Vault>) -> Self {
         Self { page, vault }
+    }
+
+    /// The page itself, for rows that are not sealed.
+    pub(super) fn page(&self) -> &dyn Page {
+        self.page
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, kind: &str, key: &str) -> Result<Option<T>, Broken> {

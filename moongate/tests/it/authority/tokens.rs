@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use moongate_core::{Code, PrincipalKind};
-use moongate_identity::authority::clients::ClientProof;
+use moongate_identity::authority::clients::{ClientProof, NewClient};
 use moongate_identity::authority::consent::Authorization;
+use moongate_identity::people::{NewUser, UserName};
 use serde_json::Value;
 
 use super::{CALLER, ISSUER, NOW, Scene, alice, scene, text};
@@ -84,6 +85,40 @@ async fn what_was_known_of_a_token_is_void_once_something_ends() {
     scene.tokens.verify(&token).await.unwrap();
     scene.authority.remove_client("robot").await.unwrap();
     assert!(scene.tokens.known(&token).is_none() && scene.tokens.verify(&token).await.is_err());
+}
+
+#[tokio::test]
+async fn an_id_is_given_once_and_never_to_a_program_and_a_person() {
+    let scene = scene("memory:").await;
+    let people = scene.people();
+    let add = async |id: &str| {
+        let scopes = vec!["a2a:*:send".to_owned()];
+        let (proof, grants) = (ClientProof::Secret, vec!["client_credentials".to_owned()]);
+        let new = NewClient { id: id.to_owned(), name: None, proof, grants, scopes, redirect_uris: Vec::new() };
+        let added = scene.authority.add_client(new).await;
+        added.map(drop).map_err(|problem| (problem.code, problem.detail.to_string()))
+    };
+    let person = async |name: &str| {
+        let new = NewUser { name: UserName::read(name).unwrap(), display_name: String::new(), scopes: Vec::new() };
+        people.add(new, None).await.map(drop).map_err(|problem| (problem.code, problem.detail.to_string()))
+    };
+    let until = |name: &str| {
+        format!(
+            "the name {name} was somebody's until 2026-09-01; tasks of that time are still kept under it: choose another, \
+             or disable and enable instead of removing"
+        )
+    };
+    add("Robot").await.unwrap();
+    assert_eq!(person("robot").await, Err((Code::UserExists, "there is a client robot already".to_owned())));
+    scene.authority.remove_client("Robot").await.unwrap();
+    assert_eq!(add("Robot").await, Err((Code::ClientExists, until("Robot"))));
+    assert_eq!(person("robot").await, Err((Code::UserExists, until("robot"))));
+
+    person("carol").await.unwrap();
+    assert_eq!(add("Carol").await, Err((Code::ClientExists, "there is a user Carol already".to_owned())));
+    people.remove(&UserName::read("carol").unwrap()).await.unwrap();
+    assert_eq!(add("carol").await, Err((Code::ClientExists, until("carol"))));
+    assert_eq!(person("carol").await, Err((Code::UserExists, until("carol"))));
 }
 
 #[tokio::test]
