@@ -6,12 +6,14 @@
 //! - A program in the browser: [`Authority::authorization_question`] judges the query of `/oauth/authorize`; the page shows what is
 //!   asked, and [`Authority::authorization_answer`] says where the browser goes next.
 //!
+//! A yes gives what is asked for as far as the person may go at that moment; the grant never grows afterwards.
+//!
 //! The person is signed in before either; `user` is the name that the person's rows have, and stands as `sub` in tokens.
 //! Pages protect their forms; nothing here knows of cookies.
 
 use std::net::IpAddr;
 
-use moongate_core::{Code, Problem, Retry, Time};
+use moongate_core::{Code, Problem, Retry, Scopes, Time};
 use oauth_as::authorization::{AuthorizationError, AuthorizationRequest, ValidatedAuthorizationRequest};
 use oauth_as::device::{DeviceGrantState, normalize_user_code};
 use oauth_as::server::{DeviceApprovalError, UserApproval};
@@ -91,11 +93,17 @@ impl Authority {
     pub async fn device_answer(&self, user_code: &str, user: &str, yes: bool) -> Result<(), Problem> {
         let server = self.server();
         let row = self.grants.device_row(&normalize_user_code(user_code)).await.map_err(broken)?;
-        if let Some(row) = row.filter(|_| yes) {
-            self.rights(user, row.grant.created_at).await?.ok_or_else(unknown)?;
-        }
-        let answered =
-            if yes { server.approve_device(user_code, user).await } else { server.deny_device(user_code).await };
+        let granted = match row.filter(|_| yes) {
+            Some(row) => {
+                let rights = self.rights(user, row.grant.created_at).await?.ok_or_else(unknown)?;
+                Some(self.granted(&row.grant.client_id, &row.grant.scope, &rights).await?)
+            }
+            None => None,
+        };
+        let answering = async {
+            if yes { server.approve_device(user_code, user).await } else { server.deny_device(user_code).await }
+        };
+        let answered = ASKING.scope(Asking { granted, ..Asking::default() }, answering).await;
         answered.map_err(|error| match error {
             DeviceApprovalError::RateLimited => guesses(),
             DeviceApprovalError::Storage(error) => broken(error),
@@ -125,7 +133,9 @@ impl Authority {
     pub async fn authorization_answer(&self, query: &str, user: &str, yes: bool) -> Result<String, Problem> {
         let answered = match self.validated(query).await {
             Ok(request) if !yes => return Ok(request.denied().location()),
-            Ok(request) => {
+            Ok(mut request) => {
+                let rights = self.rights(user, super::rows::system(self.clock.now())).await?.ok_or_else(nothing)?;
+                request.scope = self.granted(&request.client_id, &request.scope, &rights).await?;
                 let issued = self.server().issue_authorization_code(UserApproval::granted(&request, user)).await;
                 issued.map(|response| response.location(&request.redirect_uri))
             }
@@ -142,14 +152,33 @@ impl Authority {
         let pairs = form::pairs(query);
         let request = AuthorizationRequest::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let scopes = form::words(&pairs, "scope");
-        ASKING.scope(Asking { remote: None, scopes }, self.server().validate_authorization_request(&request)).await
+        ASKING.scope(Asking { scopes, ..Asking::default() }, self.server().validate_authorization_request(&request)).await
     }
 
-    async fn question(&self, client: &ClientId, scopes: &ScopeSet) -> Result<Question, Problem> {
+    /// What a person's yes is worth: what is asked for, as far as the client, the person and the operator may go at this moment.
+    /// The grant holds no more than that, whatever any of them may do later.
+    async fn granted(&self, client: &ClientId, asked: &ScopeSet, rights: &Scopes) -> Result<ScopeSet, Problem> {
+        let row = self.client_row(client).await?;
+        let granted = Scopes::read(&asked.to_string())
+            .meet(&Scopes::read(&row.client.allowed_scopes.to_string()))
+            .meet(&self.state.load().terms.scopes)
+            .meet(rights);
+        if granted.words().is_empty() {
+            return Err(nothing());
+        }
+        ScopeSet::from_tokens(granted.words().iter().map(|word| &**word))
+            .map_err(|error| Problem::new(Code::Internal, "scopes cannot be written down").inside(error))
+    }
+
+    async fn client_row(&self, client: &ClientId) -> Result<ClientRow, Problem> {
         let id = client.clone();
         let row: Option<ClientRow> =
             self.grants.look(move |sheet| sheet.read(CLIENT, id.as_str())).await.map_err(broken)?;
-        let row = row.filter(|row| !row.disabled).ok_or_else(unknown)?;
+        row.filter(|row| !row.disabled).ok_or_else(unknown)
+    }
+
+    async fn question(&self, client: &ClientId, scopes: &ScopeSet) -> Result<Question, Problem> {
+        let row = self.client_row(client).await?;
         Ok(Question {
             client: client.to_string(),
             client_name: row.client.name.unwrap_or_else(|| client.to_string()),
@@ -169,6 +198,10 @@ pub(super) fn broken(error: StorageError) -> Problem {
 
 fn unknown() -> Problem {
     Problem::new(Code::DeviceCodeUnknown, "nobody waits for this code, or no longer")
+}
+
+fn nothing() -> Problem {
+    Problem::new(Code::AuthorizationRefused, "you cannot give the program anything of what it asks for; deny it")
 }
 
 fn guesses() -> Problem {

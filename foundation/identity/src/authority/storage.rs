@@ -65,6 +65,8 @@ pub(super) struct Asking {
     pub(super) remote: Option<IpAddr>,
     /// Scopes that the request or its refresh token names.
     pub(super) scopes: Vec<String>,
+    /// What a person gives the device that is approved.
+    pub(super) granted: Option<ScopeSet>,
 }
 
 tokio::task_local! {
@@ -279,8 +281,12 @@ impl Storage for Grants {
     async fn compare_and_swap_device_grant(
         &self,
         expected: &DeviceGrantState,
-        updated: DeviceGrant,
+        mut updated: DeviceGrant,
     ) -> Result<bool, StorageError> {
+        let granted = ASKING.try_with(|asking| asking.granted.clone()).ok().flatten();
+        if let (Some(granted), DeviceGrantState::Approved { .. }) = (granted, &updated.state) {
+            updated.scope = granted;
+        }
         let expected = expected.clone();
         let swapped = self.change(move |sheet| {
             let row: Option<DeviceRow> = sheet.read(DEVICE, &hashed(&updated.device_code))?;

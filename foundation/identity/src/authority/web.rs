@@ -94,7 +94,7 @@ impl Authority {
         let Some(request) = routed(request, &state.terms.issuer) else {
             return refused(StatusCode::NOT_FOUND, "invalid_request");
         };
-        let asking = Asking { remote: Some(remote), scopes };
+        let asking = Asking { remote: Some(remote), scopes, ..Asking::default() };
         let response = ASKING.scope(asking, state.service.handle(request)).await;
         response.map(Body::into_bytes)
     }

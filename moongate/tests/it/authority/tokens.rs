@@ -38,6 +38,23 @@ async fn device(scene: &Scene) -> Value {
     tokens
 }
 
+/// A browser's query of the program `app`.
+fn query(scope: &str, redirect: &str) -> String {
+    format!(
+        "response_type=code&client_id=app&state=s&scope={scope}&redirect_uri={redirect}\
+         &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+    )
+}
+
+/// The form by which `app` gets its tokens, of where the browser was sent.
+fn redeeming(there: &str) -> String {
+    let code = there.split(['?', '&']).find_map(|part| part.strip_prefix("code=")).unwrap();
+    format!(
+        "grant_type=authorization_code&client_id=app&code={code}&redirect_uri=https%3A%2F%2Fapp.example%2Fback\
+         &code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    )
+}
+
 async fn refreshed(scene: &Scene, refresh: &str) -> (u16, Value) {
     let form = format!("grant_type=refresh_token&client_id=tv&refresh_token={refresh}");
     scene.post("/oauth/token", None, &form).await
@@ -147,6 +164,33 @@ async fn a_device_speaks_for_its_person_within_what_both_may() {
 }
 
 #[tokio::test]
+async fn a_consent_holds_what_the_person_could_give_and_never_grows() {
+    let scene = scene("memory:").await;
+    let tokens = device(&scene).await;
+    assert_eq!(text(&tokens, "scope"), "a2a:*:get a2a:*:send", "the answer names what was given");
+    scene.client("app", ClientProof::Public, "authorization_code", &["a2a:*:*"]).await;
+    let yes = scene.authority.authorization_answer(&query("a2a:*:*", "https://app.example/back"), "alice", true).await;
+    let (status, app) = scene.post("/oauth/token", None, &redeeming(&yes.unwrap())).await;
+    assert_eq!((status, text(&app, "scope").as_str()), (200, "a2a:*:get a2a:*:send"), "{app}");
+
+    *scene.household.0.lock() = Some(alice("a2a:*:*", NOW));
+    scene.authority.epoch().rise();
+    let (status, refreshed) = refreshed(&scene, &text(&tokens, "refresh_token")).await;
+    assert_eq!(status, 200, "{refreshed}");
+    for tokens in [&tokens, &app, &refreshed] {
+        let who = scene.tokens.verify(&text(tokens, "access_token")).await.unwrap();
+        assert!(who.has_scope("a2a:x:send") && !who.has_scope("a2a:x:cancel"), "the page said that it does not get it");
+    }
+
+    *scene.household.0.lock() = Some(alice("", NOW));
+    let (_, begun) = scene.post("/oauth/device_authorization", None, "client_id=tv&scope=a2a:*:*").await;
+    let code = text(&begun, "user_code");
+    let nothing = scene.authority.device_answer(&code, "alice", true).await;
+    assert_eq!(nothing.err().map(|problem| problem.code), Some(Code::AuthorizationRefused));
+    scene.authority.device_answer(&code, "alice", false).await.unwrap();
+}
+
+#[tokio::test]
 async fn nobody_fills_the_store_with_codes() {
     let scene = scene("memory:").await;
     scene.client("tv", ClientProof::Public, "device_code", &["a2a:*:*"]).await;
@@ -221,15 +265,9 @@ async fn a_code_is_good_for_one_answer_and_for_ten_minutes() {
 async fn a_browser_goes_only_where_the_client_is_registered() {
     let scene = scene("memory:").await;
     scene.client("app", ClientProof::Public, "authorization_code", &["a2a:*:*"]).await;
-    let query = |redirect: &str| {
-        format!(
-            "response_type=code&client_id=app&state=s&scope=a2a:x:send&redirect_uri={redirect}\
-             &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
-        )
-    };
-    let elsewhere = scene.authority.authorization_question(&query("https://evil.example/back")).await;
+    let elsewhere = scene.authority.authorization_question(&query("a2a:x:send", "https://evil.example/back")).await;
     assert_eq!(elsewhere.err().map(|problem| problem.code), Some(Code::AuthorizationRefused));
-    let good = query("https://app.example/back");
+    let good = query("a2a:x:send", "https://app.example/back");
     let Authorization::Ask { asked, .. } = scene.authority.authorization_question(&good).await.unwrap() else {
         panic!("a person is asked")
     };
@@ -243,11 +281,7 @@ async fn a_browser_goes_only_where_the_client_is_registered() {
     assert!(to.contains("error=invalid_request"), "{to}");
 
     let yes = scene.authority.authorization_answer(&good, "alice", true).await.unwrap();
-    let code = yes.split(['?', '&']).find_map(|part| part.strip_prefix("code=")).unwrap().to_owned();
-    let form = format!(
-        "grant_type=authorization_code&client_id=app&code={code}&redirect_uri=https%3A%2F%2Fapp.example%2Fback\
-         &code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
-    );
+    let form = redeeming(&yes);
     let (status, tokens) = scene.post("/oauth/token", None, &form).await;
     assert_eq!(status, 200, "{tokens}");
     let token = text(&tokens, "access_token");
