@@ -67,6 +67,7 @@ pub struct Authority {
     clock: Arc<dyn Clock>,
     limits: Limits,
     pace: pace::Pace,
+    failures: pace::Pace,
     state: ArcSwap<State>,
     people: OnceLock<Arc<dyn People>>,
 }
@@ -96,7 +97,8 @@ impl Authority {
             keys,
             clock: workshop.clock,
             limits,
-            pace: pace::Pace::default(),
+            pace: pace::Pace::new(pace::DEVICES),
+            failures: pace::Pace::new(pace::FAILURES),
             state: ArcSwap::from_pointee(state),
             people: OnceLock::new(),
         }))

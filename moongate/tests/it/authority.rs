@@ -130,13 +130,24 @@ impl Scene {
 
     /// Sends a form; status and JSON.
     async fn post(&self, path: &str, credential: Option<(&str, &str)>, form: &str) -> (u16, Value) {
+        self.post_from(CALLER, path, credential, form).await
+    }
+
+    async fn post_from(
+        &self,
+        from: IpAddr,
+        path: &str,
+        credential: Option<(&str, &str)>,
+        form: &str,
+    ) -> (u16, Value) {
         let mut request = http::Request::post(path).header("content-type", "application/x-www-form-urlencoded");
         if let Some((id, secret)) = credential {
             let text = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));
             request = request.header("authorization", format!("Basic {text}"));
         }
         let request = request.body(Bytes::from(form.to_owned())).unwrap();
-        let answer = self.authority.handle(CALLER, request).await;
+        let answer = self.authority.handle(from, request).await;
+        assert_eq!(answer.status() == 429, answer.headers().contains_key("retry-after"));
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or_default())
     }
 

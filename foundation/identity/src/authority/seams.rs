@@ -100,17 +100,23 @@ impl oauth_as::server::Clock for Ticking {
     }
 }
 
-/// How often anything may be tried; it outlives the server that a new key replaces.
+/// How often codes may be typed; it outlives the server that a new key replaces. Nothing is counted by `client_id`, which
+/// everybody knows: a stranger would lock the client out. Secrets cannot be guessed, and who tries is slowed down by network.
 #[derive(Clone)]
 pub(super) struct Limits(pub(super) Arc<FixedWindowRateLimiter>);
 
 impl RateLimiter for Limits {
     fn check(&self, attempt: Attempt<'_>) -> RateLimitDecision {
-        self.0.check(attempt)
+        match attempt {
+            Attempt::ClientAuthentication { .. } | Attempt::AuthorizationRequest { .. } => RateLimitDecision::Allow,
+            other => self.0.check(other),
+        }
     }
 
     fn record(&self, attempt: Attempt<'_>, outcome: AttemptOutcome) {
-        self.0.record(attempt, outcome);
+        if !matches!(attempt, Attempt::ClientAuthentication { .. } | Attempt::AuthorizationRequest { .. }) {
+            self.0.record(attempt, outcome);
+        }
     }
 }
 

@@ -45,7 +45,7 @@ impl Authority {
     /// Answers a program; `remote` is shown to the person who is asked about a device.
     pub async fn handle(self: &Arc<Self>, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
         let this = self.clone();
-        let answering = tokio::spawn(async move { this.answer(remote, request).await });
+        let answering = tokio::spawn(async move { this.paced(remote, request).await });
         answering.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error"))
     }
 
@@ -64,6 +64,20 @@ impl Authority {
         text
     }
 
+    /// Answers, unless too much of what this network sent was wrong. Behind a proxy on this machine everybody comes from loopback:
+    /// there nobody is kept out for what others did.
+    async fn paced(&self, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+        let is_counted = !remote.to_canonical().is_loopback();
+        if is_counted && self.failures.is_over(remote, self.clock.mono()) {
+            return slow_down();
+        }
+        let response = self.answer(remote, request).await;
+        if is_counted && is_failure(&response) {
+            self.failures.note(remote, self.clock.mono());
+        }
+        response
+    }
+
     async fn answer(&self, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
         let path = request.uri().path();
         if is_at(path, RESOURCE) {
@@ -73,9 +87,7 @@ impl Authority {
             return document(&self.keys.jwks());
         }
         if path == "/oauth/device_authorization" && !self.pace.allows(remote, self.clock.mono()) {
-            let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "slow_down");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
-            return response;
+            return slow_down();
         }
         let pairs = std::str::from_utf8(request.body()).map(form::pairs).unwrap_or_default();
         let mut scopes = form::words(&pairs, "scope");
@@ -168,6 +180,22 @@ fn document(value: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(value.to_string()));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    response
+}
+
+/// Whether somebody was refused for what they sent; a device that asks whether its person has answered is not.
+fn is_failure(response: &Response<Bytes>) -> bool {
+    let error = || serde_json::from_slice::<Value>(response.body()).unwrap_or_default();
+    match response.status() {
+        StatusCode::TOO_MANY_REQUESTS => false,
+        status if status.is_client_error() => error().get("error") != Some(&Value::from("authorization_pending")),
+        _ => false,
+    }
+}
+
+fn slow_down() -> Response<Bytes> {
+    let mut response = refused(StatusCode::TOO_MANY_REQUESTS, "slow_down");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("60"));
     response
 }
 

@@ -1,5 +1,6 @@
 //! What a token is worth while clients, people, keys and time go their ways.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use moongate_core::{Code, PrincipalKind};
@@ -188,6 +189,31 @@ async fn a_consent_holds_what_the_person_could_give_and_never_grows() {
     let nothing = scene.authority.device_answer(&code, "alice", true).await;
     assert_eq!(nothing.err().map(|problem| problem.code), Some(Code::AuthorizationRefused));
     scene.authority.device_answer(&code, "alice", false).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stranger_locks_nobody_out_but_the_own_network() {
+    let scene = scene("memory:").await;
+    let (_, _, secret) = machine(&scene, "a2a:*:send").await;
+    let form = "grant_type=client_credentials";
+    let stranger = |last: u8| IpAddr::from([198, 51, 100, last]);
+    let mut refused = Vec::new();
+    for n in 0..200_u16 {
+        let path = ["/oauth/token", "/oauth/introspect", "/oauth/revoke"][usize::from(n % 3)];
+        let guess = Some(("robot", "guess"));
+        refused.push(scene.post_from(stranger(7), path, guess, &format!("{form}&token=x")).await.0);
+    }
+    assert_eq!((refused[..60].iter().all(|status| *status == 401), refused[60]), (true, 429), "{refused:?}");
+    for last in 8..80 {
+        for _ in 0..60 {
+            scene.post_from(stranger(last), "/oauth/token", Some(("robot", "guess")), form).await;
+        }
+    }
+    let (status, answer) = scene.post("/oauth/token", Some(("robot", &secret)), form).await;
+    assert_eq!(status, 200, "4000 guesses in a minute are no reason to refuse the right secret: {answer}");
+    assert_eq!(scene.post_from(stranger(7), "/oauth/token", Some(("robot", &secret)), form).await.0, 429);
+    scene.wait(Duration::from_secs(60));
+    assert_eq!(scene.post_from(stranger(7), "/oauth/token", Some(("robot", &secret)), form).await.0, 200);
 }
 
 #[tokio::test]
