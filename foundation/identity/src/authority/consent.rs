@@ -18,7 +18,9 @@ use oauth_as::authorization::{AuthorizationError, AuthorizationRequest, Validate
 use oauth_as::device::{DeviceGrantState, normalize_user_code};
 use oauth_as::server::{DeviceApprovalError, UserApproval};
 use oauth_as::store::{Storage as _, StorageError};
-use oauth_as::{Attempt, AttemptOutcome, ClientId, RateLimitDecision, RateLimiter as _, ScopeSet};
+use oauth_as::{
+    Attempt, AttemptOutcome, ClientId, ErrorCode, ErrorResponse, RateLimitDecision, RateLimiter as _, ScopeSet,
+};
 
 use super::rows::{CLIENT, moment};
 use super::storage::{ASKING, Asking, ClientRow};
@@ -150,6 +152,10 @@ impl Authority {
 
     async fn validated(&self, query: &str) -> Result<ValidatedAuthorizationRequest, AuthorizationError> {
         let pairs = form::pairs(query);
+        if let Some(name) = form::excess(&pairs) {
+            let error = ErrorResponse::new(ErrorCode::InvalidRequest).with_description(format!("{name} is too long"));
+            return Err(AuthorizationError::Direct(error));
+        }
         let request = AuthorizationRequest::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let scopes = form::words(&pairs, "scope");
         ASKING.scope(Asking { scopes, ..Asking::default() }, self.server().validate_authorization_request(&request)).await
@@ -209,7 +215,7 @@ fn guesses() -> Problem {
     Problem::new(Code::TooManyGuesses, "too many wrong codes were typed").retry(Retry::Later(Some(minute)))
 }
 
-fn refused(error: &oauth_as::ErrorResponse) -> Problem {
+fn refused(error: &ErrorResponse) -> Problem {
     let why = error.error_description.as_deref().unwrap_or("the request is not one of a registered client");
     Problem::new(Code::AuthorizationRefused, why.to_owned())
 }

@@ -17,6 +17,23 @@ pub(super) fn words(pairs: &[(String, String)], name: &str) -> Vec<String> {
     text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
+/// Words and bytes of a scope at most.
+const SCOPE: (usize, usize) = (64, 4096);
+/// Bytes of what carries a signature at most.
+const SIGNED: usize = 8192;
+/// Bytes of any other parameter at most.
+const OTHER: usize = 2048;
+
+/// The first parameter that is larger than any honest one: rows are made of some of them.
+pub(super) fn excess(pairs: &[(String, String)]) -> Option<&str> {
+    let is_excessive = |name: &str, value: &str| match name {
+        "scope" => value.len() > SCOPE.1 || value.split(' ').filter(|word| !word.is_empty()).count() > SCOPE.0,
+        "token" | "client_assertion" => value.len() > SIGNED,
+        _ => value.len() > OTHER,
+    };
+    pairs.iter().find(|(name, value)| is_excessive(name, value)).map(|(name, _)| name.get(..64).unwrap_or(name))
+}
+
 /// One value, decoded.
 pub(super) fn decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());

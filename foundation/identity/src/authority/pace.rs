@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 
 /// Sign-ins of devices that a network may begin within a minute.
 pub(super) const DEVICES: u32 = 20;
+/// Sign-ins of devices that all networks together may begin within a minute.
+pub(super) const ALL_DEVICES: u32 = 600;
 /// Requests of a network that may fail within a minute.
 pub(super) const FAILURES: u32 = 60;
 const MINUTE: Duration = Duration::from_secs(60);

@@ -21,7 +21,7 @@ pub(super) const CLIENT: &str = crate::names::CLIENT;
 pub(super) const DEVICE: &str = "oauth.device";
 /// Authorization codes.
 pub(super) const CODE: &str = "oauth.code";
-/// Access tokens; grouped by the family that they belong to.
+/// Access tokens; grouped by the family that they belong to, or by the client that holds them for itself.
 pub(super) const TOKEN: &str = "oauth.token";
 /// Refresh tokens, spent ones too; grouped by family.
 pub(super) const REFRESH: &str = "oauth.refresh";
@@ -98,6 +98,12 @@ impl<'p> Sheet<'p> {
     pub(super) fn group<T: DeserializeOwned>(&self, kind: &str, group: &str) -> Result<Vec<(String, T)>, Broken> {
         let rows = self.page.group(kind, group)?;
         Ok(rows.into_iter().filter_map(|record| Some((record.key.clone(), self.opened(&record)?))).collect())
+    }
+
+    /// How many rows of a group have not expired.
+    pub(super) fn live(&self, kind: &str, group: &str, now: SystemTime) -> Result<usize, Broken> {
+        let now = moment(now);
+        Ok(self.page.group(kind, group)?.iter().filter(|row| row.expires_at.is_none_or(|end| end > now)).count())
     }
 
     /// Removes the rows of a group; how many.

@@ -8,7 +8,7 @@ mod barrier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use moongate_core::Scopes;
@@ -67,12 +67,17 @@ pub(super) struct Asking {
     pub(super) scopes: Vec<String>,
     /// What a person gives the device that is approved.
     pub(super) granted: Option<ScopeSet>,
+    /// Becomes true when a token was refused because its client holds too many.
+    pub(super) full: Arc<AtomicBool>,
 }
 
 tokio::task_local! {
     /// The request at hand.
     pub(super) static ASKING: Asking;
 }
+
+/// Tokens for itself that a client may hold at once.
+const HELD: usize = 1000;
 
 /// The storage.
 #[derive(Clone)]
@@ -170,7 +175,13 @@ fn put_code(sheet: &Sheet<'_>, record: &AuthorizationCodeRecord) -> Result<(), B
 fn put_token(sheet: &Sheet<'_>, token: &IssuedToken) -> Result<(), Broken> {
     let mut value = token.clone();
     let key = hashed(&std::mem::take(&mut value.access_token));
-    sheet.write(TOKEN, &key, Entry { value: &value, group: token.family_id.as_deref(), until: Some(token.expires_at) })
+    let group = token.family_id.clone().unwrap_or_else(|| own_tokens(&token.client_id));
+    sheet.write(TOKEN, &key, Entry { value: &value, group: Some(&group), until: Some(token.expires_at) })
+}
+
+/// The group of the tokens that a client holds for itself; no family is called so.
+fn own_tokens(id: &ClientId) -> String {
+    format!("client {id}")
 }
 
 fn put_refresh(sheet: &Sheet<'_>, record: &RefreshTokenRecord) -> Result<(), Broken> {
@@ -336,12 +347,18 @@ impl Storage for Grants {
         let put = self.change(move |sheet| {
             let (family, subject) = (token.family_id.as_deref(), token.subject.as_deref());
             if is_revoked(sheet, &token.client_id, family, subject, token.grant_established_at)? {
-                return Ok(WriteOutcome::RefusedRevoked);
+                return Ok(Some(WriteOutcome::RefusedRevoked));
+            }
+            if family.is_none() && sheet.live(TOKEN, &own_tokens(&token.client_id), token.issued_at)? >= HELD {
+                return Ok(None);
             }
             put_token(sheet, &token)?;
-            Ok(WriteOutcome::Applied)
+            Ok(Some(WriteOutcome::Applied))
         });
-        put.await
+        Ok(put.await?.unwrap_or_else(|| {
+            let _ = ASKING.try_with(|asking| asking.full.store(true, Ordering::Release));
+            WriteOutcome::RefusedRevoked
+        }))
     }
 
     async fn get_token(&self, access_token: &str) -> Result<Option<Arc<IssuedToken>>, StorageError> {

@@ -4,8 +4,9 @@
 //! - Work goes on in a task of its own: a caller that goes away in the middle leaves no grant half done.
 //! - Whoever is gone gets no new tokens: a refresh for a person that is not known any more is refused.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -23,7 +24,9 @@ use super::storage::{ASKING, Asking};
 use super::{Authority, audience, form};
 
 /// The largest body that an endpoint reads.
-pub const BODY: usize = 64 * 1024;
+pub const BODY: usize = 16 * 1024;
+/// All networks together.
+const ALL: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
 /// Where OpenID clients look for the same document.
 const ALIAS: &str = "/.well-known/openid-configuration";
 /// Where a resource says who issues its tokens (RFC 9728 §3).
@@ -86,10 +89,15 @@ impl Authority {
         if path == "/oauth/jwks" && matches!(*request.method(), Method::GET | Method::HEAD) {
             return document(&self.keys.jwks());
         }
-        if path == "/oauth/device_authorization" && !self.pace.allows(remote, self.clock.mono()) {
+        let pairs = std::str::from_utf8(request.body()).map(form::pairs).unwrap_or_default();
+        if let Some(name) = form::excess(&pairs) {
+            let error = if name == "scope" { "invalid_scope" } else { "invalid_request" };
+            return told(refused(StatusCode::BAD_REQUEST, error), &format!("{name} is too long"));
+        }
+        let (begins, now) = (path == "/oauth/device_authorization", self.clock.mono());
+        if begins && (!self.pace.allows(remote, now) || self.begun.is_over(ALL, now)) {
             return slow_down();
         }
-        let pairs = std::str::from_utf8(request.body()).map(form::pairs).unwrap_or_default();
         let mut scopes = form::words(&pairs, "scope");
         if let Some(token) = form::first(&pairs, "refresh_token") {
             match self.is_for_nobody(token).await {
@@ -107,7 +115,14 @@ impl Authority {
             return refused(StatusCode::NOT_FOUND, "invalid_request");
         };
         let asking = Asking { remote: Some(remote), scopes, ..Asking::default() };
+        let full = asking.full.clone();
         let response = ASKING.scope(asking, state.service.handle(request)).await;
+        if full.load(Ordering::Acquire) {
+            return told(slow_down(), "the client holds too many tokens that have not run out; it is to use those");
+        }
+        if begins && response.status().is_success() {
+            self.begun.note(ALL, now);
+        }
         response.map(Body::into_bytes)
     }
 
@@ -181,6 +196,17 @@ fn document(value: &Value) -> Response<Bytes> {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
     response
+}
+
+/// The same, with what is the matter.
+fn told(response: Response<Bytes>, why: &str) -> Response<Bytes> {
+    response.map(|body| {
+        let mut error: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if let Some(members) = error.as_object_mut() {
+            members.insert("error_description".to_owned(), Value::from(why));
+        }
+        Bytes::from(error.to_string())
+    })
 }
 
 /// Whether somebody was refused for what they sent; a device that asks whether its person has answered is not.

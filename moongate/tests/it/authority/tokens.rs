@@ -227,6 +227,53 @@ async fn nobody_fills_the_store_with_codes() {
     assert_eq!((answers.iter().filter(|status| **status == 200).count(), answers[24]), (20, 429));
     scene.wait(Duration::from_secs(60));
     assert_eq!(scene.post("/oauth/device_authorization", None, "client_id=tv").await.0, 200);
+
+    let long = "x".repeat(2049);
+    let words = vec!["a2a:x:send"; 65].join("+");
+    let wide = format!("a2a:x:send+{}", "a".repeat(4096));
+    for (form, error) in [
+        (format!("scope={words}"), "invalid_scope"),
+        (format!("scope={wide}"), "invalid_scope"),
+        (format!("state={long}"), "invalid_request"),
+        (format!("resource={long}"), "invalid_request"),
+    ] {
+        let form = format!("client_id=tv&{form}");
+        let (status, answer) = scene.post("/oauth/device_authorization", None, &form).await;
+        assert_eq!((status, text(&answer, "error").as_str()), (400, error));
+    }
+    scene.client("app", ClientProof::Public, "authorization_code", &["a2a:*:*"]).await;
+    let long = query(&words, "https://app.example/back");
+    let refused = scene.authority.authorization_question(&long).await;
+    assert_eq!(refused.err().map(|problem| problem.code), Some(Code::AuthorizationRefused));
+}
+
+#[tokio::test]
+async fn many_networks_together_begin_a_bounded_number_of_sign_ins() {
+    let scene = scene("memory:").await;
+    scene.client("tv", ClientProof::Public, "device_code", &["a2a:*:*"]).await;
+    let mut answers = Vec::new();
+    for n in 0..700_u16 {
+        let from = IpAddr::from([198, 51, 100, u8::try_from(n / 20).unwrap()]);
+        answers.push(scene.post_from(from, "/oauth/device_authorization", None, "client_id=tv").await.0);
+    }
+    assert!(answers[..600].iter().all(|status| *status == 200) && answers[600..].iter().all(|status| *status == 429));
+    scene.wait(Duration::from_secs(60));
+    assert_eq!(scene.post("/oauth/device_authorization", None, "client_id=tv").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_program_holds_a_bounded_number_of_tokens_for_itself() {
+    let scene = scene("memory:").await;
+    let (_, _, secret) = machine(&scene, "a2a:*:send").await;
+    let form = "grant_type=client_credentials";
+    for n in 1..1000 {
+        let (status, answer) = scene.post("/oauth/token", Some(("robot", &secret)), form).await;
+        assert_eq!(status, 200, "{n}: {answer}");
+    }
+    let (status, answer) = scene.post("/oauth/token", Some(("robot", &secret)), form).await;
+    assert_eq!((status, text(&answer, "error").as_str()), (429, "slow_down"), "{answer}");
+    scene.wait(Duration::from_secs(3600));
+    assert_eq!(scene.post("/oauth/token", Some(("robot", &secret)), form).await.0, 200, "the old ones ran out");
 }
 
 #[tokio::test]
