@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use moongate_core::Problem;
+use moongate_core::{Problem, Scopes};
 use oauth_as::Body;
 use oauth_as::metadata::{WELL_KNOWN_PATH, issuer_path, well_known_path};
 use oauth_as::store::Storage as _;
@@ -109,6 +109,7 @@ impl Authority {
                 }
             }
         }
+        let asks_about = form::first(&pairs, "token").filter(|_| path == "/oauth/introspect").map(str::to_owned);
         let state = self.state.load_full();
         let request = named_once(request);
         let Some(request) = routed(request, &state.terms.issuer) else {
@@ -123,7 +124,39 @@ impl Authority {
         if begins && response.status().is_success() {
             self.begun.note(ALL, now);
         }
-        response.map(Body::into_bytes)
+        let response = response.map(Body::into_bytes);
+        match asks_about {
+            Some(token) if response.status().is_success() => self.current(&token, response).await,
+            _ => response,
+        }
+    }
+
+    /// What is said about a token, as far as it holds at this moment: the protocol crate knows neither people nor what changed.
+    async fn current(&self, token: &str, said: Response<Bytes>) -> Response<Bytes> {
+        let about: Value = serde_json::from_slice(said.body()).unwrap_or_default();
+        if about.get("active") != Some(&Value::Bool(true)) {
+            return said;
+        }
+        match self.worth(token).await {
+            Ok(Some(scopes)) => {
+                let words: Vec<&str> = scopes.words().iter().map(|word| &**word).collect();
+                said.map(|_| with(about, "scope", &words.join(" ")))
+            }
+            Ok(None) => said.map(|_| Bytes::from(json!({ "active": false }).to_string())),
+            Err(problem) => {
+                tracing::error!(%problem, "a token cannot be looked up");
+                refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
+            }
+        }
+    }
+
+    /// What an access token gives now, or a refresh token would.
+    async fn worth(&self, token: &str) -> Result<Option<Scopes>, Problem> {
+        if let Some(record) = self.grants.get_refresh_token(token).await.map_err(broken)? {
+            let gone = self.is_for_nobody(token).await?;
+            return Ok((!gone).then(|| Scopes::read(&record.scope.to_string())));
+        }
+        Ok(self.standing(token).await?.map(|standing| standing.scopes))
     }
 
     /// Whether a refresh token speaks for a person that is not known any more.
@@ -200,13 +233,15 @@ fn document(value: &Value) -> Response<Bytes> {
 
 /// The same, with what is the matter.
 fn told(response: Response<Bytes>, why: &str) -> Response<Bytes> {
-    response.map(|body| {
-        let mut error: Value = serde_json::from_slice(&body).unwrap_or_default();
-        if let Some(members) = error.as_object_mut() {
-            members.insert("error_description".to_owned(), Value::from(why));
-        }
-        Bytes::from(error.to_string())
-    })
+    response.map(|body| with(serde_json::from_slice(&body).unwrap_or_default(), "error_description", why))
+}
+
+/// An object with another text in it.
+fn with(mut object: Value, name: &str, text: &str) -> Bytes {
+    if let Some(members) = object.as_object_mut() {
+        members.insert(name.to_owned(), Value::from(text));
+    }
+    Bytes::from(object.to_string())
 }
 
 /// Whether somebody was refused for what they sent; a device that asks whether its person has answered is not.

@@ -304,6 +304,33 @@ async fn a_persons_end_is_the_end_of_all_that_speaks_for_them() {
 }
 
 #[tokio::test]
+async fn whoever_asks_about_a_token_learns_what_it_is_worth_now() {
+    let scene = scene("memory:").await;
+    let tokens = device(&scene).await;
+    let about = async |name: &str| {
+        let form = format!("client_id=tv&token={}", text(&tokens, name));
+        let (status, answer) = scene.post("/oauth/introspect", None, &form).await;
+        assert_eq!(status, 200, "{answer}");
+        answer
+    };
+    let answer = about("access_token").await;
+    assert_eq!((&answer["active"], text(&answer, "scope").as_str()), (&Value::Bool(true), "a2a:*:get a2a:*:send"));
+    assert_eq!(text(&answer, "sub"), "alice");
+
+    *scene.household.0.lock() = Some(alice("a2a:lights:send", NOW));
+    scene.authority.epoch().rise();
+    let answer = about("access_token").await;
+    assert_eq!((&answer["active"], text(&answer, "scope").as_str()), (&Value::Bool(true), "a2a:lights:send"));
+    assert_eq!(about("refresh_token").await["active"], true);
+
+    *scene.household.0.lock() = None;
+    scene.authority.epoch().rise();
+    for name in ["access_token", "refresh_token"] {
+        assert_eq!(about(name).await, serde_json::json!({"active": false}), "alice is disabled");
+    }
+}
+
+#[tokio::test]
 async fn a_code_is_good_for_one_answer_and_for_ten_minutes() {
     let scene = scene("memory:").await;
     scene.client("tv", ClientProof::Public, "device_code", &["a2a:*:*"]).await;
