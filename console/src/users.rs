@@ -71,7 +71,9 @@ impl Users {
                 Ok((StatusCode::OK, view(&user)))
             }
             (Method::DELETE, name, None) => {
-                self.people.remove(&named(name)?).await?;
+                let named = named(name)?;
+                self.people.remove(&named).await?;
+                self.forget(&named).await?;
                 Ok((StatusCode::OK, json!({ "removed": name })))
             }
             _ => Err(Problem::new(
@@ -123,7 +125,8 @@ impl Users {
             "invite" => {
                 self.links()?;
                 let invitation = self.people.invite(name).await?;
-                let mut view = json!({ "name": name.as_str() });
+                self.forget(name).await?;
+                let mut view = json!({ "name": name.as_str(), "ended": ["password", "passkeys", "sessions", "grants"] });
                 attach(&mut view, self.link(&invitation, request));
                 Ok((StatusCode::CREATED, view))
             }
@@ -131,14 +134,27 @@ impl Users {
                 let body = body(request)?;
                 let password = text(&body, "password")?.ok_or_else(|| wrong("password", "is missing"))?;
                 let user = self.people.set_password(name, Password::choose(password)?).await?;
-                Ok((StatusCode::OK, view(&user)))
+                self.forget(name).await?;
+                Ok((StatusCode::OK, ended(view(&user), json!(["passkeys", "sessions", "grants"]))))
             }
-            "disable" | "enable" => {
-                let user = self.people.disable(name, action == "disable").await?;
-                Ok((StatusCode::OK, view(&user)))
+            "disable" => {
+                let user = self.people.disable(name, true).await?;
+                self.forget(name).await?;
+                Ok((StatusCode::OK, ended(view(&user), json!(["sessions", "grants"]))))
             }
+            "enable" => Ok((StatusCode::OK, view(&self.people.disable(name, false).await?))),
             _ => Err(Problem::new(Code::NoSuchPath, format!("there is no action {action}; see /api/v1/openapi.json"))),
         }
+    }
+
+    /// Ends what programs hold in a person's name. Where the authorization server is off, there is nobody to take it, and it is void
+    /// when that is turned on again.
+    async fn forget(&self, name: &UserName) -> Result<(), Problem> {
+        if let Some(authority) = self.authority.load_full() {
+            let count = authority.forget_user(name.as_str()).await?;
+            tracing::info!(user = name.as_str(), count, "what programs held in a person's name has ended");
+        }
+        Ok(())
     }
 
     /// Where a person signs up.
@@ -146,6 +162,14 @@ impl Users {
         let base = self.public.base(request.headers());
         json!({"url": format!("{base}/oauth/sign-up?code={}", invitation.code), "expires_at": time(invitation.expires_at)})
     }
+}
+
+/// Says what ended with it.
+fn ended(mut view: Value, what: Value) -> Value {
+    if let Some(members) = view.as_object_mut() {
+        members.insert("ended".into(), what);
+    }
+    view
 }
 
 fn attach(view: &mut Value, invitation: Value) {

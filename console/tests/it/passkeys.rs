@@ -1,7 +1,9 @@
 //! Passkeys of people: whose they are, how often an answer counts, and copies.
 
 use moongate_core::Code;
-use moongate_identity::people::{Answer, MadeAnswer, SignedIn, Site};
+use moongate_core::seam::Clock as _;
+use moongate_identity::authority::standing::People as _;
+use moongate_identity::people::{Answer, MadeAnswer, Password, SignedIn, Site};
 use moongate_testkit::authenticator::Authenticator;
 
 use crate::support::*;
@@ -58,6 +60,30 @@ async fn a_passkey_signs_its_owner_in_and_each_answer_counts_once() {
     let stale = scene.people.challenge().unwrap();
     scene.wait(minutes(15));
     assert_eq!(scene.answer(&authenticator, &stale).await, REFUSED, "the page was open for too long");
+}
+
+#[tokio::test]
+async fn what_the_operator_does_for_somebody_ends_passkeys_and_what_was_allowed() {
+    let scene = Scene::new();
+    let alice = name("alice");
+    scene.alice(Some(PASSWORD)).await;
+    let (first, second) = (authenticator(), Authenticator::ed25519("gate.example", ORIGIN));
+    scene.make(&first).await.unwrap();
+    scene.wait(minutes(1));
+    scene.people.set_password(&alice, Password::choose(PASSWORD).unwrap()).await.unwrap();
+    assert_eq!(scene.sign_in_with(&first).await, REFUSED, "a new password");
+    assert_eq!(scene.people.rights("alice").await.unwrap().unwrap().since, scene.clock.now(), "what was allowed is void");
+    scene.make(&second).await.unwrap();
+    scene.wait(minutes(1));
+    let code = scene.people.invite(&alice).await.unwrap().code;
+    assert_eq!(scene.sign_in_with(&second).await, REFUSED, "a new link");
+    assert_eq!(scene.people.rights("alice").await.unwrap().unwrap().since, scene.clock.now());
+    let invited = scene.people.invited(&code).await.unwrap();
+    let challenge = scene.people.challenge_to_make(&invited).unwrap();
+    let answer: MadeAnswer = serde_json::from_value(first.made_answer(&challenge)).unwrap();
+    let opened = scene.people.accept_passkey(&code, &site(), "Phone", &answer).await.unwrap();
+    assert!(!opened.user.has_password(), "the old password does not come back with a passkey");
+    assert_eq!(scene.sign_in_with(&first).await, Ok("alice".into()));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use moongate_core::seam::records::{Broken, Page, Record, change, look};
 use moongate_core::seam::{Clock, Later, Store, Vault};
-use moongate_core::{Code, Problem, Retry};
+use moongate_core::{Code, Problem, Retry, Time};
 use parking_lot::Mutex;
 
 use crate::authority::standing::{self, Rights};
@@ -152,13 +152,16 @@ impl People {
         if removed { Ok(()) } else { Err(no_such(name)) }
     }
 
-    /// Keeps a person out, or lets one in again. Sessions and links end either way.
+    /// Keeps a person out, or lets one in again. Sessions and links end either way, and what the person allowed programs is void
+    /// from then on.
     ///
     /// # Errors
     /// `NoSuchUser`.
     pub async fn disable(&self, name: &UserName, disabled: bool) -> Result<User, Problem> {
+        let now = self.clock.now();
         self.alter(name, move |page, user| {
             user.disabled = disabled;
+            user.grants_since = Some(now);
             remove_group(page, kinds::INVITATION, user.name.as_str())
         })
         .await
@@ -189,15 +192,18 @@ impl People {
         amended.ok_or_else(|| no_such(name))
     }
 
-    /// Sets a password for a person; the person's sessions end.
+    /// Sets a password for a person, in the operator's name: the only way in from then on. Passkeys, sessions and links end, and
+    /// what was allowed to programs is void: whoever took the account over is out.
     ///
     /// # Errors
     /// `NoSuchUser`.
     pub async fn set_password(&self, name: &UserName, password: Password) -> Result<User, Problem> {
         let hash = self.hasher.hash(password).await?;
+        let now = self.clock.now();
         self.alter(name, move |page, user| {
+            begin_anew(page, user, now)?;
             user.password = Some(hash.clone());
-            remove_group(page, kinds::INVITATION, user.name.as_str())
+            Ok(())
         })
         .await
     }
@@ -253,8 +259,8 @@ impl People {
         let wanted = name.clone();
         let altered = change(self.store.records(), move |page| {
             let Some(mut user) = user(page, wanted.as_str())? else { return Ok(None) };
-            how(page, &mut user)?;
             user.epoch += 1;
+            how(page, &mut user)?;
             remove_group(page, kinds::SESSION, user.name.as_str())?;
             put_user(page, &user)?;
             Ok(Some(user))
@@ -270,7 +276,7 @@ impl standing::People for People {
         Box::pin(async move {
             let Some(name) = UserName::read(user) else { return Ok(None) };
             let found = self.find(&name).await?.filter(|user| !user.disabled);
-            Ok(found.map(|user| Rights { scopes: user.rights(), since: user.made_at }))
+            Ok(found.map(|user| Rights { scopes: user.rights(), since: user.since() }))
         })
     }
 }
@@ -288,6 +294,14 @@ fn refused() -> Problem {
 
 fn no_such(name: &UserName) -> Problem {
     Problem::new(Code::NoSuchUser, format!("there is no user {name}"))
+}
+
+/// Ends every way in that there is, and all that the person allowed.
+fn begin_anew(page: &dyn Page, user: &mut User, now: Time) -> Result<(), Broken> {
+    user.password = None;
+    user.grants_since = Some(now);
+    remove_group(page, kinds::PASSKEY, user.name.as_str())?;
+    remove_group(page, kinds::INVITATION, user.name.as_str())
 }
 
 fn user(page: &dyn Page, name: &str) -> Result<Option<User>, Broken> {

@@ -61,17 +61,17 @@ enum Command {
         #[arg(long)]
         no_scopes: bool,
     },
-    /// Print a new link for a user: for whoever lost the first one, the password or the passkey.
+    /// Print a new link for a user, from then on the only way in: password, passkeys, sessions and what programs hold end.
     Invite {
         /// The name.
         name: String,
     },
-    /// Set a user's password, asked for or read from standard input; the user's sessions end.
+    /// Set a user's password, asked for or read from standard input; passkeys, sessions and what programs hold end.
     Passwd {
         /// The name.
         name: String,
     },
-    /// Keep a user out: sessions end, tokens are worth nothing.
+    /// Keep a user out: sessions and what programs hold end.
     Disable {
         /// The name.
         name: String,
@@ -81,7 +81,7 @@ enum Command {
         /// The name.
         name: String,
     },
-    /// Remove a user with all passkeys and sessions.
+    /// Remove a user with all passkeys, sessions and what programs hold; the name is not given again.
     Remove {
         /// The name.
         name: String,
@@ -123,16 +123,17 @@ pub(crate) fn users(context: &Context, arguments: &Users) -> Result<Ending, Fail
                 data(&view.to_string());
             } else {
                 invited(&view);
+                talk(&format!("until then nobody signs in as {name}; passkeys, sessions and what programs held are gone"));
             }
         }
         Command::Passwd { name } => {
             let body = json!({"password": read_password()?});
             let view = client.api("POST", &path(name, ":password"), Some(&body))?;
-            print(&view, format!("the password of {name} is set"));
+            print(&view, format!("the password of {name} is set; passkeys, sessions and what programs held are gone"));
         }
         Command::Disable { name } => {
             let view = client.api("POST", &path(name, ":disable"), None)?;
-            print(&view, format!("{name} is disabled"));
+            print(&view, format!("{name} is disabled; sessions and what programs held are gone"));
         }
         Command::Enable { name } => {
             let view = client.api("POST", &path(name, ":enable"), None)?;

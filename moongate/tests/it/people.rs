@@ -287,7 +287,45 @@ async fn a_person_lets_a_device_in_after_seeing_what_it_asks() {
     let refused = browser.post("/oauth/sign-in", &[("name", "alice"), ("password", PASSWORD)]).await;
     assert_eq!(refused.status, 403);
     command(&gateway, &["users", "enable", "alice"], "").await;
-    assert_eq!(send().await, "sent", "enabled again, the token holds again");
+    assert_eq!(send().await, "MG-0401", "enabled again, the person is asked again");
+}
+
+#[tokio::test]
+async fn an_account_that_was_taken_over_is_won_back() {
+    let gateway = running().await;
+    alice(&gateway, &["a2a:*:*"]).await;
+    device(&gateway, "Panel", &["a2a:*:send"]).await;
+    let mut taken = signed_in(&gateway).await;
+    let grants = async |browser: &mut Browser| {
+        let (device_code, user_code) = asks(&gateway, "a2a:*:send").await;
+        browser.get("/oauth/device").await;
+        browser.submit("/oauth/device", &[("user_code", &user_code), ("answer", "allow")]).await;
+        let collected = collects(&gateway, &device_code).await;
+        assert_eq!(collected.status, 200, "{}", collected.text());
+        collected.json()["refresh_token"].as_str().unwrap().to_owned()
+    };
+    let goes_on = async |refresh: &str| {
+        let body = form(&[("client_id", "panel"), ("grant_type", "refresh_token"), ("refresh_token", refresh)]);
+        Browser::at(&gateway.plain()).send("POST", "/oauth/token", &[], &body).await.status == 200
+    };
+    let refresh = grants(&mut taken).await;
+    let invited = operate(&gateway, "POST", "/users/alice:invite", None).await;
+    assert_eq!(invited.json()["ended"], json!(["password", "passkeys", "sessions", "grants"]));
+    assert!(!goes_on(&refresh).await && taken.get("/oauth/account").await.text().contains("<h1>Sign in</h1>"));
+    let mut again = Browser::at(&gateway.admin());
+    assert_eq!(again.post("/oauth/sign-in", &[("name", "alice"), ("password", PASSWORD)]).await.status, 403);
+
+    for (action, body) in [("password", Some(json!({"password": PASSWORD}))), ("disable", None)] {
+        operate(&gateway, "POST", "/users/alice:password", Some(&json!({"password": PASSWORD}))).await;
+        let mut browser = signed_in(&gateway).await;
+        let refresh = grants(&mut browser).await;
+        let answer = operate(&gateway, "POST", &format!("/users/alice:{action}"), body.as_ref()).await;
+        assert!(answer.json()["ended"].to_string().contains("grants"), "{}", answer.text());
+        assert!(!goes_on(&refresh).await, "{action}");
+        assert!(browser.get("/oauth/account").await.text().contains("<h1>Sign in</h1>"), "{action}");
+    }
+    let tokens = operate(&gateway, "GET", "/tokens", None).await.json();
+    assert_eq!(tokens["tokens"], json!([]), "nothing of it is kept");
 }
 
 #[tokio::test]
@@ -428,7 +466,7 @@ async fn sessions_end_with_the_password_and_with_the_person() {
     let changed = command(&gateway, &["users", "passwd", "alice"], "a third long password\n").await;
     assert_eq!(
         (changed.status.code(), out(&changed).as_str()),
-        (Some(0), "the password of alice is set\n"),
+        (Some(0), "the password of alice is set; passkeys, sessions and what programs held are gone\n"),
         "{}",
         err(&changed)
     );

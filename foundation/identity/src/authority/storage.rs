@@ -24,7 +24,8 @@ use oauth_as::{
 use serde::{Deserialize, Serialize};
 
 use super::rows::{CLIENT, CODE, DEVICE, Entry, REFRESH, REPLAY, Sheet, TOKEN, hashed};
-use barrier::{is_revoked, raise};
+use barrier::is_revoked;
+pub(super) use barrier::raise;
 
 /// Rises with everything that may end a token before its time: what was known of tokens under an older one is void.
 #[derive(Clone, Default)]

@@ -1,7 +1,8 @@
 //! Links by which people sign up: an operator hands one over, and the person alone learns the password, or makes a passkey.
 //!
 //! A link works once and for a quarter of an hour; a newer one for the same person replaces it. Looking at its page uses
-//! nothing up. For somebody who has signed up before it is the way back in, and ends all sessions.
+//! nothing up. For somebody who has signed up before it is the only way back in: with it, password, passkeys and sessions end, and
+//! what was allowed to programs is void.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use moongate_core::{Code, Problem, Time};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Opened, Password, People, User, UserName, kinds, no_such, put_user, random, read, remove_group, row, session, user,
+    Opened, Password, People, User, UserName, begin_anew, kinds, put_user, random, read, remove_group, row, session, user,
 };
 
 /// How long a link works.
@@ -38,23 +39,22 @@ struct Held {
 }
 
 impl People {
-    /// Makes a link for a person; older ones work no longer.
+    /// Makes a link for a person: the only way in from then on.
     ///
     /// # Errors
     /// `NoSuchUser`.
     pub async fn invite(&self, name: &UserName) -> Result<Invitation, Problem> {
         let (code, expires_at) = (random::text(32)?, self.clock.now().plus(INVITATION));
-        let (key, wanted) = (random::hashed(&code), name.clone());
-        let made = change(self.store.records(), move |page| {
-            let Some(user) = user(page, wanted.as_str())? else { return Ok(false) };
-            remove_group(page, kinds::INVITATION, wanted.as_str())?;
+        let (key, now) = (random::hashed(&code), self.clock.now());
+        self.alter(name, move |page, user| {
+            begin_anew(page, user, now)?;
             let held = Held { user: user.name.to_string(), epoch: user.epoch, expires_at };
-            let mut record = row(&key, Some(wanted.as_str()), &held);
+            let mut record = row(&key, Some(user.name.as_str()), &held);
             record.expires_at = Some(expires_at);
-            page.put(kinds::INVITATION, &record)?;
-            Ok(true)
-        });
-        if made.await? { Ok(Invitation { code, expires_at }) } else { Err(no_such(name)) }
+            page.put(kinds::INVITATION, &record)
+        })
+        .await?;
+        Ok(Invitation { code, expires_at })
     }
 
     /// Who is invited by this code.

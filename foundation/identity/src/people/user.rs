@@ -75,6 +75,9 @@ pub struct User {
     /// When the person was added.
     pub made_at: Time,
     pub(super) password: Option<Hash>,
+    /// What was allowed to programs before is void.
+    #[serde(default)]
+    pub(super) grants_since: Option<Time>,
     /// Rises when all sessions are to end.
     pub(super) epoch: u64,
     /// What passkeys know the person by: it says nothing about the name.
@@ -98,7 +101,7 @@ impl NewUser {
         checked(&self.scopes)?;
         let handle = random::text(16)?;
         let (name, scopes) = (self.name, self.scopes);
-        Ok(User { name, display_name, scopes, disabled: false, made_at: now, password: None, epoch: 0, handle })
+        Ok(User { name, display_name, scopes, disabled: false, made_at: now, password: None, grants_since: None, epoch: 0, handle })
     }
 }
 
@@ -130,6 +133,11 @@ impl User {
     /// What programs may be allowed to do in the person's name.
     pub fn rights(&self) -> Scopes {
         Scopes::new(self.scopes.iter().filter_map(|scope| Scope::parse(scope)))
+    }
+
+    /// Since when what the person allows counts.
+    pub(super) fn since(&self) -> Time {
+        self.grants_since.map_or(self.made_at, |since| since.max(self.made_at))
     }
 
     /// Whether the person has set a password.

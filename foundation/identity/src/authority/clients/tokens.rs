@@ -2,14 +2,14 @@
 
 use moongate_core::Problem;
 use moongate_core::seam::records::Broken;
-use oauth_as::store::RevocationWindow;
+use oauth_as::store::{RevocationBarrier, RevocationWindow};
 use oauth_as::{AuthorizationCodeRecord, DeviceGrantState, IssuedToken, RefreshTokenRecord};
 use serde_json::{Value, json};
 
 use super::super::Authority;
 use super::super::consent::broken;
-use super::super::rows::{CODE, DEVICE, REFRESH, Sheet, TOKEN, moment};
-use super::super::storage::{DeviceRow, forget_family};
+use super::super::rows::{CLIENT, CODE, DEVICE, REFRESH, Sheet, TOKEN, moment};
+use super::super::storage::{ClientRow, DeviceRow, forget_family, raise};
 
 /// Digits of a token's name: the beginning of its hash.
 const DIGITS: usize = 16;
@@ -59,7 +59,7 @@ impl Authority {
         .await
     }
 
-    /// Revokes all that speaks for a person: for when a person's account ends.
+    /// Revokes all that speaks for a person, and what is under way: for when a person's account ends or is won back.
     ///
     /// # Errors
     /// The store fails.
@@ -93,6 +93,14 @@ impl Authority {
                 }
                 Ok(true)
             })?;
+            let mut clients = Vec::new();
+            sheet.every(CLIENT, |_, row: ClientRow| {
+                clients.push(row.client.client_id);
+                Ok(true)
+            })?;
+            for client_id in clients {
+                raise(sheet, &RevocationBarrier::Consent { client_id, subject: user.clone() }, window)?;
+            }
             families.sort_unstable();
             families.dedup();
             let count = rows.len() as u64;
