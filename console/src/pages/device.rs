@@ -26,24 +26,34 @@ impl Pages {
         let (code, name, address) = (code(visit.field("user_code")), who.user.name.as_str(), visit.address());
         // An answer to a code is a guess like any other.
         let begun = self.codes.lock().begin(name, address, self.clock.mono());
-        let answered = match (begun, visit.field("answer")) {
-            (Err(wait), _) => Err(too_early(wait)),
+        let answered = match (&begun, visit.field("answer")) {
+            (Err(wait), _) => Err(too_early(*wait)),
             (Ok(()), Some("allow")) => self.decide_device(&code, who, true).await,
             (Ok(()), Some("deny")) => self.decide_device(&code, who, false).await,
             (Ok(()), _) => self.look_at_device(&code, who).await,
         };
         match answered {
             Ok(markup) => {
-                self.codes.lock().succeeded(name, address);
+                // A right code says nothing of wrong ones: they may have been guesses at others' devices.
+                self.codes.lock().forgive(name, address);
                 Ok(page(status(200), &markup))
             }
-            Err(problem)
-                if matches!(problem.code, Code::DeviceCodeUnknown | Code::TooManyGuesses | Code::TooManyAttempts) =>
-            {
-                tracing::info!(code = %problem.code, user = name, remote = %address, "a device code fits none");
-                Ok(with_problem(&problem, &view::device_code(who, &code, Some(&problem))))
+            Err(problem) if begun.is_ok() && problem.code != Code::DeviceCodeUnknown => {
+                self.codes.lock().forgive(name, address);
+                self.unanswered(problem, &code, visit, who)
             }
-            Err(problem) => Err(problem),
+            Err(problem) => self.unanswered(problem, &code, visit, who),
+        }
+    }
+
+    fn unanswered(&self, problem: Problem, code: &str, visit: &Visit, who: &SignedIn) -> Answer {
+        let (name, address) = (who.user.name.as_str(), visit.address());
+        match problem.code {
+            Code::DeviceCodeUnknown | Code::TooManyGuesses | Code::TooManyAttempts => {
+                tracing::info!(code = %problem.code, user = name, remote = %address, "a device code fits none");
+                Ok(with_problem(&problem, &view::device_code(who, code, Some(&problem))))
+            }
+            _ => Err(problem),
         }
     }
 

@@ -217,18 +217,28 @@ impl People {
         let known = UserName::read(name);
         let name = known.as_ref().map_or("", UserName::as_str).to_owned();
         self.attempts.lock().begin(&name, from, self.clock.mono()).map_err(too_early)?;
-        let found = match &known {
+        let judged = self.judged(known.as_ref(), password).await;
+        match &judged {
+            Ok(Some(_)) => self.attempts.lock().succeeded(&name, from),
+            Ok(None) => {}
+            // Too many at this moment, or the store fails: the person did nothing wrong.
+            Err(_) => self.attempts.lock().forgive(&name, from),
+        }
+        judged?.ok_or_else(refused)
+    }
+
+    /// A session, if the password is that person's.
+    async fn judged(&self, name: Option<&UserName>, password: &str) -> Result<Option<Opened>, Problem> {
+        let found = match name {
             Some(name) => self.find(name).await?,
             None => None,
         };
         let hash = found.as_ref().filter(|user| !user.disabled).and_then(|user| user.password.clone());
-        if !self.hasher.verify(password.to_owned(), hash).await? {
-            return Err(refused());
+        let fits = self.hasher.verify(password.to_owned(), hash).await?;
+        match found.filter(|_| fits) {
+            Some(user) => self.open(&user, |_| Ok(true)).await,
+            None => Ok(None),
         }
-        let Some(user) = found else { return Err(refused()) };
-        let opened = self.open(&user, |_| Ok(true)).await?.ok_or_else(refused)?;
-        self.attempts.lock().succeeded(&name, from);
-        Ok(opened)
     }
 
     /// Changes one's own password; all other sessions end, and a new one goes on.

@@ -42,6 +42,12 @@ impl Attempts {
         Ok(())
     }
 
+    /// The attempt was not judged, or was right without saying anything of earlier ones: it alone is forgiven.
+    pub fn forgive(&mut self, name: &str, address: IpAddr) {
+        self.names.forgive(&name.to_owned());
+        self.addresses.forgive(&network(address));
+    }
+
     /// The attempt was right after all. The address is forgiven this attempt only: whoever has an account of their own
     /// must not wipe out what they tried on others'.
     pub fn succeeded(&mut self, name: &str, address: IpAddr) {
@@ -193,6 +199,22 @@ mod tests {
         }
         attempts.succeeded("dora", elsewhere(2));
         assert!(attempts.begin("dora", elsewhere(9), seconds(1)).is_ok());
+    }
+
+    #[test]
+    fn a_forgiven_one_counts_for_nothing_and_forgives_no_other() {
+        let mut attempts = Attempts::default();
+        for _ in 0..50 {
+            attempts.begin("alice", HERE, seconds(1)).unwrap();
+            attempts.forgive("alice", HERE);
+        }
+        for _ in 0..3 {
+            attempts.begin("alice", HERE, seconds(1)).unwrap();
+        }
+        attempts.begin("alice", HERE, seconds(2)).unwrap();
+        attempts.forgive("alice", HERE);
+        attempts.begin("alice", HERE, seconds(2)).unwrap();
+        assert!(attempts.begin("alice", HERE, seconds(2)).is_err(), "the three wrong ones stand");
     }
 
     #[test]
