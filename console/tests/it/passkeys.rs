@@ -87,6 +87,24 @@ async fn what_the_operator_does_for_somebody_ends_passkeys_and_what_was_allowed(
 }
 
 #[tokio::test]
+async fn a_page_from_before_the_operators_password_sets_none_of_its_own() {
+    let scene = Scene::new();
+    let alice = name("alice");
+    scene.alice(None).await;
+    let code = scene.people.invite(&alice).await.unwrap().code;
+    let challenge = scene.people.challenge_to_make(&scene.people.invited(&code).await.unwrap()).unwrap();
+    let answer: MadeAnswer = serde_json::from_value(authenticator().made_answer(&challenge)).unwrap();
+    let opened = scene.people.accept_passkey(&code, &site(), "Phone", &answer).await.unwrap();
+    let taken = scene.people.session(&opened.cookie).await.unwrap().unwrap();
+    assert!(!taken.user.has_password(), "whoever signs in by passkey sets a first one without another");
+    scene.people.set_password(&alice, Password::choose(PASSWORD).unwrap()).await.unwrap();
+    let stolen = Password::choose("a password of a thief").unwrap();
+    let refused = scene.people.change_password(&taken, "", stolen, HERE).await.unwrap_err();
+    assert_eq!(refused.code, Code::SignInRefused);
+    scene.sign_in().await;
+}
+
+#[tokio::test]
 async fn a_challenge_is_good_for_what_it_was_given_for() {
     let scene = Scene::new();
     scene.alice(Some(PASSWORD)).await;

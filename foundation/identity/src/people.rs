@@ -256,7 +256,21 @@ impl People {
         if who.user.has_password() {
             self.sign_in(name.as_str(), current, from).await?;
         }
-        let user = self.set_password(name, new).await?;
+        let (hash, known) = (self.hasher.hash(new).await?, who.user.clone());
+        let renewed = change(self.store.records(), move |page| {
+            let current = user(page, known.name.as_str())?;
+            // Whoever was changed meanwhile is asked again: an operator's word is the later one.
+            let Some(mut user) = current.filter(|user| user.is_still(&known)) else { return Ok(None) };
+            user.password = Some(hash.clone());
+            user.epoch += 1;
+            for kind in [kinds::SESSION, kinds::INVITATION] {
+                remove_group(page, kind, user.name.as_str())?;
+            }
+            put_user(page, &user)?;
+            Ok(Some(user))
+        });
+        let user = renewed.await?.ok_or_else(refused)?;
+        self.changed();
         self.open(&user, |_| Ok(true)).await?.ok_or_else(refused)
     }
 

@@ -145,7 +145,7 @@ impl People {
         let (made, answered) = self.made(&who.user, site, label, answer)?;
         let known = who.user.clone();
         let added = change(self.store.records(), move |page| {
-            let same = user(page, known.name.as_str())?.is_some_and(|user| user.epoch == known.epoch && !user.disabled);
+            let same = user(page, known.name.as_str())?.is_some_and(|user| user.is_still(&known));
             Ok(same && answered.remember(page)? && keep(page, &made)?)
         });
         if added.await? { Ok(()) } else { Err(not_kept()) }

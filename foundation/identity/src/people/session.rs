@@ -131,7 +131,7 @@ impl People {
         let key = random::hashed(&cookie);
         let opened = change(self.store.records(), move |page| {
             let current = user(page, known.name.as_str())?;
-            let Some(user) = current.filter(|user| !user.disabled && user.epoch == known.epoch) else {
+            let Some(user) = current.filter(|user| user.is_still(&known)) else {
                 return Ok(None);
             };
             if !also(page)? {

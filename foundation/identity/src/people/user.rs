@@ -135,6 +135,11 @@ impl User {
         Scopes::new(self.scopes.iter().filter_map(|scope| Scope::parse(scope)))
     }
 
+    /// Whether this is the person that `known` was, not changed since and not disabled.
+    pub(super) fn is_still(&self, known: &Self) -> bool {
+        !self.disabled && self.epoch == known.epoch && self.handle == known.handle
+    }
+
     /// Since when what the person allows counts.
     pub(super) fn since(&self) -> Time {
         self.grants_since.map_or(self.made_at, |since| since.max(self.made_at))
