@@ -161,9 +161,9 @@ fn divide(rights: &Scopes, asked: &[String]) -> (Vec<String>, Vec<String>) {
 fn place(remote: Option<IpAddr>) -> String {
     let Some(address) = remote.map(|address| address.to_canonical()) else { return "an unknown place".to_owned() };
     let near = match address {
-        IpAddr::V4(v4) if v4.is_loopback() => "the gateway’s own machine",
+        IpAddr::V4(v4) if v4.is_loopback() => "this machine, or a proxy on it",
         IpAddr::V4(v4) if v4.is_private() || v4.is_link_local() => "a private network",
-        IpAddr::V6(v6) if v6.is_loopback() => "the gateway’s own machine",
+        IpAddr::V6(v6) if v6.is_loopback() => "this machine, or a proxy on it",
         IpAddr::V6(v6) if v6.is_unique_local() || v6.is_unicast_link_local() => "a private network",
         _ => "the internet",
     };
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn places_say_how_near_they_are() {
         for (address, words) in [
-            ("127.0.0.1", "127.0.0.1 (the gateway’s own machine)"),
+            ("127.0.0.1", "127.0.0.1 (this machine, or a proxy on it)"),
             ("::ffff:192.168.1.7", "192.168.1.7 (a private network)"),
             ("203.0.113.9", "203.0.113.9 (the internet)"),
             ("fd00::7", "fd00::7 (a private network)"),

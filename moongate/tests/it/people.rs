@@ -248,7 +248,7 @@ async fn a_person_lets_a_device_in_after_seeing_what_it_asks() {
     for shown in [
         "Kitchen &lt;b&gt;panel&lt;/b&gt;",
         "<code>panel</code>",
-        "127.0.0.1 (the gateway’s own machine)",
+        "127.0.0.1 (this machine, or a proxy on it)",
         "send messages to the skill “lights.set”",
         "read your tasks of the skill “lights.set”",
         "10 minutes",
