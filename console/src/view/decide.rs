@@ -79,7 +79,10 @@ pub(crate) fn consent(who: &SignedIn, query: &str, asked: &Question, redirect_ur
             dt { "Program" }
             dd { code { (asked.client) } }
             dt { "Leads to" }
-            dd { (destination(redirect_uri)) }
+            dd {
+                (destination(redirect_uri))
+                @if is_on_loopback(redirect_uri) { " (whichever program listens there, on the machine of this browser)" }
+            }
         }
         (rights(who, asked))
         p class="warning" {
@@ -176,6 +179,12 @@ fn destination(uri: &str) -> &str {
     uri.get(..end).unwrap_or(uri)
 }
 
+/// Whether the browser goes to its own machine, where the port is free to choose.
+fn is_on_loopback(uri: &str) -> bool {
+    let host = |host: &str| uri.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']));
+    ["http://127.0.0.1", "http://[::1]", "http://localhost"].into_iter().any(host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +196,16 @@ mod tests {
         assert_eq!(given, ["a2a:lights.set:send", "a2a:lights.set:get"]);
         assert_eq!(withheld, ["register", "nonsense"]);
         assert_eq!(divide(&Scopes::default(), &asked).0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_browsers_own_machine_is_told_from_others() {
+        for own in ["http://127.0.0.1:4711/back", "http://[::1]/", "http://localhost:1?x", "http://127.0.0.1"] {
+            assert!(is_on_loopback(own), "{own}");
+        }
+        for other in ["https://127.0.0.1.example/", "http://127.0.0.1.example/", "com.example.app:/back"] {
+            assert!(!is_on_loopback(other), "{other}");
+        }
     }
 
     #[test]

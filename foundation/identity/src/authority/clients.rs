@@ -1,6 +1,7 @@
 //! Programs that may ask for tokens, and the tokens that they hold, as an operator sees and ends them.
 //!
-//! A client is given the least: no grant that was not named, scopes that the operator lists, redirect URIs word by word. The device
+//! A client is given the least: no grant that was not named, scopes that the operator lists, redirect URIs word by word (but for a
+//! public client's port on loopback, which is free by RFC 8252 §7.3). The device
 //! flow is for clients that were registered for it and no others (RFC 10027).
 
 mod check;

@@ -57,7 +57,8 @@ pub enum Authorization {
     Ask {
         /// Who asks for what.
         asked: Question,
-        /// Where the browser goes afterwards: registered for this client, word by word.
+        /// Where the browser goes afterwards: registered for this client, but for the port of a public one on
+        /// loopback (RFC 8252 §7.3).
         redirect_uri: String,
     },
     /// The client made a mistake that it is told of: the browser goes there.
