@@ -126,7 +126,8 @@ impl Users {
                 self.links()?;
                 let invitation = self.people.invite(name).await?;
                 self.forget(name).await?;
-                let mut view = json!({ "name": name.as_str(), "ended": ["password", "passkeys", "sessions", "grants"] });
+                let mut view =
+                    json!({ "name": name.as_str(), "ended": ["password", "passkeys", "sessions", "grants"] });
                 attach(&mut view, self.link(&invitation, request));
                 Ok((StatusCode::CREATED, view))
             }

@@ -181,7 +181,8 @@ fn destination(uri: &str) -> &str {
 
 /// Whether the browser goes to its own machine, where the port is free to choose.
 fn is_on_loopback(uri: &str) -> bool {
-    let host = |host: &str| uri.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']));
+    let host =
+        |host: &str| uri.strip_prefix(host).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '/', '?']));
     ["http://127.0.0.1", "http://[::1]", "http://localhost"].into_iter().any(host)
 }
 

@@ -72,7 +72,11 @@ async fn what_the_operator_does_for_somebody_ends_passkeys_and_what_was_allowed(
     scene.wait(minutes(1));
     scene.people.set_password(&alice, Password::choose(PASSWORD).unwrap()).await.unwrap();
     assert_eq!(scene.sign_in_with(&first).await, REFUSED, "a new password");
-    assert_eq!(scene.people.rights("alice").await.unwrap().unwrap().since, scene.clock.now(), "what was allowed is void");
+    assert_eq!(
+        scene.people.rights("alice").await.unwrap().unwrap().since,
+        scene.clock.now(),
+        "what was allowed is void"
+    );
     scene.make(&second).await.unwrap();
     scene.wait(minutes(1));
     let code = scene.people.invite(&alice).await.unwrap().code;

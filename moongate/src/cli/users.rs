@@ -123,7 +123,9 @@ pub(crate) fn users(context: &Context, arguments: &Users) -> Result<Ending, Fail
                 data(&view.to_string());
             } else {
                 invited(&view);
-                talk(&format!("until then nobody signs in as {name}; passkeys, sessions and what programs held are gone"));
+                talk(&format!(
+                    "until then nobody signs in as {name}; passkeys, sessions and what programs held are gone"
+                ));
             }
         }
         Command::Passwd { name } => {

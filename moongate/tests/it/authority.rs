@@ -133,13 +133,7 @@ impl Scene {
         self.post_from(CALLER, path, credential, form).await
     }
 
-    async fn post_from(
-        &self,
-        from: IpAddr,
-        path: &str,
-        credential: Option<(&str, &str)>,
-        form: &str,
-    ) -> (u16, Value) {
+    async fn post_from(&self, from: IpAddr, path: &str, credential: Option<(&str, &str)>, form: &str) -> (u16, Value) {
         let mut request = http::Request::post(path).header("content-type", "application/x-www-form-urlencoded");
         if let Some((id, secret)) = credential {
             let text = base64::engine::general_purpose::STANDARD.encode(format!("{id}:{secret}"));

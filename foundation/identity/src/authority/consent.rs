@@ -94,6 +94,10 @@ impl Authority {
     /// # Errors
     /// As [`Authority::device_question`]; the first answer counts. Nobody says yes to what was asked before they were there.
     pub async fn device_answer(&self, user_code: &str, user: &str, yes: bool) -> Result<(), Problem> {
+        // Before anything is looked at: what is answered below tells a right code from a wrong one.
+        if self.limits.check(Attempt::DeviceUserCodeEntry) == RateLimitDecision::Deny {
+            return Err(guesses());
+        }
         let server = self.server();
         let row = self.grants.device_row(&normalize_user_code(user_code)).await.map_err(broken)?;
         let granted = match row.filter(|_| yes) {
@@ -159,7 +163,9 @@ impl Authority {
         }
         let request = AuthorizationRequest::from_pairs(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())));
         let scopes = form::words(&pairs, "scope");
-        ASKING.scope(Asking { scopes, ..Asking::default() }, self.server().validate_authorization_request(&request)).await
+        ASKING
+            .scope(Asking { scopes, ..Asking::default() }, self.server().validate_authorization_request(&request))
+            .await
     }
 
     /// What a person's yes is worth: what is asked for, as far as the client, the person and the operator may go at this moment.

@@ -11,7 +11,8 @@ use moongate_core::{Code, Problem, Time};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Opened, Password, People, User, UserName, begin_anew, kinds, put_user, random, read, remove_group, row, session, user,
+    Opened, Password, People, User, UserName, begin_anew, kinds, put_user, random, read, remove_group, row, session,
+    user,
 };
 
 /// How long a link works.

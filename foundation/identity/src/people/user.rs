@@ -101,7 +101,17 @@ impl NewUser {
         checked(&self.scopes)?;
         let handle = random::text(16)?;
         let (name, scopes) = (self.name, self.scopes);
-        Ok(User { name, display_name, scopes, disabled: false, made_at: now, password: None, grants_since: None, epoch: 0, handle })
+        Ok(User {
+            name,
+            display_name,
+            scopes,
+            disabled: false,
+            made_at: now,
+            password: None,
+            grants_since: None,
+            epoch: 0,
+            handle,
+        })
     }
 }
 

@@ -32,7 +32,11 @@ fn of_consent(id: &ClientId, subject: &str) -> String {
 }
 
 /// Raises a barrier, or an old one further.
-pub(in super::super) fn raise(sheet: &Sheet<'_>, barrier: &RevocationBarrier, window: RevocationWindow) -> Result<(), Broken> {
+pub(in super::super) fn raise(
+    sheet: &Sheet<'_>,
+    barrier: &RevocationBarrier,
+    window: RevocationWindow,
+) -> Result<(), Broken> {
     let key = match barrier {
         RevocationBarrier::Client(id) => of_client(id),
         RevocationBarrier::TokenFamily(family) => of_family(family),
