@@ -296,17 +296,19 @@ async fn an_account_that_was_taken_over_is_won_back() {
     alice(&gateway, &["a2a:*:*"]).await;
     device(&gateway, "Panel", &["a2a:*:send"]).await;
     let mut taken = signed_in(&gateway).await;
+    let renew = async |refresh: &str| {
+        let body = form(&[("client_id", "panel"), ("grant_type", "refresh_token"), ("refresh_token", refresh)]);
+        Browser::at(&gateway.plain()).send("POST", "/oauth/token", &[], &body).await
+    };
+    let goes_on = async |refresh: &str| renew(refresh).await.status == 200;
     let grants = async |browser: &mut Browser| {
         let (device_code, user_code) = asks(&gateway, "a2a:*:send").await;
         browser.get("/oauth/device").await;
         browser.submit("/oauth/device", &[("user_code", &user_code), ("answer", "allow")]).await;
         let collected = collects(&gateway, &device_code).await;
-        assert_eq!(collected.status, 200, "{}", collected.text());
-        collected.json()["refresh_token"].as_str().unwrap().to_owned()
-    };
-    let goes_on = async |refresh: &str| {
-        let body = form(&[("client_id", "panel"), ("grant_type", "refresh_token"), ("refresh_token", refresh)]);
-        Browser::at(&gateway.plain()).send("POST", "/oauth/token", &[], &body).await.status == 200
+        let renewed = renew(collected.json()["refresh_token"].as_str().unwrap_or_default()).await;
+        assert_eq!(renewed.status, 200, "{} {}", collected.text(), renewed.text());
+        renewed.json()["refresh_token"].as_str().unwrap().to_owned()
     };
     let refresh = grants(&mut taken).await;
     let invited = operate(&gateway, "POST", "/users/alice:invite", None).await;

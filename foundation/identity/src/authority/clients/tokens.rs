@@ -99,7 +99,7 @@ impl Authority {
                 Ok(true)
             })?;
             for client_id in clients {
-                raise(sheet, &RevocationBarrier::Consent { client_id, subject: user.clone() }, window)?;
+                raise(sheet, &RevocationBarrier::Consent { client_id, subject: user.as_str().into() }, window)?;
             }
             families.sort_unstable();
             families.dedup();
