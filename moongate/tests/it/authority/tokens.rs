@@ -306,10 +306,13 @@ async fn a_persons_end_is_the_end_of_all_that_speaks_for_them() {
 #[tokio::test]
 async fn whoever_asks_about_a_token_learns_what_it_is_worth_now() {
     let scene = scene("memory:").await;
-    let tokens = device(&scene).await;
+    let secret = scene.client("app", ClientProof::Secret, "authorization_code", &["a2a:*:*"]).await;
+    let app = Some(("app", secret.as_str()));
+    let yes = scene.authority.authorization_answer(&query("a2a:*:*", "https://app.example/back"), "alice", true).await;
+    let (_, tokens) = scene.post("/oauth/token", app, &redeeming(&yes.unwrap())).await;
     let about = async |name: &str| {
-        let form = format!("client_id=tv&token={}", text(&tokens, name));
-        let (status, answer) = scene.post("/oauth/introspect", None, &form).await;
+        let form = format!("token={}", text(&tokens, name));
+        let (status, answer) = scene.post("/oauth/introspect", app, &form).await;
         assert_eq!(status, 200, "{answer}");
         answer
     };
