@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use moongate_core::{Problem, Scopes};
+use moongate_core::Problem;
 use oauth_as::Body;
 use oauth_as::metadata::{WELL_KNOWN_PATH, issuer_path, well_known_path};
 use oauth_as::store::Storage as _;
@@ -137,9 +137,9 @@ impl Authority {
         if about.get("active") != Some(&Value::Bool(true)) {
             return said;
         }
-        match self.worth(token).await {
-            Ok(Some(scopes)) => {
-                let words: Vec<&str> = scopes.words().iter().map(|word| &**word).collect();
+        match self.standing(token).await {
+            Ok(Some(standing)) => {
+                let words: Vec<&str> = standing.scopes.words().iter().map(|word| &**word).collect();
                 said.map(|_| with(about, "scope", &words.join(" ")))
             }
             Ok(None) => said.map(|_| Bytes::from(json!({ "active": false }).to_string())),
@@ -148,15 +148,6 @@ impl Authority {
                 refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable")
             }
         }
-    }
-
-    /// What an access token gives now, or a refresh token would.
-    async fn worth(&self, token: &str) -> Result<Option<Scopes>, Problem> {
-        if let Some(record) = self.grants.get_refresh_token(token).await.map_err(broken)? {
-            let gone = self.is_for_nobody(token).await?;
-            return Ok((!gone).then(|| Scopes::read(&record.scope.to_string())));
-        }
-        Ok(self.standing(token).await?.map(|standing| standing.scopes))
     }
 
     /// Whether a refresh token speaks for a person that is not known any more.

@@ -324,13 +324,10 @@ async fn whoever_asks_about_a_token_learns_what_it_is_worth_now() {
     scene.authority.epoch().rise();
     let answer = about("access_token").await;
     assert_eq!((&answer["active"], text(&answer, "scope").as_str()), (&Value::Bool(true), "a2a:lights:send"));
-    assert_eq!(about("refresh_token").await["active"], true);
 
     *scene.household.0.lock() = None;
     scene.authority.epoch().rise();
-    for name in ["access_token", "refresh_token"] {
-        assert_eq!(about(name).await, serde_json::json!({"active": false}), "alice is disabled");
-    }
+    assert_eq!(about("access_token").await, serde_json::json!({"active": false}), "alice is disabled");
 }
 
 #[tokio::test]
