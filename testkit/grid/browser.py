@@ -5,15 +5,13 @@ and is attacked from another site (`clients/pages_browser.mjs`). With `--shots`,
 Exit 0: every case ran and passed. 1: something is red. 2: it could not start.
 """
 
-import argparse
 import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
+import driver
 import install
 from oauth import Operator
 from processes import Failed, RunningGateway, free_ports, stop
@@ -41,6 +39,10 @@ def register(operator: Operator, port: int) -> dict:
 
 
 def run(moongate: Path, folder: Path, shots: Path | None) -> int:
+    if not shutil.which("chromium"):
+        raise Failed("chromium is missing; run `apt-get install -y chromium`")
+    if shots:
+        shots.mkdir(parents=True, exist_ok=True)
     gateway = RunningGateway(moongate, [], folder, more=OAUTH)
     try:
         [port] = free_ports(1)
@@ -59,33 +61,12 @@ def run(moongate: Path, folder: Path, shots: Path | None) -> int:
         stop(gateway.process)
     if done.returncode:
         raise Failed(f"{SCRIPT} failed:\n{done.stdout[-800:]}\n{done.stderr.strip()[-800:]}")
-    cases = [json.loads(line) for line in done.stdout.splitlines()]
-    red = [case for case in cases if not case["ok"]]
-    for case in red:
-        print(f"  {case['case']}: {case['detail']}")
-    print(f"chromium: {len(cases) - len(red)} ok, {len(red)} red, {CASES - len(cases)} not run")
-    return 0 if not red and len(cases) == CASES else 1
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Chromium at the gateway's pages.")
-    parser.add_argument("--moongate", type=Path, required=True)
-    parser.add_argument("--shots", type=Path)
-    flags = parser.parse_args()
-    failed = install.install({ENVIRONMENT})
-    if failed:
-        print("\n".join(failed.values()))
-        return 2
-    if not shutil.which("chromium"):
-        print("chromium is missing; run `apt-get install -y chromium`")
-        return 2
-    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="browser-") as folder:
-        try:
-            return run(flags.moongate.resolve(), Path(folder), flags.shots and flags.shots.resolve())
-        except (Failed, subprocess.TimeoutExpired) as reason:
-            print(reason)
-            return 2
+    return driver.told("chromium", driver.lines(done.stdout), CASES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    driver.main(
+        "browser", "Chromium at the gateway's pages.", {ENVIRONMENT},
+        lambda flags, folder: run(flags.moongate, folder, flags.shots and flags.shots.resolve()),
+        lambda parser: parser.add_argument("--shots", type=Path),
+    )

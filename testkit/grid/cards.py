@@ -6,15 +6,13 @@ their signatures and refuse changed cards; npm @a2a-js/sdk (`clients/cards_js.mj
 passed. 1: something is red. 2: it could not start.
 """
 
-import argparse
 import http.client
 import json
 import os
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
+import driver
 import install
 from processes import Failed, RunningGateway, stop
 
@@ -84,28 +82,11 @@ def run(moongate: Path, folder: Path) -> int:
     finally:
         for process in reversed(running):
             stop(process)
-    red = [one for one in told if not one["ok"]]
-    for one in red:
-        print(f"  {one['case']}: {one['detail']}")
-    print(f"signed cards: {len(told) - len(red)} ok, {len(red)} red, {CASES - len(told)} not run")
-    return 0 if not red and len(told) == CASES else 1
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Signed cards, both ways, with the library that most agents use.")
-    parser.add_argument("--moongate", type=Path, required=True)
-    flags = parser.parse_args()
-    failed = install.install(set(ENVIRONMENTS))
-    if failed:
-        print("\n".join(failed.values()))
-        return 2
-    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="cards-") as folder:
-        try:
-            return run(flags.moongate.resolve(), Path(folder))
-        except (Failed, subprocess.TimeoutExpired) as reason:
-            print(reason)
-            return 2
+    return driver.told("signed cards", [(one["case"], one["ok"], one["detail"]) for one in told], CASES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    driver.main(
+        "cards", "Signed cards, both ways, with the library that most agents use.", ENVIRONMENTS,
+        lambda flags, folder: run(flags.moongate, folder),
+    )

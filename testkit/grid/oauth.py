@@ -5,15 +5,13 @@ introspects them, and uses each at a real agent. Clients and people are register
 Exit 0: every case ran and passed. 1: something is red. 2: it could not start.
 """
 
-import argparse
 import json
 import os
 import secrets
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
+import driver
 import install
 from peers import AGENTS
 from processes import Failed, RunningAgent, RunningGateway, stop
@@ -105,30 +103,11 @@ def run(moongate: Path, folder: Path) -> int:
     finally:
         for process in reversed(running):
             stop(process)
-    cases = [json.loads(line) for line in told.splitlines()]
-    red = [case for case in cases if not case["ok"]]
-    for case in red:
-        print(f"  {case['case']}: {case['detail']}")
-    print(f"openid-client: {len(cases) - len(red)} ok, {len(red)} red, {CASES - len(cases)} not run")
-    return 0 if not red and len(cases) == CASES else 1
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="A real OAuth library against the gateway's authorization server.")
-    parser.add_argument("--moongate", type=Path, required=True)
-    flags = parser.parse_args()
-    wanted = {ENVIRONMENT, "py-1.x"}
-    failed = install.install(wanted)
-    if failed:
-        print("\n".join(failed.values()))
-        return 2
-    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="oauth-") as folder:
-        try:
-            return run(flags.moongate.resolve(), Path(folder))
-        except (Failed, subprocess.TimeoutExpired) as reason:
-            print(reason)
-            return 2
+    return driver.told("openid-client", driver.lines(told), CASES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    driver.main(
+        "oauth", "A real OAuth library against the gateway's authorization server.", {ENVIRONMENT, "py-1.x"},
+        lambda flags, folder: run(flags.moongate, folder),
+    )

@@ -5,16 +5,14 @@ let in only who shows one of these tokens, made for them (`clients/outbound_oidc
 something is red. 2: it could not start.
 """
 
-import argparse
 import http.client
 import json
 import os
 import subprocess
-import sys
-import tempfile
 import time
 from pathlib import Path
 
+import driver
 import install
 from processes import Failed, RunningGateway, stop
 
@@ -103,30 +101,13 @@ def run(moongate: Path, folder: Path) -> int:
     finally:
         for process in reversed(running):
             stop(process)
-    red = [one for one in told if not one[1]]
-    for case, _, detail in red:
-        print(f"  {case}: {detail}")
-    if red:
+    if not all(ok for _, ok, _ in told):
         print((folder / "oidc.log").read_text()[-1500:])
-    print(f"tokens of oidc-provider: {len(told) - len(red)} ok, {len(red)} red, {CASES - len(told)} not run")
-    return 0 if not red and len(told) == CASES else 1
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="The gateway as a client of a real authorization server.")
-    parser.add_argument("--moongate", type=Path, required=True)
-    flags = parser.parse_args()
-    failed = install.install({ENVIRONMENT})
-    if failed:
-        print(failed[ENVIRONMENT])
-        return 2
-    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="outbound-") as folder:
-        try:
-            return run(flags.moongate.resolve(), Path(folder))
-        except (Failed, subprocess.TimeoutExpired) as reason:
-            print(reason)
-            return 2
+    return driver.told("tokens of oidc-provider", told, CASES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    driver.main(
+        "outbound", "The gateway as a client of a real authorization server.", {ENVIRONMENT},
+        lambda flags, folder: run(flags.moongate, folder),
+    )

@@ -6,18 +6,18 @@ early data, no compression, no resumption where certificates may come. Exit 0: e
 is red. 2: it could not start.
 """
 
-import argparse
 import json
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
+import driver
 import install
 from processes import Failed, RunningGateway, stop
 
 ENVIRONMENT = "judges"
 SECONDS = 120
+# As many cases as there are: one that did not run is red.
+CASES = 41
 OLD = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2")
 SCANS = ("sslv2", "sslv3", "tlsv1", "tlsv1_1", "tlsv1_2", "tlsv1_3", "early_data", "compression", "certinfo", "heartbleed")
 PEERS = """
@@ -104,31 +104,13 @@ def run(moongate: Path, folder: Path) -> int:
     key, bundle = folder / "car.key", folder / "car.pem"
     call("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=Car CA",
          "-keyout", key, "-out", bundle, "-days", "2")
-    cases = {}
+    cases = []
     for name, more in (("plain", ""), ("asking", PEERS)):
-        cases |= {f"{name}: {case}": ok for case, ok in listener(moongate, folder, more).items()}
-    red = [case for case, ok in cases.items() if not ok]
-    for case in red:
-        print(f"  red: {case}")
-    print(f"TLS as scanners see it: {len(cases) - len(red)} ok, {len(red)} red")
-    return 1 if red else 0
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="What TLS scanners make of the main listener.")
-    parser.add_argument("--moongate", type=Path, required=True)
-    flags = parser.parse_args()
-    failed = install.install({ENVIRONMENT})
-    if failed:
-        print(failed[ENVIRONMENT])
-        return 2
-    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="tls-") as folder:
-        try:
-            return run(flags.moongate.resolve(), Path(folder))
-        except (Failed, KeyError, OSError, subprocess.TimeoutExpired) as reason:
-            print(f"{type(reason).__name__}: {reason}")
-            return 2
+        cases += [(f"{name}: {case}", ok, "") for case, ok in listener(moongate, folder, more).items()]
+    return driver.told("TLS as scanners see it", cases, CASES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    driver.main(
+        "tls", "What TLS scanners make of the main listener.", {ENVIRONMENT}, lambda flags, folder: run(flags.moongate, folder)
+    )

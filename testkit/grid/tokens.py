@@ -5,16 +5,14 @@ one in to a real agent, and refuse each hostile one. Then npm oidc-provider issu
 key twice while they are used, without a refused request. Exit 0: every case ran and passed. 1: something is red. 2: it could not start.
 """
 
-import argparse
 import base64
 import http.client
 import json
 import os
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
+import driver
 import install
 from peers import AGENTS
 from processes import Failed, RunningAgent, RunningGateway, stop
@@ -65,12 +63,7 @@ def run(moongate: Path, folder: Path) -> int:
     finally:
         for process in reversed(running):
             stop(process)
-    cases = [json.loads(line) for line in told.splitlines()]
-    red = [case for case in cases if not case["ok"]]
-    for case in red:
-        print(f"  {case['case']}: {case['detail']}")
-    print(f"tokens of joserfc: {len(cases) - len(red)} ok, {len(red)} red, {CASES - len(cases)} not run")
-    return 0 if not red and len(cases) == CASES else 1
+    return driver.told("tokens of joserfc", driver.lines(told), CASES)
 
 
 def fetch(port: int, method: str, path: str, headers: dict, body: str = "") -> tuple[int, dict]:
@@ -136,29 +129,11 @@ def rotation(moongate: Path, folder: Path) -> int:
     finally:
         for process in reversed(running):
             stop(process)
-    red = [one for one in told if not one[1]]
-    for case, _, detail in red:
-        print(f"  {case}: {detail}")
-    print(f"tokens of oidc-provider: {len(told) - len(red)} ok, {len(red)} red, {OIDC_CASES - len(told)} not run")
-    return 0 if not red and len(told) == OIDC_CASES else 1
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Access tokens of real libraries against the gateway.")
-    parser.add_argument("--moongate", type=Path, required=True)
-    flags = parser.parse_args()
-    failed = install.install({ENVIRONMENT, OIDC_ENVIRONMENT})
-    if failed:
-        print("\n".join(failed.values()))
-        return 2
-    with tempfile.TemporaryDirectory(dir=install.TARGET, prefix="tokens-") as folder:
-        try:
-            moongate = flags.moongate.resolve()
-            return max(run(moongate, Path(folder)), rotation(moongate, Path(folder)))
-        except (Failed, subprocess.TimeoutExpired) as reason:
-            print(reason)
-            return 2
+    return driver.told("tokens of oidc-provider", told, OIDC_CASES)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    driver.main(
+        "tokens", "Access tokens of real libraries against the gateway.", {ENVIRONMENT, OIDC_ENVIRONMENT},
+        lambda flags, folder: max(run(flags.moongate, folder), rotation(flags.moongate, folder)),
+    )

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::{COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, Method, Request};
 use moongate_core::{Code, Problem};
+use moongate_identity::authority::form::{first, pairs};
 use moongate_identity::people::Site;
 use parking_lot::RwLock;
 
@@ -179,32 +180,6 @@ impl Visit {
         let origins = [Some(own), self.public.clone()].into_iter().flatten().collect();
         Some(Site { host: site, origins })
     }
-}
-
-fn first<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
-    pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-/// Reads `application/x-www-form-urlencoded`; what is malformed is left out.
-fn pairs(text: &str) -> Vec<(String, String)> {
-    let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.filter_map(|(key, value)| Some((decoded(key)?, decoded(value)?))).collect()
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let mut digit = || char::from(bytes.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                digit()? * 16 + digit()?
-            }
-            plain => plain,
-        });
-    }
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

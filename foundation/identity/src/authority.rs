@@ -11,7 +11,7 @@
 
 pub mod clients;
 pub mod consent;
-mod form;
+pub mod form;
 mod pace;
 mod rows;
 pub mod seams;

@@ -30,7 +30,7 @@ use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::KeyUsage;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::revocation::{ChainVerifier, Hook, Lists, Names, Revocations};
+use crate::revocation::{ChainVerifier, Hook, Lists};
 use crate::spiffe::SpiffeId;
 use crate::tls::{ServerIdentity, provider};
 
@@ -77,10 +77,13 @@ pub struct Pin {
     pub sha256: [u8; 32],
 }
 
+/// A domain's authorities and what they have taken back, as they are whenever it is asked for.
+pub type Snapshot = Arc<dyn Fn() -> Arc<Lists> + Send + Sync>;
+
 /// All that is trusted at one time.
 pub struct Standing {
     /// By domain: its authorities, and what they have taken back.
-    domains: HashMap<Arc<str>, Arc<Revocations>>,
+    domains: HashMap<Arc<str>, Snapshot>,
     pins: HashMap<[u8; 32], Arc<str>>,
     /// Chains that were found to hold in this state.
     seen: Mutex<HashMap<[u8; 32], Seen>>,
@@ -97,14 +100,13 @@ struct Seen {
 
 impl Standing {
     /// Trusts these domains and devices.
-    pub fn new(domains: impl IntoIterator<Item = Arc<Revocations>>, pins: &[Pin]) -> Self {
-        let domains = domains.into_iter().map(|one| (one.domain().clone(), one));
+    pub fn new(domains: impl IntoIterator<Item = (Arc<str>, Snapshot)>, pins: &[Pin]) -> Self {
         let pins = pins.iter().map(|pin| (pin.sha256, format!("device/{}", pin.name).into()));
-        Self { domains: domains.collect(), pins: pins.collect(), seen: Mutex::default() }
+        Self { domains: domains.into_iter().collect(), pins: pins.collect(), seen: Mutex::default() }
     }
 
     fn is_current(&self, lists: &Arc<Lists>) -> bool {
-        self.domains.get(lists.domain()).is_some_and(|one| Arc::ptr_eq(&one.snapshot(), lists))
+        self.domains.get(lists.domain()).is_some_and(|snapshot| Arc::ptr_eq(&snapshot(), lists))
     }
 }
 
@@ -206,12 +208,12 @@ impl Trust {
             self.tell("-", &why);
             CertificateError::ApplicationVerificationFailure
         })?;
-        let Some(revocations) = state.domains.get(id.domain()) else {
+        let Some(snapshot) = state.domains.get(id.domain()) else {
             self.tell(id.as_str(), &"it is of a trust domain that is not among [[peers]]");
             return Err(CertificateError::UnknownIssuer.into());
         };
-        let lists = revocations.snapshot();
-        let verifier = ChainVerifier::new(lists.clone(), Names::Ignored, self.hook.clone());
+        let lists = snapshot();
+        let verifier = ChainVerifier::new(lists.clone(), self.hook.clone());
         let at = UnixTime::since_unix_epoch(Duration::from_millis(now.0));
         verifier.check(leaf, others, side.usage(), at).inspect_err(|error| self.tell(id.as_str(), error))?;
         let end = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
@@ -322,11 +324,11 @@ impl ServerCertVerifier for ServerOf {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.trust.algorithms)
+        ClientCertVerifier::verify_tls13_signature(&*self.trust, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.trust.algorithms.supported_schemes()
+        ClientCertVerifier::supported_verify_schemes(&*self.trust)
     }
 }
 

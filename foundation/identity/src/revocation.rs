@@ -39,7 +39,7 @@ pub use event::{Event, Hook, logged};
 pub use facts::{Covers, Facts, Number};
 pub use feed::Source;
 pub use lists::{CertificateId, Lists, Policy, State};
-pub use verifier::{ChainVerifier, Names};
+pub use verifier::ChainVerifier;
 
 use feed::{Answer, Feed};
 
@@ -113,6 +113,12 @@ impl Revocations {
     /// The trust domain.
     pub fn domain(&self) -> &Arc<str> {
         &self.domain
+    }
+
+    /// The domain, and how its lists are asked for.
+    pub fn asked(self: &Arc<Self>) -> (Arc<str>, crate::mtls::Snapshot) {
+        let this = self.clone();
+        (self.domain.clone(), Arc::new(move || this.snapshot()))
     }
 
     /// The lists as they are now.

@@ -106,7 +106,7 @@ impl Boundary {
             domains.push(domain);
         }
         let pins = config.devices.iter().map(|device| Pin { name: device.name.clone(), sha256: device.pin });
-        let revocations = domains.iter().map(|domain| domain.revocations.clone());
+        let revocations = domains.iter().map(|domain| domain.revocations.asked());
         let standing = Standing::new(revocations, &pins.collect::<Vec<_>>());
         Ok(Prepared { domains, standing })
     }

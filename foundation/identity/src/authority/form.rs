@@ -1,13 +1,14 @@
-//! Reads `application/x-www-form-urlencoded`, for the few parameters that are looked at before the protocol crate does.
+//! Reads `application/x-www-form-urlencoded`: what pages send, and the few parameters of programs that are looked at before the
+//! protocol crate does.
 
 /// All pairs, decoded; what is not UTF-8 afterwards is left out.
-pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
+pub fn pairs(text: &str) -> Vec<(String, String)> {
     let pairs = text.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     pairs.filter_map(|(key, value)| Some((decoded(key)?, decoded(value)?))).collect()
 }
 
 /// The first value of a parameter.
-pub(super) fn first<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
+pub fn first<'p>(pairs: &'p [(String, String)], name: &str) -> Option<&'p str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
@@ -35,7 +36,7 @@ pub(super) fn excess(pairs: &[(String, String)]) -> Option<&str> {
 }
 
 /// One value, decoded.
-pub(super) fn decoded(text: &str) -> Option<String> {
+pub fn decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

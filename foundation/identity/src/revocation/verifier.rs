@@ -6,19 +6,17 @@
 //!   another scope, or older than others: so no list can be put in front of another one.
 //! - The newest list that may name a certificate must hold at the handshake's moment; where there is none, the certificate is
 //!   refused. An authority that divides its lists by distribution points is judged by the newest of them.
-//! - Root names are not sent to clients: who our partners are is not for strangers.
-//! - Resumed connections are not verified by rustls at all. Whoever uses these verifiers switches resumption off.
+//!
+//! What rustls wants of a verifier stands in `crate::mtls`, which asks here.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::Time;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls13_signature};
-use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, OtherError, SignatureScheme};
-use rustls_pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::{CertificateError, OtherError};
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use sha2::{Digest, Sha256};
 use webpki::{EndEntityCert, KeyUsage};
 
@@ -26,28 +24,18 @@ use super::crl::Crl;
 use super::event::{Event, Hook};
 use super::lists::{Lists, Policy, State};
 
-/// Whether a server's certificate must name the host that was called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// It must.
-    Checked,
-    /// It need not: whoever wraps the verifier checks another identity, as a SPIFFE id.
-    Ignored,
-}
-
 /// The verifier of one domain at one epoch.
 pub struct ChainVerifier {
     lists: Arc<Lists>,
-    names: Names,
     algorithms: WebPkiSupportedAlgorithms,
     hook: Hook,
 }
 
 impl ChainVerifier {
     /// A verifier by these lists.
-    pub fn new(lists: Arc<Lists>, names: Names, hook: Hook) -> Self {
+    pub fn new(lists: Arc<Lists>, hook: Hook) -> Self {
         let algorithms = aws_lc_rs::default_provider().signature_verification_algorithms;
-        Self { lists, names, algorithms, hook }
+        Self { lists, algorithms, hook }
     }
 
     /// Judges a chain.
@@ -142,90 +130,8 @@ fn fingerprint_of(anchor: &TrustAnchor<'_>) -> [u8; 32] {
 
 impl fmt::Debug for ChainVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChainVerifier").field("lists", &self.lists).field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("ChainVerifier").field("lists", &self.lists).finish_non_exhaustive()
     }
-}
-
-impl ClientCertVerifier for ChainVerifier {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, rustls::Error> {
-        self.check(end_entity, intermediates, KeyUsage::client_auth(), now)?;
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(only_1_3())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for ChainVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        _ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.check(end_entity, intermediates, KeyUsage::server_auth(), now)?;
-        if self.names == Names::Checked {
-            let certificate = EndEntityCert::try_from(end_entity).map_err(told)?;
-            certificate.verify_is_valid_for_subject_name(name).map_err(told)?;
-        }
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(only_1_3())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signed, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
-fn only_1_3() -> rustls::Error {
-    rustls::Error::General("only TLS 1.3 is spoken here".to_owned())
 }
 
 /// The same in rustls' words, from which it chooses the alert.

@@ -1,24 +1,27 @@
-//! Handshakes in memory, at a moment of the test's choice, with verifiers of both directions.
+//! Handshakes in memory, at a moment of the test's choice, with the configurations that the gateway uses in both directions.
 
 use std::sync::Arc;
 
-use moongate_core::Time;
-use moongate_identity::revocation::{ChainVerifier, Event, Lists, Names};
+use moongate_core::seam::Clock;
+use moongate_core::{Mono, Time};
+use moongate_identity::mtls::{self, Snapshot, Standing, Trust};
+use moongate_identity::revocation::{Event, Hook, Lists};
+use moongate_identity::{ServerIdentity, server_config};
 use parking_lot::Mutex;
-use rustls::crypto::aws_lc_rs;
-use rustls::time_provider::TimeProvider;
-use rustls::version::TLS13;
 use rustls::{AlertDescription, CertificateError, ClientConfig, ClientConnection, ServerConfig, ServerConnection};
-use rustls_pki_types::{CertificateDer, UnixTime};
 
 use super::zoo::Zoo;
 
-#[derive(Debug)]
+/// A clock that stands.
 struct At(Time);
 
-impl TimeProvider for At {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(std::time::Duration::from_millis(self.0.0)))
+impl Clock for At {
+    fn now(&self) -> Time {
+        self.0
+    }
+
+    fn mono(&self) -> Mono {
+        Mono(0)
     }
 }
 
@@ -46,13 +49,12 @@ pub(crate) fn listener() -> (Heard, moongate_identity::revocation::Hook) {
     (heard, Arc::new(move |event| kept.lock().push(event.clone())))
 }
 
-/// A client with the certificate of `name` comes to a server that judges it by these lists.
+/// A client with the certificate of `chain` comes to a server that judges it by these lists.
 pub(crate) fn client_comes(zoo: &Zoo, chain: &[&str], lists: &Arc<Lists>, now: Time) -> Result<Vec<Event>, Refusal> {
     let (heard, hook) = listener();
-    let verifier = Arc::new(ChainVerifier::new(lists.clone(), Names::Checked, hook));
-    let server = server(zoo, &["host"], now, Some(verifier));
-    let trusting = Arc::new(ChainVerifier::new(Arc::new(super::unwatched(zoo)), Names::Checked, listener().1));
-    let client = client(zoo, chain, now, trusting);
+    let server = server_config(identity(zoo, &["host"]), Some(trust(lists, now, hook))).unwrap();
+    let trusting = trust(&Arc::new(super::unwatched(zoo)), now, listener().1);
+    let client = mtls::client_config(&trusting, &id("host"), Some(identity(zoo, chain))).unwrap();
     shake(client, server).map_err(|(side, refusal)| {
         assert_eq!(side, Side::Server, "{refusal:?}");
         refusal
@@ -60,53 +62,40 @@ pub(crate) fn client_comes(zoo: &Zoo, chain: &[&str], lists: &Arc<Lists>, now: T
     Ok(heard.lock().clone())
 }
 
-/// A client calls a server with the certificate of `chain`, and judges it by these lists.
+/// A client calls a server that has the certificate of `chain` and should be `name`, and judges it by these lists.
 pub(crate) fn server_called(
     zoo: &Zoo,
     chain: &[&str],
     lists: &Arc<Lists>,
     name: &str,
-    names: Names,
     now: Time,
 ) -> Result<(), Refusal> {
-    let verifier = Arc::new(ChainVerifier::new(lists.clone(), names, listener().1));
-    let server = server(zoo, chain, now, None);
-    let client = client_to(name, zoo, &["host"], now, verifier);
+    let server = server_config(identity(zoo, chain), None).unwrap();
+    let client = mtls::client_config(&trust(lists, now, listener().1), &id(name), None).unwrap();
     shake(client, server).map_err(|(side, refusal)| {
         assert_eq!(side, Side::Client, "{refusal:?}");
         refusal
     })
 }
 
-fn certificates(zoo: &Zoo, chain: &[&str]) -> Vec<CertificateDer<'static>> {
-    chain.iter().map(|name| zoo.certificate(name)).collect()
+fn id(name: &str) -> String {
+    format!("spiffe://home.example/{name}")
 }
 
-fn server(zoo: &Zoo, chain: &[&str], now: Time, verifier: Option<Arc<ChainVerifier>>) -> ServerConnection {
-    let builder = ServerConfig::builder_with_details(Arc::new(aws_lc_rs::default_provider()), Arc::new(At(now)))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap();
-    let builder = match verifier {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
-    let config = builder.with_single_cert(certificates(zoo, chain), zoo.key(chain[0])).unwrap();
-    ServerConnection::new(Arc::new(config)).unwrap()
+/// Trusts the domain of these lists, as they are.
+fn trust(lists: &Arc<Lists>, now: Time, hook: Hook) -> Arc<Trust> {
+    let trust = Trust::new("own.example", Arc::new(At(now)), hook);
+    let lists = lists.clone();
+    trust.replace(Standing::new([("home.example".into(), Arc::new(move || lists.clone()) as Snapshot)], &[]));
+    Arc::new(trust)
 }
 
-fn client(zoo: &Zoo, chain: &[&str], now: Time, verifier: Arc<ChainVerifier>) -> ClientConnection {
-    client_to("localhost", zoo, chain, now, verifier)
-}
-
-fn client_to(name: &str, zoo: &Zoo, chain: &[&str], now: Time, verifier: Arc<ChainVerifier>) -> ClientConnection {
-    let config = ClientConfig::builder_with_details(Arc::new(aws_lc_rs::default_provider()), Arc::new(At(now)))
-        .with_protocol_versions(&[&TLS13])
-        .unwrap()
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_client_auth_cert(certificates(zoo, chain), zoo.key(chain[0]))
-        .unwrap();
-    ClientConnection::new(Arc::new(config), name.to_owned().try_into().unwrap()).unwrap()
+fn identity(zoo: &Zoo, chain: &[&str]) -> ServerIdentity {
+    let pem: Vec<String> =
+        chain.iter().map(|name| std::fs::read_to_string(zoo.path(&format!("{name}.pem"))).unwrap()).collect();
+    let path = zoo.path("chain.pem");
+    std::fs::write(&path, pem.concat()).unwrap();
+    ServerIdentity::read(&path, &zoo.path(&format!("{}.key", chain[0]))).unwrap()
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -116,7 +105,9 @@ enum Side {
 }
 
 /// Passes what each side says to the other until neither has more to say, or one refuses.
-fn shake(mut client: ClientConnection, mut server: ServerConnection) -> Result<(), (Side, Refusal)> {
+fn shake(client: Arc<ClientConfig>, server: ServerConfig) -> Result<(), (Side, Refusal)> {
+    let mut client = ClientConnection::new(client, "localhost".try_into().unwrap()).unwrap();
+    let mut server = ServerConnection::new(Arc::new(server)).unwrap();
     while client.wants_write() || server.wants_write() {
         let mut said = Vec::new();
         while client.wants_write() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use rustls_pki_types::CertificateDer;
 
 use crate::support::Folder;
 
@@ -73,10 +73,6 @@ impl Zoo {
 
     pub(crate) fn certificate(&self, name: &str) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(self.path(&format!("{name}.pem"))).unwrap()
-    }
-
-    pub(crate) fn key(&self, name: &str) -> PrivateKeyDer<'static> {
-        PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
