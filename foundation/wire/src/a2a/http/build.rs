@@ -8,7 +8,9 @@ use crate::a2a::Version;
 
 /// Makes the request for an operation. `params` are canonical for 1.0 and ProtoJSON of `a2a.v1` for 0.3.
 ///
-/// The tenant goes into the path. Subscribing is made as POST; agents that answer 405 want the same path by GET.
+/// The tenant goes into the path; one whose name begins other paths (`tasks`, `v1`) goes into the query or the body
+/// instead, as any member that is not in the path does. Subscribing is made as POST; agents that answer 405 want the
+/// same path by GET.
 ///
 /// # Errors
 /// [`Code::InvalidParams`] if the params are no object or lack an id that the path needs.
@@ -19,29 +21,37 @@ pub fn build(operation: Operation, version: Version, params: Value) -> Result<Ht
     let mut path = String::new();
     match version {
         Version::V1 => {
-            if let Some(Value::String(tenant)) = params.shift_remove("tenant").filter(|tenant| tenant != "") {
-                segment(&mut path, &tenant);
+            match params.get("tenant") {
+                Some(Value::String(tenant)) if BEGINNINGS.contains(&tenant.as_str()) => {}
+                Some(Value::String(tenant)) if !tenant.is_empty() => segment(&mut path, &take(&mut params, "tenant")?),
+                _ => drop(params.shift_remove("tenant")),
             }
             path_v1(operation, &mut params, &mut path)?;
         }
         Version::V03 => path_v03(operation, &mut params, &mut path)?,
     }
-    let (method, body) = match operation {
+    let method = match operation {
+        Operation::Get | Operation::List | Operation::PushGet | Operation::PushList | Operation::ExtendedCard => "GET",
+        Operation::PushDelete => "DELETE",
+        _ => "POST",
+    };
+    let body = match operation {
         Operation::Send
         | Operation::Stream
         | Operation::Cancel
         | Operation::Pause
         | Operation::Resume
-        | Operation::PushCreate => ("POST", Some(params)),
-        Operation::Subscribe => ("POST", None),
-        Operation::PushDelete => ("DELETE", None),
-        Operation::Get | Operation::List | Operation::PushGet | Operation::PushList | Operation::ExtendedCard => {
+        | Operation::PushCreate => Some(Value::Object(params)),
+        _ => {
             query(&params, &mut path);
-            ("GET", None)
+            None
         }
     };
-    Ok(HttpParts { method, path, body: body.map(Value::Object) })
+    Ok(HttpParts { method, path, body })
 }
+
+/// What a path of either version begins with: after such a tenant, `/tasks` would be read as the task `tasks`.
+const BEGINNINGS: [&str; 2] = ["tasks", "v1"];
 
 fn path_v1(operation: Operation, params: &mut Map<String, Value>, path: &mut String) -> Result<(), Problem> {
     match operation {
@@ -148,7 +158,7 @@ fn keep(params: &Map<String, Value>, name: &'static str) -> Result<String, Probl
     }
 }
 
-/// Appends what is left of the params as a query. Only scalars fit, and our GET requests have no others.
+/// Appends what is left of the params as a query. Only scalars fit, and requests without a body have no others.
 fn query(params: &Map<String, Value>, path: &mut String) {
     let mut separator = '?';
     for (name, value) in params {

@@ -172,6 +172,19 @@ fn a_tenant_stands_before_any_path_of_1_0() {
 }
 
 #[test]
+fn a_tenant_called_as_other_paths_begin_is_not_lost() {
+    for tenant in ["tasks", "v1"] {
+        for (operation, mut params) in samples(Version::V1) {
+            params["tenant"] = json!(tenant);
+            let parts = build(operation, Version::V1, params.clone()).unwrap();
+            let (call, received) = receive(&parts);
+            assert_eq!((call.operation, call.version), (operation, Version::V1), "{}", parts.path);
+            assert_eq!(received, params, "{} {}", parts.method, parts.path);
+        }
+    }
+}
+
+#[test]
 fn what_is_not_there_is_not_found() {
     for path in [
         "",
