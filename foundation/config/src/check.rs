@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use moongate_core::Code;
 use toml::de::DeTable;
 
@@ -142,9 +144,12 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     twice("peer", peers.map(|(at, one)| (one.domain.as_str(), format!("peers[{at}].domain"))), places, notes);
     let devices = config.devices.iter().enumerate();
     twice("device", devices.clone().map(|(at, one)| (one.name.as_str(), format!("devices[{at}].name"))), places, notes);
-    let pins: Vec<String> = config.devices.iter().map(|one| format!("{:02x?}", one.pin)).collect();
-    let pins = devices.map(|(at, _)| (pins.get(at).map_or("", String::as_str), format!("devices[{at}].pin")));
-    twice("pin", pins.filter(|(pin, _)| *pin != UNREAD), places, notes);
+    let pins: Vec<_> = devices
+        .filter(|(_, one)| one.pin != UNREAD)
+        .map(|(at, one)| (format!("sha256:{}", STANDARD.encode(one.pin)), format!("devices[{at}].pin")))
+        .collect();
+    let pins = pins.iter().map(|(pin, path)| (pin.as_str(), path.clone()));
+    twice("device with the pin", pins, places, notes);
     for (index, agent) in config.agents.iter().enumerate() {
         let labels = agent.instances.iter().enumerate();
         let labels =
@@ -222,7 +227,7 @@ fn references(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
 }
 
 /// A pin that could not be read, and was complained of.
-const UNREAD: &str = "[00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00, 00]";
+const UNREAD: [u8; 32] = [0; 32];
 
 /// Checks the name of a trust domain that somebody belongs to.
 fn peer(config: &Config, (what, name): (&str, &str), domain: &str, path: &str, places: &Places<'_>, notes: &Notes<'_>) {

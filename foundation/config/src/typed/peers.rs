@@ -66,11 +66,14 @@ fn crl(table: &Table<'_>) -> Vec<Jwks> {
 pub(super) fn device(table: &Table<'_>) -> Device {
     let pin = table.required("pin");
     let read = pin.strip_prefix("sha256:").and_then(digest);
-    // SHA-256 of nothing is what a pipeline prints whose first program failed.
-    let read = read.filter(|digest| digest.get(..4) != Some(&NOTHING[..]));
-    if read.is_none() && !pin.is_empty() {
+    let wrong = match read {
+        None if !pin.is_empty() => Some("is not `sha256:` and 32 bytes in base64 or hex"),
+        Some(pin) if pin.starts_with(&NOTHING) => Some("is the digest of nothing: whatever made it was given no key"),
+        _ => None,
+    };
+    if let Some(wrong) = wrong {
         let hint = "make it by: openssl x509 -in device.pem -pubkey -noout | openssl pkey -pubin -outform DER | openssl dgst -sha256 -binary | base64";
-        table.wrong("pin", format!("`{}` is not `sha256:` and 32 bytes in base64 or hex", table.path_of("pin")), hint);
+        table.wrong("pin", format!("`{}` {wrong}", table.path_of("pin")), hint);
     }
     Device { name: name(table), pin: read.unwrap_or_default(), scopes: given(table) }
 }
