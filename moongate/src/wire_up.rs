@@ -66,7 +66,6 @@ pub(crate) struct Running {
     notary: Arc<Notary>,
     pub(crate) authorities: Arc<Authorities>,
     outbound: Outbound,
-    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) egress: Arc<SwappableEgress>,
@@ -138,7 +137,6 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         notary,
         authorities,
         outbound,
-        clock,
         dialer,
         telemetry,
         egress,
@@ -187,7 +185,7 @@ async fn identity(
     let authorities = Arc::new(Authorities::open(config, workshop, &bound.public(config)).await?);
     let secret = Secret::load_or_make(&secret_path(config))?;
     let tokens = verifier::tokens(config, (None, authorities.own.load_full()), &clock, dialer);
-    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens));
+    let verifier = Arc::new(Doorkeeper::new(config, secret, bound.facing_out(), tokens, clock));
     Ok((authorities, verifier))
 }
 

@@ -54,17 +54,14 @@ impl Side {
             Self::Server => KeyUsage::server_auth(),
         }
     }
+}
 
-    /// Whether a certificate says that it is for this side: `webpki` takes one that says nothing for both.
-    fn is_meant(self, certificate: &X509Certificate<'_>) -> Result<(), &'static str> {
-        let usage = certificate.extended_key_usage().map_err(|_| "its extended key usage cannot be read")?;
-        let usage = usage.ok_or("it does not say whether it is a client's or a server's (extended key usage)")?.value;
-        match self {
-            Self::Client if usage.client_auth => Ok(()),
-            Self::Server if usage.server_auth => Ok(()),
-            Self::Client => Err("it is not for clients (extended key usage)"),
-            Self::Server => Err("it is not for servers (extended key usage)"),
-        }
+/// Whether a certificate says what it is for: `webpki` refuses one for the other side, and takes one that says nothing for both.
+fn says_for_what(certificate: &X509Certificate<'_>) -> Result<(), &'static str> {
+    match certificate.extended_key_usage() {
+        Ok(Some(_)) => Ok(()),
+        Ok(None) => Err("it does not say whether it is a client's or a server's (extended key usage)"),
+        Err(_) => Err("its extended key usage cannot be read"),
     }
 }
 
@@ -204,7 +201,7 @@ impl Trust {
             let domain = self.own_domain.clone();
             return Ok((Certificate { id: device.clone(), domain, thumbprint, expires_at: None }, None));
         }
-        let id = SpiffeId::of(&parsed).and_then(|id| side.is_meant(&parsed).map(|()| id)).map_err(|why| {
+        let id = SpiffeId::of(&parsed).and_then(|id| says_for_what(&parsed).map(|()| id)).map_err(|why| {
             self.tell("-", &why);
             CertificateError::ApplicationVerificationFailure
         })?;
@@ -332,8 +329,8 @@ impl ServerCertVerifier for ServerOf {
     }
 }
 
-/// The configuration of connections to the server of another domain that has this SPIFFE id; `identity` is shown to those that ask. No session is
-/// resumed: a resumed one is not verified again.
+/// The configuration of connections to the server of another domain that has this SPIFFE id; `identity` is shown to those
+/// that ask. No session is resumed: a resumed one is not verified again.
 ///
 /// # Errors
 /// `KeyUnusable` if key and certificate do not belong together.

@@ -98,7 +98,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     if let Some(renewed) = tls {
         renewed.show();
     }
-    running.verifier.trust(config, running.authorities.own.load_full(), &running.clock, &running.dialer);
+    running.verifier.trust(config, running.authorities.own.load_full(), &running.dialer);
     // Whether traces are exported is decided at start.
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();

@@ -4,7 +4,8 @@
 //!   token and the issuer's entry both allow; with one of the gateway's own authorization server, the same, as long as it has
 //!   not been revoked.
 //! - With a client certificate, which was verified when the connection was made: whoever it names, with the scopes that its
-//!   trust domain, or the device, is allowed. With a token as well: whoever the token names, with what both allow.
+//!   trust domain, or the device, is allowed. With a token as well: whoever the token names, with what both allow. A
+//!   certificate that ran out after its connection was made is refused.
 //! - A token of another trust domain counts only beside a certificate of that domain.
 //! - On a loopback listener, with the operator's secret: the operator; without any credential: the principal `local` with its
 //!   limited rights, for who reaches such a listener is at this machine.
@@ -30,6 +31,7 @@ pub(crate) struct Doorkeeper {
     facing_out: Vec<Listener>,
     tokens: ArcSwap<Tokens>,
     allowed: ArcSwap<Allowed>,
+    clock: Arc<dyn Clock>,
 }
 
 /// What holders of client certificates may do.
@@ -61,7 +63,13 @@ impl Allowed {
 
 impl Doorkeeper {
     /// Knows the callers that a configuration describes; `facing_out` are the listeners off loopback.
-    pub(crate) fn new(config: &Config, secret: Secret, facing_out: Vec<Listener>, tokens: Tokens) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        secret: Secret,
+        facing_out: Vec<Listener>,
+        tokens: Tokens,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             secret,
             local: Arc::new(Principal::local(&config.domain)),
@@ -69,19 +77,14 @@ impl Doorkeeper {
             facing_out,
             tokens: ArcSwap::from_pointee(tokens),
             allowed: ArcSwap::from_pointee(Allowed::of(config)),
+            clock,
         }
     }
 
     /// The issuers of this configuration from now on; what was known of tokens is forgotten, what was fetched of keys is not.
-    pub(crate) fn trust(
-        &self,
-        config: &Config,
-        own: Option<Arc<Authority>>,
-        clock: &Arc<dyn Clock>,
-        dialer: &Arc<dyn Dialer>,
-    ) {
+    pub(crate) fn trust(&self, config: &Config, own: Option<Arc<Authority>>, dialer: &Arc<dyn Dialer>) {
         let before = self.tokens.load_full();
-        let tokens = tokens(config, (Some(&before), own), clock, dialer);
+        let tokens = tokens(config, (Some(&before), own), &self.clock, dialer);
         self.tokens.store(Arc::new(tokens));
         self.allowed.store(Arc::new(Allowed::of(config)));
     }
@@ -112,6 +115,16 @@ impl Doorkeeper {
             (one, other) => one.or(other),
         };
         Ok(Arc::new(Principal { scopes, expires_at, ..(*who).clone() }))
+    }
+
+    /// Whether the certificate still held when this request came: a connection lives longer than its handshake.
+    fn holds(&self, certificate: Option<&Certificate>) -> Result<(), Problem> {
+        match certificate.and_then(|one| one.expires_at) {
+            Some(end) if end <= self.clock.now() => {
+                Err(refused("the client certificate of this connection has run out"))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn is_at_this_machine(&self, arrival: &Arrival) -> bool {
@@ -172,6 +185,9 @@ impl Verifier for Doorkeeper {
     }
 
     fn known(&self, arrival: &Arrival, credential: Option<&str>) -> Option<Result<Arc<Principal>, Problem>> {
+        if let Err(problem) = self.holds(arrival.certificate.as_deref()) {
+            return Some(Err(problem));
+        }
         let at_home = self.is_at_this_machine(arrival);
         let Some(credential) = credential else {
             return Some(match &arrival.certificate {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::BodyExt;
 use moongate_testkit::agent::{Agent, Plan};
+use moongate_testkit::gateway::until;
 use moongate_testkit::issuer::Issuer;
 use moongate_testkit::pki::{Authority, Identity, client_config, connect};
 use rustls_pki_types::CertificateDer;
@@ -153,15 +154,21 @@ async fn certificates_that_do_not_hold_open_no_connection() {
 
 #[tokio::test]
 async fn a_device_is_known_by_its_key_whoever_signed_for_it() {
-    let panel = Identity::of_its_own("https://panel.invalid/");
+    let panel = Identity::of_its_own(CAR);
     let device =
         format!("[[devices]]\nname = \"panel\"\npin = \"{}\"\nscopes = [\"a2a:lights.set:send\"]\n", panel.pin());
     let home = Home::start(&device).await;
     let sent = home.say(&panel, "lights.set", &[]).await.unwrap();
     assert!(is_done(&sent), "{}", sent.text());
     assert_eq!(home.say(&panel, "door.open", &[]).await.unwrap().code(), "MG-0407");
-    assert!(home.say(&Identity::of_its_own("https://panel.invalid/"), "lights.set", &[]).await.is_err());
-    // Another domain's name on a pinned key makes it nothing but that device.
+    assert!(home.say(&Identity::of_its_own(CAR), "lights.set", &[]).await.is_err());
+    // Another domain's name on a pinned key makes it nothing but that device: the domain itself may look at tasks.
+    let task = sent.json()["result"]["task"]["id"].clone();
+    for (identity, code) in [(&panel, "MG-0407"), (&home.car.client(CAR), "MG-0601")] {
+        let mut connection = home.open(Some(identity)).await.unwrap();
+        let got = connection.send("POST", "/a2a", &VERSION, Some(&rpc("GetTask", &json!({"id": task})))).await.unwrap();
+        assert_eq!(got.code(), code, "{}", got.text());
+    }
     assert!(home.gateway.log_text().contains("device/panel"), "the record names the device");
 }
 
@@ -250,6 +257,29 @@ async fn a_domain_that_is_no_longer_trusted_is_cut_off_in_the_middle_of_what_it_
     assert!(idle.send("POST", "/a2a", &VERSION, Some(&call)).await.is_err(), "the idle connection is closed");
     assert!(home.say(&car, "lights.set", &[]).await.is_err(), "nor does a new one open");
     assert!(is_done(&other.send("POST", "/a2a", &VERSION, Some(&call)).await.unwrap()), "others go on");
+}
+
+#[tokio::test]
+async fn a_certificate_that_runs_out_opens_nothing_more_on_a_connection_that_is_open() {
+    let issuer = Issuer::start().await;
+    let home = Home::start(&issuer.entry(&["a2a:*:*"], "domain = \"car.example\"")).await;
+    let token = format!("Bearer {}", issuer.token("a2a:*:send"));
+    let call = rpc("SendMessage", &for_skill("lights.set"));
+    for headers in [&VERSION[..], &[VERSION[0], ("authorization", &token)]] {
+        let end = std::time::SystemTime::now() + std::time::Duration::from_secs(3);
+        let car = home.car.client_with(CAR, |params| params.not_after = end.into());
+        let mut connection = home.open(Some(&car)).await.unwrap();
+        let first = connection.send("POST", "/a2a", headers, Some(&call)).await.unwrap();
+        assert!(is_done(&first), "{}", first.text());
+        let connection = tokio::sync::Mutex::new(connection);
+        let refused = until(|| async {
+            let answer = connection.lock().await.send("POST", "/a2a", headers, Some(&call)).await.unwrap();
+            (!is_done(&answer)).then_some(answer)
+        });
+        let refused = refused.await.expect("a refusal in time");
+        assert_eq!((refused.code().as_str(), refused.status), ("MG-0401", 401), "{}", refused.text());
+        assert!(refused.text().contains("run out"), "{}", refused.text());
+    }
 }
 
 #[tokio::test]

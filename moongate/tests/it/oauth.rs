@@ -182,6 +182,8 @@ async fn whoever_comes_from_elsewhere_learns_where_tokens_are_given() {
         (&resource["resource"], &resource["authorization_servers"]),
         (&json!("https://agents.test/a2a"), &json!(["https://agents.test"]))
     );
+    let card = get_main(&gateway, "/.well-known/agent-card.json").await.json();
+    assert_eq!(card["securityRequirements"], json!([{"schemes": {"token": {"list": []}}}]), "{card}");
     let form = "grant_type=client_credentials&resource=https%3A%2F%2Fagents.test%2Fa2a".to_owned();
     let answer = post("/oauth/token", "application/x-www-form-urlencoded", &basic(&secret), form).await;
     assert_eq!(answer.status, 200, "{}", answer.text());

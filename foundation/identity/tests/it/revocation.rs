@@ -11,10 +11,11 @@ use moongate_core::Time;
 use moongate_identity::revocation::{
     Authorities, CertificateId, Crl, CrlRefused, Event, LARGEST, Lists, Policy, State,
 };
+use parking_lot::Mutex;
 use rustls::{AlertDescription, CertificateError};
 
 use crate::support::{DAY_MS, NOW};
-use handshake::{client_comes, server_called};
+use handshake::{client_comes, server_called, trust_as_it_is};
 use zoo::{FRESH, Made, Zoo};
 
 const SOFT: Policy = Policy::Soft { grace: Duration::from_secs(2 * 24 * 3600) };
@@ -65,6 +66,22 @@ fn a_revoked_certificate_is_refused_with_alert_44_and_others_are_not() {
     let refusal = client_comes(&zoo, &["stolen"], &lists, NOW).unwrap_err();
     assert_eq!(refusal.certificate(), &CertificateError::Revoked);
     assert_eq!(refusal.alert, AlertDescription::CertificateRevoked);
+}
+
+#[test]
+fn a_verdict_is_not_remembered_beyond_the_lists_that_it_was_given_by() {
+    let zoo = home();
+    let held = Arc::new(Mutex::new(lists(&zoo, Policy::Hard, &[zoo.list("root", FRESH)])));
+    let asked = held.clone();
+    // Its clock stands: nothing is forgotten by age.
+    let trust = trust_as_it_is(Arc::new(move || asked.lock().clone()), NOW, Arc::new(|_| {}));
+    let chain = [zoo.certificate("lamp")];
+    for _ in 0..2 {
+        assert!(trust.holder(&chain).is_some());
+    }
+    zoo.revoke("lamp", "root");
+    *held.lock() = lists(&zoo, Policy::Hard, &[zoo.list("root", FRESH)]);
+    assert!(trust.holder(&chain).is_none());
 }
 
 #[test]

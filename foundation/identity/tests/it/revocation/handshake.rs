@@ -84,9 +84,14 @@ fn id(name: &str) -> String {
 
 /// Trusts the domain of these lists, as they are.
 fn trust(lists: &Arc<Lists>, now: Time, hook: Hook) -> Arc<Trust> {
-    let trust = Trust::new("own.example", Arc::new(At(now)), hook);
     let lists = lists.clone();
-    trust.replace(Standing::new([("home.example".into(), Arc::new(move || lists.clone()) as Snapshot)], &[]));
+    trust_as_it_is(Arc::new(move || lists.clone()), now, hook)
+}
+
+/// Trusts the domain by the lists that there are whenever it is asked.
+pub(crate) fn trust_as_it_is(lists: Snapshot, now: Time, hook: Hook) -> Arc<Trust> {
+    let trust = Trust::new("own.example", Arc::new(At(now)), hook);
+    trust.replace(Standing::new([("home.example".into(), lists)], &[]));
     Arc::new(trust)
 }
 

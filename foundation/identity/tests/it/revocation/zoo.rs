@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 
 use crate::support::Folder;
 
