@@ -216,6 +216,9 @@ fn a_config_inside_a_send_names_no_other_task() {
 fn no_history_at_all_is_asked_of_old_agents_as_one_message_and_then_cut() {
     let old = request_from_v1(Operation::Get, Style::Proto, json!({"id": "t", "historyLength": 0})).unwrap();
     assert_eq!(old, json!({"name": "tasks/t", "historyLength": 1}));
+    // What is wrong is not made right on the way: it is refused where requests are judged.
+    let old = request_from_v1(Operation::Get, Style::Proto, json!({"id": "t", "historyLength": -2})).unwrap();
+    assert_eq!(old, json!({"name": "tasks/t", "historyLength": -2}));
     let mut result = json!({"task": {"id": "t", "history": [1, 2, 3]}});
     cut_history(&mut result, 2);
     assert_eq!(result, json!({"task": {"id": "t", "history": [2, 3]}}));

@@ -97,7 +97,7 @@ pub(super) fn from_v1(operation: Operation, value: Value, at: At<'_>) -> Result<
         }
         Operation::Get | Operation::Subscribe => {
             put_task(&mut fields, "id", ("id", "name"), &mut out)?;
-            out.put("historyLength", fields.integer("historyLength")?.map(|length| length.max(1)));
+            out.put("historyLength", fields.integer("historyLength")?.map(at_least_one));
         }
         Operation::Cancel | Operation::Pause | Operation::Resume => {
             put_task(&mut fields, "id", ("id", "name"), &mut out)?;
@@ -197,10 +197,15 @@ fn configuration_from_v1(value: Value, task: Option<&str>, at: At<'_>) -> Result
         let member = if at.style() == Style::Kind { "pushNotificationConfig" } else { "pushNotification" };
         out.put(member, Some(inline_push(push, task, at.member("taskPushNotificationConfig"))?));
     }
-    out.put("historyLength", fields.integer("historyLength")?.map(|length| length.max(1)));
+    out.put("historyLength", fields.integer("historyLength")?.map(at_least_one));
     out.put("blocking", Some(!fields.boolean("returnImmediately")?.unwrap_or(false)));
     out.put_rest(fields.rest());
     Ok(Value::Object(out))
+}
+
+/// What is asked for where 0 would be everything. What is wrong stays wrong.
+fn at_least_one(length: i32) -> i32 {
+    if length == 0 { 1 } else { length }
 }
 
 /// A config inside a send. Its `taskId` should be empty; the message's own task is as good, another one cannot be said.
