@@ -7,8 +7,9 @@
 //! - A token counts while its row is in the store: revoking takes the row away and raises the [`storage::Epoch`], under which
 //!   identities are remembered.
 //!
-//! RFC 6749, 6750, 7009, 7517, 7523, 7636, 7662, 8414, 8628 (with RFC 10027's rules), 8707, 9068, 9207, 9700, 9728.
+//! RFC 6749, 6750, 7009, 7517, 7523, 7636, 7662, 8414, 8628 (with RFC 10027's rules), 8705, 8707, 9068, 9207, 9700, 9728.
 
+mod certified;
 pub mod clients;
 pub mod consent;
 pub mod form;
@@ -56,6 +57,8 @@ pub struct Terms {
     pub device: Duration,
     /// What any token can give at most.
     pub scopes: Scopes,
+    /// Whether callers may come with certificates, which clients can be known by.
+    pub certificates: bool,
 }
 
 /// The authorization server.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::seam::{Clock, Dialer};
-use moongate_core::{Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes, Time};
+use moongate_core::{Certificate, Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes};
 use parking_lot::Mutex;
 
 use crate::authority::Authority;
@@ -53,8 +53,30 @@ pub struct Issuer {
     pub keys: Arc<Keys>,
 }
 
-struct Known {
+/// Whom a token names. Who that is counts only on a connection that shows the certificate which the token is bound to, if it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Holder {
     principal: Arc<Principal>,
+    bound_to: Option<[u8; 32]>,
+}
+
+impl Holder {
+    /// Who it is, on a connection with this certificate (RFC 8705 §3).
+    ///
+    /// # Errors
+    /// `Unauthenticated` if the token is bound to another one.
+    pub fn on(self, certificate: Option<&Certificate>) -> Result<Arc<Principal>, Problem> {
+        match self.bound_to {
+            Some(bound) if certificate.is_none_or(|one| one.thumbprint != bound) => {
+                Err(refused("is bound to a client certificate that this connection does not show"))
+            }
+            _ => Ok(self.principal),
+        }
+    }
+}
+
+struct Known {
+    holder: Holder,
     until: Mono,
     /// Of a token of our own: the epoch that it was looked up in.
     epoch: Option<u64>,
@@ -96,7 +118,7 @@ impl Tokens {
     }
 
     /// Whoever holds this token, if it was verified a moment ago.
-    pub fn known(&self, token: &str) -> Option<Arc<Principal>> {
+    pub fn known(&self, token: &str) -> Option<Holder> {
         let id = self.names.of(token)?;
         let epoch = self.own.as_ref().map(|own| own.epoch().now());
         let known = self.known.lock();
@@ -104,15 +126,15 @@ impl Tokens {
         if found.epoch.is_some() && found.epoch != epoch {
             return None;
         }
-        let valid = found.principal.expires_at.is_none_or(|at| at > self.clock.now());
-        valid.then(|| found.principal.clone())
+        let valid = found.holder.principal.expires_at.is_none_or(|at| at > self.clock.now());
+        valid.then(|| found.holder.clone())
     }
 
     /// Verifies a token.
     ///
     /// # Errors
     /// `Unauthenticated`, with what is wrong with it; never with the token itself.
-    pub async fn verify(&self, text: &str) -> Result<Arc<Principal>, Problem> {
+    pub async fn verify(&self, text: &str) -> Result<Holder, Problem> {
         let token = Token::read(text).map_err(refused)?;
         if let Some(own) = self.own.as_ref().filter(|own| own.issuer() == token.claims.issuer) {
             return self.verify_own(own, text, &token).await;
@@ -130,12 +152,11 @@ impl Tokens {
             signed(&token, &newer).map_err(refused)?;
         }
         let principal = Arc::new(self.principal(issuer, &token.claims));
-        self.remember(text, &principal, token.claims.expires_at, None);
-        Ok(principal)
+        Ok(self.remember(text, principal, &token.claims, None))
     }
 
     /// A token that says it is of our own authorization server.
-    async fn verify_own(&self, own: &Authority, text: &str, token: &Token<'_>) -> Result<Arc<Principal>, Problem> {
+    async fn verify_own(&self, own: &Authority, text: &str, token: &Token<'_>) -> Result<Holder, Problem> {
         token.fits(&[Algorithm::Es256], &own.audience(), self.clock.now()).map_err(refused)?;
         signed(token, &own.key_set()).map_err(refused)?;
         // Read before the look at the store: what ends in between makes this void.
@@ -153,8 +174,7 @@ impl Tokens {
             proof: Proof::Jwt,
             expires_at: Some(token.claims.expires_at),
         });
-        self.remember(text, &principal, token.claims.expires_at, Some(epoch));
-        Ok(principal)
+        Ok(self.remember(text, principal, &token.claims, Some(epoch)))
     }
 
     fn principal(&self, issuer: &Issuer, claims: &Claims) -> Principal {
@@ -171,18 +191,21 @@ impl Tokens {
         }
     }
 
-    fn remember(&self, token: &str, principal: &Arc<Principal>, expires_at: Time, epoch: Option<u64>) {
-        let Some(id) = self.names.of(token) else { return };
+    /// Remembers whom a token names.
+    fn remember(&self, token: &str, principal: Arc<Principal>, claims: &Claims, epoch: Option<u64>) -> Holder {
+        let holder = Holder { principal, bound_to: claims.bound_to };
+        let Some(id) = self.names.of(token) else { return holder };
         let now = self.clock.mono();
-        let valid = expires_at.since(self.clock.now());
+        let valid = claims.expires_at.since(self.clock.now());
         let until = now.plus(valid.min(KNOWN));
         let mut known = self.known.lock();
         if known.len() >= MOST_KNOWN {
             known.retain(|_, held| held.until > now);
         }
         if known.len() < MOST_KNOWN {
-            known.insert(id, Known { principal: principal.clone(), until, epoch });
+            known.insert(id, Known { holder: holder.clone(), until, epoch });
         }
+        holder
     }
 }
 

@@ -61,6 +61,9 @@ enum Command {
         /// It proves who it is by signatures (private_key_jwt): the file of its public keys.
         #[arg(long, value_name = "FILE")]
         jwks: Option<PathBuf>,
+        /// It proves who it is by the certificate of its connection (tls_client_auth): spiffe://DOMAIN/PATH, or device/NAME.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["jwks", "public"])]
+        certificate: Option<String>,
         /// How it may get tokens; `client` unless set.
         #[arg(long, value_enum, value_name = "GRANT")]
         grant: Vec<Grant>,
@@ -99,15 +102,16 @@ pub(crate) fn clients(context: &Context, arguments: &Clients) -> Result<Ending, 
             data(&serde_json::to_string_pretty(&view).unwrap_or_default());
             Ok(Ending::Yes)
         }
-        Command::Add { id, name, public, jwks, grant, scope, redirect_uri } => {
+        Command::Add { id, name, public, jwks, certificate, grant, scope, redirect_uri } => {
             let grants: Vec<&str> = if grant.is_empty() { &[Grant::Client] } else { grant.as_slice() }
                 .iter()
                 .map(|grant| grant.name())
                 .collect();
-            let proof = match (public, jwks) {
-                (true, _) => "none",
-                (false, Some(_)) => "private_key_jwt",
-                (false, None) => "client_secret",
+            let proof = match (public, jwks, certificate) {
+                (true, ..) => "none",
+                (_, Some(_), _) => "private_key_jwt",
+                (.., Some(_)) => "tls_client_auth",
+                (false, None, None) => "client_secret",
             };
             let mut body =
                 json!({"id": id, "proof": proof, "grants": grants, "scopes": scope, "redirect_uris": redirect_uri});
@@ -116,6 +120,9 @@ pub(crate) fn clients(context: &Context, arguments: &Clients) -> Result<Ending, 
             }
             if let (Some(members), Some(file)) = (body.as_object_mut(), jwks) {
                 members.insert("jwks".into(), read(file)?);
+            }
+            if let (Some(members), Some(identity)) = (body.as_object_mut(), certificate) {
+                members.insert("certificate".into(), json!(identity));
             }
             added(context, &client.api("POST", "/api/v1/clients", Some(&body))?);
             Ok(Ending::Yes)

@@ -45,7 +45,7 @@ impl Surface {
             Err(problem) => return problem_response(&problem),
         };
         let request = Request::from_parts(parts, body);
-        authority.handle(peer.remote.ip().to_canonical(), request).await.map(ReplyBody::whole)
+        authority.handle(peer.remote.ip().to_canonical(), peer.certificate.clone(), request).await.map(ReplyBody::whole)
     }
 
     /// Answers the operator.
@@ -173,7 +173,7 @@ async fn register(authority: &Arc<Authority>, request: Request<Incoming>) -> Res
 
 /// The client that a body describes.
 fn described(body: &Value) -> Result<NewClient, Problem> {
-    const KNOWN: [&str; 7] = ["id", "name", "proof", "jwks", "grants", "scopes", "redirect_uris"];
+    const KNOWN: [&str; 8] = ["id", "name", "proof", "jwks", "certificate", "grants", "scopes", "redirect_uris"];
     let wrong = |field: &str, why: &str| {
         Problem::new(Code::InvalidParams, format!("`{field}` {why}")).field(field.to_owned(), why.to_owned())
     };
@@ -186,11 +186,18 @@ fn described(body: &Value) -> Result<NewClient, Problem> {
         let items = value.as_array().ok_or_else(|| wrong(name, "is no list"))?;
         items.iter().map(|item| item.as_str().map(str::to_owned).ok_or_else(|| wrong(name, "holds no texts"))).collect()
     };
-    let proof = match (members.get("proof").and_then(Value::as_str), members.get("jwks")) {
-        (Some("none"), None) => ClientProof::Public,
-        (Some("client_secret"), None) => ClientProof::Secret,
-        (Some("private_key_jwt"), Some(keys)) => ClientProof::Keys(keys.clone()),
-        _ => return Err(wrong("proof", "is none, client_secret, or private_key_jwt with `jwks`")),
+    let certificate = members.get("certificate").map(|value| value.as_str().unwrap_or_default());
+    let proof = match (members.get("proof").and_then(Value::as_str), members.get("jwks"), certificate) {
+        (Some("none"), None, None) => ClientProof::Public,
+        (Some("client_secret"), None, None) => ClientProof::Secret,
+        (Some("private_key_jwt"), Some(keys), None) => ClientProof::Keys(keys.clone()),
+        (Some("tls_client_auth"), None, Some(identity)) => ClientProof::Certificate(identity.to_owned()),
+        _ => {
+            return Err(wrong(
+                "proof",
+                "is none, client_secret, private_key_jwt with `jwks`, or tls_client_auth with `certificate`",
+            ));
+        }
     };
     Ok(NewClient {
         id: members.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(),

@@ -53,6 +53,7 @@ impl Authorities {
             refresh: oauth.refresh_seconds,
             device: oauth.device_seconds,
             scopes: oauth.scopes.clone(),
+            certificates: !config.peers.is_empty() || !config.devices.is_empty(),
         };
         match self.own.load_full() {
             Some(own) => own.change(terms)?,

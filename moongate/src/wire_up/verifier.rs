@@ -6,6 +6,7 @@
 //! - With a client certificate, which was verified when the connection was made: whoever it names, with the scopes that its
 //!   trust domain, or the device, is allowed. With a token as well: whoever the token names, with what both allow. A
 //!   certificate that ran out after its connection was made is refused.
+//! - A token that is bound to a certificate counts only on a connection that shows it.
 //! - A token of another trust domain counts only beside a certificate of that domain.
 //! - On a loopback listener, with the operator's secret: the operator; without any credential: the principal `local` with its
 //!   limited rights, for who reaches such a listener is at this machine.
@@ -20,7 +21,7 @@ use moongate_config::Config;
 use moongate_config::schema::Jwks;
 use moongate_core::seam::{Clock, Dialer, Later, Verifier};
 use moongate_core::{Arrival, Certificate, Code, Listener, Principal, PrincipalKind, Problem, Proof, Scopes};
-use moongate_identity::jwt::Algorithm;
+use moongate_identity::jwt::{Algorithm, Holder};
 use moongate_identity::{Authority, Issuer, KeySource, Keys, Secret, Tokens};
 
 pub(crate) struct Doorkeeper {
@@ -102,8 +103,9 @@ impl Doorkeeper {
     }
 
     /// Whoever a token names, as far as the connection that it came by lets them.
-    fn arrived(&self, who: Arc<Principal>, arrival: &Arrival) -> Result<Arc<Principal>, Problem> {
+    fn arrived(&self, holder: Holder, arrival: &Arrival) -> Result<Arc<Principal>, Problem> {
         let certificate = arrival.certificate.as_deref();
+        let who = holder.on(certificate)?;
         if *who.domain != *self.local.domain && certificate.is_none_or(|one| one.domain != who.domain) {
             let detail = format!("a token of the domain {} counts only beside a client certificate of it", who.domain);
             return Err(Problem::new(Code::ForeignWithoutCertificate, detail));
@@ -179,8 +181,8 @@ impl Verifier for Doorkeeper {
                 return judged;
             }
             let tokens = self.tokens.load_full();
-            let who = tokens.verify(credential.and_then(bearer).unwrap_or_default()).await?;
-            self.arrived(who, arrival)
+            let holder = tokens.verify(credential.and_then(bearer).unwrap_or_default()).await?;
+            self.arrived(holder, arrival)
         })
     }
 
@@ -208,6 +210,6 @@ impl Verifier for Doorkeeper {
         if tokens.is_empty() {
             return Some(Err(refused("the credential is not one that this gateway gave")));
         }
-        tokens.known(token).map(|who| self.arrived(who, arrival))
+        tokens.known(token).map(|holder| self.arrived(holder, arrival))
     }
 }

@@ -1,6 +1,7 @@
 //! The authorization server over the store's rows: its storage by the protocol crate's own harness, its keys, and what a token
 //! is worth while things change around it.
 
+mod certified;
 mod contracts;
 mod keys;
 mod tokens;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use bytes::Bytes;
 use moongate_core::seam::{Clock, Dialer, Fetch, Fetched, Later, Store};
-use moongate_core::{Code, Mono, Problem, Scopes, Time};
+use moongate_core::{Code, Mono, Principal, Problem, Scopes, Time};
 use moongate_identity::authority::clients::{ClientProof, NewClient};
 use moongate_identity::authority::standing::{People, Rights};
 use moongate_identity::authority::{Authority, Terms};
@@ -81,6 +82,7 @@ fn terms() -> Terms {
         refresh: Duration::from_secs(30 * 24 * 3600),
         device: Duration::from_secs(600),
         scopes: Scopes::read("a2a:*:*"),
+        certificates: false,
     }
 }
 
@@ -140,14 +142,19 @@ impl Scene {
             request = request.header("authorization", format!("Basic {text}"));
         }
         let request = request.body(Bytes::from(form.to_owned())).unwrap();
-        let answer = self.authority.handle(from, request).await;
+        let answer = self.authority.handle(from, None, request).await;
         assert_eq!(answer.status() == 429, answer.headers().contains_key("retry-after"));
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or_default())
     }
 
+    /// Whom a token names, on a connection without a certificate.
+    async fn verified(&self, token: &str) -> Result<Arc<Principal>, Problem> {
+        self.tokens.verify(token).await?.on(None)
+    }
+
     async fn get(&self, path: &str) -> (u16, Value) {
         let request = http::Request::get(path).body(Bytes::new()).unwrap();
-        let answer = self.authority.handle(CALLER, request).await;
+        let answer = self.authority.handle(CALLER, None, request).await;
         (answer.status().as_u16(), serde_json::from_slice(answer.body()).unwrap_or_default())
     }
 }

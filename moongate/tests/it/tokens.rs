@@ -184,7 +184,7 @@ async fn a_new_key_works_at_once_and_an_issuer_that_is_down_locks_nobody_out() {
 type Change = fn(&mut Value, &mut Value);
 
 /// What may be wrong with claims and headers.
-const CHANGES: [(&str, Change); 26] = [
+const CHANGES: [(&str, Change); 30] = [
     ("another issuer", |_, claims| claims["iss"] = json!("https://elsewhere.test")),
     ("no issuer", |_, claims| drop(claims.as_object_mut().unwrap().remove("iss"))),
     ("another audience", |_, claims| claims["aud"] = json!("https://elsewhere.test")),
@@ -205,6 +205,10 @@ const CHANGES: [(&str, Change); 26] = [
     ("a name with control characters", |_, claims| claims["sub"] = json!("a\nb")),
     ("scopes that are a number", |_, claims| claims["scope"] = json!(7)),
     ("bound to a key", |_, claims| claims["cnf"] = json!({"jkt": "x"})),
+    ("bound to a certificate that is not shown", |_, claims| claims["cnf"] = json!({"x5t#S256": "A".repeat(43)})),
+    ("bound to what is no certificate", |_, claims| claims["cnf"] = json!({"x5t#S256": "AAAA"})),
+    ("bound twice", |_, claims| claims["cnf"] = json!({"x5t#S256": "A".repeat(43), "jkt": "x"})),
+    ("bound to nothing", |_, claims| claims["cnf"] = json!({})),
     ("an id token", |header, _| header["typ"] = json!("JWT")),
     ("no type", |header, _| drop(header.as_object_mut().unwrap().remove("typ"))),
     ("an unknown demand", |header, _| header["crit"] = json!(["exp"])),

@@ -19,7 +19,6 @@ use oauth_as::store::{Storage as _, StorageError};
 use oauth_as::token::TokenTypeHint;
 use oauth_as::{ClientAuth, ClientId, ErrorCode, ErrorResponse, GrantType, ScopeSet};
 use serde::Serialize;
-use serde_json::Value;
 
 use super::form;
 use super::{Authority, Server};
@@ -178,13 +177,4 @@ fn spoken(status: StatusCode, body: Bytes) -> Response<Bytes> {
     }
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// Says in the server's metadata (RFC 8414) that there is this way, which the crate cannot know (RFC 8705 §2.1.1, §3.3).
-pub(super) fn advertise(document: &mut Value) {
-    let Some(members) = document.as_object_mut() else { return };
-    if let Some(methods) = members.get_mut("token_endpoint_auth_methods_supported").and_then(Value::as_array_mut) {
-        methods.push(oauth_as::mtls::TLS_CLIENT_AUTH.into());
-    }
-    members.insert("tls_client_certificate_bound_access_tokens".to_owned(), true.into());
 }

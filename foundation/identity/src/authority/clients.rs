@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use super::consent::broken;
 use super::rows::{CLIENT, Entry, moment, system};
 use super::storage::{ClientRow, forget_client};
-use super::{Authority, LONGEST};
+use super::{Authority, LONGEST, certified};
 use crate::names;
 
 /// A client to be registered.
@@ -49,6 +49,8 @@ pub enum ClientProof {
     Secret,
     /// By assertions that it signs (`private_key_jwt`): its key set.
     Keys(Value),
+    /// By the certificate of its connection (`tls_client_auth`): the SPIFFE id that it has here, or `device/NAME`.
+    Certificate(String),
 }
 
 impl Authority {
@@ -175,6 +177,10 @@ fn credential(proof: &ClientProof) -> Result<(ClientAuth, Option<String>), Probl
             let (alg, keys) = check::keys(set)?;
             Ok((ClientAuth::ConfidentialAssertion { keys: AssertionKeys::PublicKeys { alg, keys } }, None))
         }
+        ClientProof::Certificate(identity) => {
+            check::identity(identity)?;
+            Ok((certified::auth(identity), None))
+        }
     }
 }
 
@@ -191,10 +197,11 @@ fn view(row: &ClientRow) -> Value {
     let proof = match &client.auth {
         ClientAuth::Public => "none",
         ClientAuth::ConfidentialAssertion { .. } => "private_key_jwt",
+        ClientAuth::Mtls { .. } => "tls_client_auth",
         _ => "client_secret",
     };
     let grants = GRANTS.iter().filter(|(_, grant)| client.allows_grant(*grant)).map(|(name, _)| *name);
-    json!({
+    let mut view = json!({
         "id": client.client_id.as_str(),
         "name": client.name,
         "proof": proof,
@@ -203,7 +210,11 @@ fn view(row: &ClientRow) -> Value {
         "redirect_uris": client.redirect_uris,
         "disabled": row.disabled,
         "made_at": moment_of(row.made_at),
-    })
+    });
+    if let (Some(members), Some(identity)) = (view.as_object_mut(), certified::identity(&client.auth)) {
+        members.insert("certificate".to_owned(), identity.into());
+    }
+    view
 }
 
 /// A moment in milliseconds since 1970.

@@ -16,6 +16,7 @@ use moongate_core::seam::records::{self, Broken};
 use moongate_core::seam::{Store, Vault};
 use oauth_as::authorization::AuthorizationCodeState;
 use oauth_as::device::normalize_user_code;
+use oauth_as::mtls::CertificateThumbprint;
 use oauth_as::store::{RevocationBarrier, RevocationWindow, Storage, StorageError, WriteOutcome};
 use oauth_as::{
     AuthorizationCodeRecord, Client, ClientId, DeviceGrant, DeviceGrantState, IssuedToken, RefreshTokenRecord, Scope,
@@ -66,6 +67,8 @@ pub(super) struct Asking {
     pub(super) remote: Option<IpAddr>,
     /// Scopes that the request or its refresh token names.
     pub(super) scopes: Vec<String>,
+    /// The certificate that the request's client has proved itself by.
+    pub(super) certificate: Option<CertificateThumbprint>,
     /// What a person gives the device that is approved.
     pub(super) granted: Option<ScopeSet>,
     /// Becomes true when a token was refused because its client holds too many.
@@ -185,16 +188,29 @@ fn own_tokens(id: &ClientId) -> String {
     format!("client {id}")
 }
 
+/// The certificate that the request at hand is proved by.
+fn shown() -> Option<CertificateThumbprint> {
+    ASKING.try_with(|asking| asking.certificate).ok().flatten()
+}
+
 fn put_refresh(sheet: &Sheet<'_>, record: &RefreshTokenRecord) -> Result<(), Broken> {
     let mut value = record.clone();
     let key = hashed(&std::mem::take(&mut value.refresh_token));
     sheet.write(REFRESH, &key, Entry { value: &value, group: Some(&record.family_id), until: record.expires_at })
 }
 
-fn refresh(sheet: &Sheet<'_>, token: &str) -> Result<Option<RefreshTokenRecord>, Broken> {
+/// A refresh token's record; of a client that has proved itself by a certificate, bound to that one from now on.
+fn refresh(
+    sheet: &Sheet<'_>,
+    token: &str,
+    shown: Option<CertificateThumbprint>,
+) -> Result<Option<RefreshTokenRecord>, Broken> {
     let found: Option<RefreshTokenRecord> = sheet.read(REFRESH, &hashed(token))?;
     Ok(found.map(|mut record| {
         token.clone_into(&mut record.refresh_token);
+        if let (Some(bound), Some(shown)) = (record.x5t_s256.as_deref_mut(), shown) {
+            *bound = shown;
+        }
         record
     }))
 }
@@ -389,8 +405,8 @@ impl Storage for Grants {
     }
 
     async fn get_refresh_token(&self, refresh_token: &str) -> Result<Option<Arc<RefreshTokenRecord>>, StorageError> {
-        let token = refresh_token.to_owned();
-        Ok(self.look(move |sheet| refresh(sheet, &token)).await?.map(Arc::new))
+        let (token, shown) = (refresh_token.to_owned(), shown());
+        Ok(self.look(move |sheet| refresh(sheet, &token, shown)).await?.map(Arc::new))
     }
 
     async fn rotate_refresh_token(
@@ -401,9 +417,10 @@ impl Storage for Grants {
         next: Option<&RefreshTokenRecord>,
     ) -> Result<bool, StorageError> {
         let (expected, spent, access, next) = (expected.clone(), spent.clone(), access.clone(), next.cloned());
+        let shown = shown();
         let rotated = self.change(move |sheet| {
             let (family, subject) = (Some(expected.family_id.as_str()), expected.subject.as_deref());
-            if refresh(sheet, &expected.refresh_token)?.as_ref() != Some(&expected)
+            if refresh(sheet, &expected.refresh_token, shown)?.as_ref() != Some(&expected)
                 || is_revoked(sheet, &expected.client_id, family, subject, expected.grant_established_at)?
             {
                 return Ok(false);
@@ -417,9 +434,9 @@ impl Storage for Grants {
     }
 
     async fn take_refresh_token(&self, refresh_token: &str) -> Result<Option<RefreshTokenRecord>, StorageError> {
-        let token = refresh_token.to_owned();
+        let (token, shown) = (refresh_token.to_owned(), shown());
         let taken = self.change(move |sheet| {
-            let record = refresh(sheet, &token)?;
+            let record = refresh(sheet, &token, shown)?;
             sheet.remove(REFRESH, &hashed(&token))?;
             Ok(record)
         });

@@ -13,15 +13,16 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use moongate_core::Problem;
+use moongate_core::{Certificate, Problem};
 use oauth_as::Body;
 use oauth_as::metadata::{WELL_KNOWN_PATH, issuer_path, well_known_path};
+use oauth_as::mtls::TLS_CLIENT_AUTH;
 use oauth_as::store::Storage as _;
 use serde_json::{Value, json};
 
 use super::consent::broken;
 use super::storage::{ASKING, Asking};
-use super::{Authority, audience, form};
+use super::{Authority, audience, certified, form};
 
 /// The largest body that an endpoint reads.
 pub const BODY: usize = 16 * 1024;
@@ -46,9 +47,15 @@ impl Authority {
     }
 
     /// Answers a program; `remote` is shown to the person who is asked about a device.
-    pub async fn handle(self: &Arc<Self>, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+    /// `certificate` is the one that the request's connection has shown and that holds.
+    pub async fn handle(
+        self: &Arc<Self>,
+        remote: IpAddr,
+        certificate: Option<Arc<Certificate>>,
+        request: Request<Bytes>,
+    ) -> Response<Bytes> {
         let this = self.clone();
-        let answering = tokio::spawn(async move { this.paced(remote, request).await });
+        let answering = tokio::spawn(async move { this.paced(remote, certificate.as_deref(), request).await });
         answering.await.unwrap_or_else(|_| refused(StatusCode::INTERNAL_SERVER_ERROR, "server_error"))
     }
 
@@ -69,19 +76,29 @@ impl Authority {
 
     /// Answers, unless too much of what this network sent was wrong. Behind a proxy on this machine everybody comes from loopback:
     /// there nobody is kept out for what others did.
-    async fn paced(&self, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+    async fn paced(
+        &self,
+        remote: IpAddr,
+        certificate: Option<&Certificate>,
+        request: Request<Bytes>,
+    ) -> Response<Bytes> {
         let is_counted = !remote.to_canonical().is_loopback();
         if is_counted && self.failures.is_over(remote, self.clock.mono()) {
             return slow_down();
         }
-        let response = self.answer(remote, request).await;
+        let response = self.answer(remote, certificate, request).await;
         if is_counted && is_failure(&response) {
             self.failures.note(remote, self.clock.mono());
         }
         response
     }
 
-    async fn answer(&self, remote: IpAddr, request: Request<Bytes>) -> Response<Bytes> {
+    async fn answer(
+        &self,
+        remote: IpAddr,
+        certificate: Option<&Certificate>,
+        request: Request<Bytes>,
+    ) -> Response<Bytes> {
         let path = request.uri().path();
         if is_at(path, RESOURCE) {
             return self.resource(request.method(), path);
@@ -110,25 +127,60 @@ impl Authority {
             }
         }
         let asks_about = form::first(&pairs, "token").filter(|_| path == "/oauth/introspect").map(str::to_owned);
-        let state = self.state.load_full();
-        let request = named_once(request);
-        let Some(request) = routed(request, &state.terms.issuer) else {
-            return refused(StatusCode::NOT_FOUND, "invalid_request");
-        };
         let asking = Asking { remote: Some(remote), scopes, ..Asking::default() };
         let full = asking.full.clone();
-        let response = ASKING.scope(asking, state.service.handle(request)).await;
+        let response = self.spoken(asking, certificate, &pairs, request).await;
         if full.load(Ordering::Acquire) {
             return told(slow_down(), "the client holds too many tokens that have not run out; it is to use those");
         }
         if begins && response.status().is_success() {
             self.begun.note(ALL, now);
         }
-        let response = response.map(Body::into_bytes);
         match asks_about {
             Some(token) if response.status().is_success() => self.current(&token, response).await,
             _ => response,
         }
+    }
+
+    /// What the protocol says: the crate's endpoints, or ours for a client that comes with a certificate.
+    async fn spoken(
+        &self,
+        mut asking: Asking,
+        certificate: Option<&Certificate>,
+        pairs: &[(String, String)],
+        request: Request<Bytes>,
+    ) -> Response<Bytes> {
+        let state = self.state.load_full();
+        // A connection lives longer than its handshake.
+        let now = self.clock.now();
+        if let Some(certificate) = certificate.filter(|one| one.expires_at.is_none_or(|end| end > now)) {
+            match self.certified(&request, pairs).await {
+                Ok(Some(client)) => {
+                    asking.certificate = certified::thumbprint(certificate).ok();
+                    let path = request.uri().path();
+                    let answering = certified::answer(&state.server, path, pairs, (client, certificate));
+                    return ASKING.scope(asking, answering).await;
+                }
+                Ok(None) => {}
+                Err(problem) => {
+                    tracing::error!(%problem, "a client cannot be looked up");
+                    return refused(StatusCode::SERVICE_UNAVAILABLE, "temporarily_unavailable");
+                }
+            }
+        }
+        let is_metadata = is_metadata(request.uri().path());
+        let Some(request) = routed(named_once(request), &state.terms.issuer) else {
+            return refused(StatusCode::NOT_FOUND, "invalid_request");
+        };
+        let response = ASKING.scope(asking, state.service.handle(request)).await.map(Body::into_bytes);
+        if !is_metadata || !response.status().is_success() {
+            return response;
+        }
+        response.map(|body| {
+            let mut document = serde_json::from_slice(&body).unwrap_or_default();
+            correct(&mut document, state.terms.certificates);
+            document.to_string().into()
+        })
     }
 
     /// What is said about a token, as far as it holds at this moment: the protocol crate knows neither people nor what changed.
@@ -202,15 +254,36 @@ fn origin(url: &str) -> &str {
     url.strip_suffix(issuer_path(url)).unwrap_or(url)
 }
 
+/// Whether the server's own metadata is asked for.
+fn is_metadata(path: &str) -> bool {
+    [WELL_KNOWN_PATH, ALIAS].iter().any(|place| is_at(path, place))
+}
+
+/// What the crate says of itself in its metadata (RFC 8414), as it is here: no client is registered with a secret that signs, and
+/// some may be known by their certificate (RFC 8705 §2.1.1, §3.3), which the crate cannot know.
+fn correct(document: &mut Value, certificates: bool) {
+    let mut listed = |name: &str, change: &dyn Fn(&mut Vec<Value>)| {
+        if let Some(list) = document.get_mut(name).and_then(Value::as_array_mut) {
+            change(list);
+        }
+    };
+    listed("token_endpoint_auth_signing_alg_values_supported", &|algorithms| algorithms.retain(|one| one != "HS256"));
+    listed("token_endpoint_auth_methods_supported", &|methods| {
+        methods.retain(|one| one != "client_secret_jwt");
+        if certificates {
+            methods.push(TLS_CLIENT_AUTH.into());
+        }
+    });
+    if let Some(members) = document.as_object_mut().filter(|_| certificates) {
+        members.insert("tls_client_certificate_bound_access_tokens".to_owned(), true.into());
+    }
+}
+
 /// The request as the protocol crate knows its paths: below the issuer's own.
 fn routed(request: Request<Bytes>, issuer: &str) -> Option<Request<Body>> {
     let (mut parts, body) = request.into_parts();
     let path = parts.uri.path();
-    let own = if [WELL_KNOWN_PATH, ALIAS].iter().any(|place| is_at(path, place)) {
-        well_known_path(issuer)
-    } else {
-        format!("{}{path}", issuer_path(issuer))
-    };
+    let own = if is_metadata(path) { well_known_path(issuer) } else { format!("{}{path}", issuer_path(issuer)) };
     parts.uri = own.parse().ok()?;
     Some(Request::from_parts(parts, Body::from(body)))
 }

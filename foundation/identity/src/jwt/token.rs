@@ -73,6 +73,8 @@ pub(super) struct Claims {
     /// Scopes, separated by blanks.
     pub(super) scope: String,
     pub(super) expires_at: Time,
+    /// The certificate that it is bound to, by its SHA-256 (RFC 8705 §3.1).
+    pub(super) bound_to: Option<[u8; 32]>,
     audience: Vec<String>,
     issued_at: Time,
     not_before: Option<Time>,
@@ -165,9 +167,6 @@ impl<'a> Token<'a> {
 
 impl Claims {
     fn read(claims: &Map<String, Value>) -> Result<Self, Why> {
-        if claims.contains_key("cnf") {
-            return Err("is bound to a key, which this gateway cannot check yet (cnf)");
-        }
         let audience = match claims.get("aud") {
             Some(Value::String(one)) => vec![one.clone()],
             Some(Value::Array(many)) => {
@@ -189,9 +188,20 @@ impl Claims {
             expires_at: moment(claims, "exp").flatten().ok_or("has no end (exp)")?,
             issued_at: moment(claims, "iat").flatten().ok_or("has no beginning (iat)")?,
             not_before: moment(claims, "nbf").ok_or("has a beginning that is no number (nbf)")?,
+            bound_to: binding(claims)?,
             audience,
         })
     }
+}
+
+/// What `cnf` binds a token to: a certificate and nothing else (RFC 7800, RFC 8705 §3.1).
+fn binding(claims: &Map<String, Value>) -> Result<Option<[u8; 32]>, Why> {
+    let Some(confirmation) = claims.get("cnf") else { return Ok(None) };
+    let members = confirmation.as_object().filter(|members| members.len() == 1);
+    let digest = members.and_then(|members| text_of(members, "x5t#S256"));
+    let digest = digest.ok_or("is bound to a key that this gateway cannot check (cnf)")?;
+    let bytes = URL_SAFE_NO_PAD.decode(digest).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.map(Some).ok_or("is bound to what is no certificate (cnf)")
 }
 
 /// `scope` (RFC 9068), or `scp` as some issuers write it: a text or a list.

@@ -66,7 +66,7 @@ async fn a_program_gets_a_token_for_itself_and_no_more_than_it_asked_for() {
     let scene = scene("memory:").await;
     let (status, answer, secret) = machine(&scene, "a2a:lights:send").await;
     assert_eq!(status, 200, "{answer}");
-    let who = scene.tokens.verify(&text(&answer, "access_token")).await.unwrap();
+    let who = scene.verified(&text(&answer, "access_token")).await.unwrap();
     assert_eq!((&*who.id, who.kind), ("home.example/robot", PrincipalKind::Agent));
     assert!(who.has_scope("a2a:lights:send") && !who.has_scope("a2a:lights:get") && !who.has_scope("a2a:door:send"));
 
@@ -84,25 +84,25 @@ async fn what_was_known_of_a_token_is_void_once_something_ends() {
     let scene = scene("memory:").await;
     let (_, answer, secret) = machine(&scene, "a2a:*:send").await;
     let token = text(&answer, "access_token");
-    scene.tokens.verify(&token).await.unwrap();
+    scene.verified(&token).await.unwrap();
     assert!(scene.tokens.known(&token).is_some());
 
     scene.authority.disable_client("robot", true).await.unwrap();
     assert!(scene.tokens.known(&token).is_none());
-    assert_eq!(scene.tokens.verify(&token).await.err().map(|problem| problem.code), Some(Code::Unauthenticated));
+    assert_eq!(scene.verified(&token).await.err().map(|problem| problem.code), Some(Code::Unauthenticated));
     scene.authority.disable_client("robot", false).await.unwrap();
-    scene.tokens.verify(&token).await.unwrap();
+    scene.verified(&token).await.unwrap();
 
     let (status, _) = scene.post("/oauth/revoke", Some(("robot", &secret)), &format!("token={token}")).await;
     assert_eq!(status, 200);
-    assert!(scene.tokens.known(&token).is_none() && scene.tokens.verify(&token).await.is_err());
+    assert!(scene.tokens.known(&token).is_none() && scene.verified(&token).await.is_err());
 
     let form = "grant_type=client_credentials&scope=a2a:*:send";
     let (_, answer) = scene.post("/oauth/token", Some(("robot", &secret)), form).await;
     let token = text(&answer, "access_token");
-    scene.tokens.verify(&token).await.unwrap();
+    scene.verified(&token).await.unwrap();
     scene.authority.remove_client("robot").await.unwrap();
-    assert!(scene.tokens.known(&token).is_none() && scene.tokens.verify(&token).await.is_err());
+    assert!(scene.tokens.known(&token).is_none() && scene.verified(&token).await.is_err());
 }
 
 #[tokio::test]
@@ -144,23 +144,23 @@ async fn a_device_speaks_for_its_person_within_what_both_may() {
     let scene = scene("memory:").await;
     let tokens = device(&scene).await;
     let token = text(&tokens, "access_token");
-    let who = scene.tokens.verify(&token).await.unwrap();
+    let who = scene.verified(&token).await.unwrap();
     assert_eq!((&*who.id, who.kind), ("home.example:alice", PrincipalKind::User));
     assert!(who.has_scope("a2a:x:send") && !who.has_scope("a2a:x:cancel"), "alice may not cancel");
 
     *scene.household.0.lock() = Some(alice("a2a:*:get", NOW));
     scene.authority.epoch().rise();
-    assert!(!scene.tokens.verify(&token).await.unwrap().has_scope("a2a:x:send"));
+    assert!(!scene.verified(&token).await.unwrap().has_scope("a2a:x:send"));
     *scene.household.0.lock() = None;
     scene.authority.epoch().rise();
-    assert!(scene.tokens.verify(&token).await.is_err(), "alice is gone");
+    assert!(scene.verified(&token).await.is_err(), "alice is gone");
     let (status, answer) = refreshed(&scene, &text(&tokens, "refresh_token")).await;
     assert_eq!((status, text(&answer, "error").as_str()), (400, "invalid_grant"));
 
     // Somebody else is called alice now.
     *scene.household.0.lock() = Some(alice("a2a:*:*", NOW.plus(Duration::from_secs(60))));
     scene.authority.epoch().rise();
-    assert!(scene.tokens.verify(&token).await.is_err());
+    assert!(scene.verified(&token).await.is_err());
     assert_eq!(refreshed(&scene, &text(&tokens, "refresh_token")).await.0, 400);
 }
 
@@ -179,7 +179,7 @@ async fn a_consent_holds_what_the_person_could_give_and_never_grows() {
     let (status, refreshed) = refreshed(&scene, &text(&tokens, "refresh_token")).await;
     assert_eq!(status, 200, "{refreshed}");
     for tokens in [&tokens, &app, &refreshed] {
-        let who = scene.tokens.verify(&text(tokens, "access_token")).await.unwrap();
+        let who = scene.verified(&text(tokens, "access_token")).await.unwrap();
         assert!(who.has_scope("a2a:x:send") && !who.has_scope("a2a:x:cancel"), "the page said that it does not get it");
     }
 
@@ -282,13 +282,13 @@ async fn a_refresh_token_that_is_used_twice_ends_the_whole_grant() {
     let first = device(&scene).await;
     let (status, second) = refreshed(&scene, &text(&first, "refresh_token")).await;
     assert_eq!(status, 200, "{second}");
-    scene.tokens.verify(&text(&second, "access_token")).await.unwrap();
+    scene.verified(&text(&second, "access_token")).await.unwrap();
 
     let (status, answer) = refreshed(&scene, &text(&first, "refresh_token")).await;
     assert_eq!((status, text(&answer, "error").as_str()), (400, "invalid_grant"));
     for tokens in [&first, &second] {
         let token = text(tokens, "access_token");
-        assert!(scene.tokens.known(&token).is_none() && scene.tokens.verify(&token).await.is_err());
+        assert!(scene.tokens.known(&token).is_none() && scene.verified(&token).await.is_err());
     }
     assert_eq!(refreshed(&scene, &text(&second, "refresh_token")).await.0, 400);
 }
@@ -298,7 +298,7 @@ async fn a_persons_end_is_the_end_of_all_that_speaks_for_them() {
     let scene = scene("memory:").await;
     let tokens = device(&scene).await;
     assert_eq!(scene.authority.forget_user("alice").await.unwrap(), 2, "an access and a refresh token");
-    assert!(scene.tokens.verify(&text(&tokens, "access_token")).await.is_err());
+    assert!(scene.verified(&text(&tokens, "access_token")).await.is_err());
     assert_eq!(refreshed(&scene, &text(&tokens, "refresh_token")).await.0, 400);
     assert_eq!(scene.authority.forget_user("alice").await.unwrap(), 0);
 }
@@ -385,10 +385,10 @@ async fn a_browser_goes_only_where_the_client_is_registered() {
     let (status, tokens) = scene.post("/oauth/token", None, &form).await;
     assert_eq!(status, 200, "{tokens}");
     let token = text(&tokens, "access_token");
-    scene.tokens.verify(&token).await.unwrap();
+    scene.verified(&token).await.unwrap();
     let (status, _) = scene.post("/oauth/token", None, &form).await;
     assert_eq!(status, 400, "a code is good once");
-    assert!(scene.tokens.verify(&token).await.is_err(), "and a second use ends what the first one got");
+    assert!(scene.verified(&token).await.is_err(), "and a second use ends what the first one got");
 }
 
 #[tokio::test]
@@ -401,18 +401,18 @@ async fn tokens_survive_a_new_key_and_a_restart_and_say_whose_they_are() {
     let after = scene.get("/oauth/jwks").await.1;
     assert_eq!(after["keys"].as_array().unwrap().len(), 2);
     assert_eq!((&after["keys"][0]["kid"], &after["keys"][1]), (&Value::from(key.id.as_str()), &before["keys"][0]));
-    scene.tokens.verify(&token).await.unwrap();
+    scene.verified(&token).await.unwrap();
     let form = "grant_type=client_credentials&resource=https%3A%2F%2Fother.example";
     let (status, answer) = scene.post("/oauth/token", Some(("robot", &secret)), form).await;
     assert_eq!((status, text(&answer, "error").as_str()), (400, "invalid_target"), "no tokens for other resources");
     let form = format!("grant_type=client_credentials&resource={ISSUER}/a2a");
     let (_, answer) = scene.post("/oauth/token", Some(("robot", &secret)), &form).await;
-    scene.tokens.verify(&text(&answer, "access_token")).await.unwrap();
+    scene.verified(&text(&answer, "access_token")).await.unwrap();
 
     scene.wait(Duration::from_secs(3600));
     assert!(scene.tokens.known(&token).is_none());
     scene.wait(Duration::from_secs(31));
-    assert!(scene.tokens.verify(&token).await.is_err(), "it has run out");
+    assert!(scene.verified(&token).await.is_err(), "it has run out");
     let file = std::fs::read(scene.folder.path().join("grants.db")).unwrap();
     let log = std::fs::read(scene.folder.path().join("grants.db-wal")).unwrap_or_default();
     for secret in [token.as_bytes(), secret.as_bytes()] {

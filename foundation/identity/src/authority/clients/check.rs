@@ -103,6 +103,15 @@ fn redirect(uri: &str) -> Result<(), Problem> {
     }
 }
 
+/// A name that a certificate can have at this gateway.
+pub(super) fn identity(text: &str) -> Result<(), Problem> {
+    let device = text.strip_prefix("device/").is_some_and(|name| !name.is_empty());
+    if device || crate::spiffe::SpiffeId::parse(text).is_ok() {
+        return Ok(());
+    }
+    Err(wrong("certificate", format!("{text:?} is neither spiffe://DOMAIN/PATH nor device/NAME")))
+}
+
 /// The keys of a set, all of one algorithm.
 pub(super) fn keys(set: &Value) -> Result<(JwsAlg, Vec<Jwk>), Problem> {
     let listed = set.get("keys").and_then(Value::as_array).ok_or_else(|| wrong("jwks", "it has no list `keys`"))?;
