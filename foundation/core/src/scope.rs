@@ -256,6 +256,11 @@ impl Scopes {
         self.held.iter().any(|scope| scope.covers(wanted))
     }
 
+    /// Whether the other ones grant all that these do.
+    pub fn is_within(&self, other: &Self) -> bool {
+        self.held.iter().all(|scope| other.covers(scope))
+    }
+
     /// Whether anything of the kind is granted: some skill with this verb, for what is about no skill in particular.
     pub fn touches(&self, wanted: &Scope) -> bool {
         self.held.iter().any(|scope| scope.meet(wanted).is_some())
@@ -363,6 +368,8 @@ mod tests {
             let wanted =
                 Scope::of(Plane::A2a, &[skills[dice.below(4) as usize], ["send", "get"][dice.below(2) as usize]]);
             let both = a.meet(&b);
+            assert!(both.is_within(&a) && both.is_within(&b) && a.is_within(&a));
+            assert_eq!(a.is_within(&b), a.words().iter().all(|word| b.covers(&scope(word))));
             assert_eq!(both.covers(&wanted), a.covers(&wanted) && b.covers(&wanted), "{a:?} {b:?}");
             let (one, other) = (a.meet(&b).meet(&c), a.meet(&b.meet(&c)));
             assert_eq!(one.covers(&wanted), other.covers(&wanted), "along a chain, in whatever order");

@@ -49,6 +49,9 @@ pub trait Verifier: Send + Sync {
 
     /// The same at once, where nobody has to be asked; `None` where [`Verifier::verify`] has to be waited for.
     fn known(&self, arrival: &Arrival, credential: Option<&str>) -> Option<Result<Arc<Principal>, Problem>>;
+
+    /// Ready once credentials may be worth something else than at the moment of this call.
+    fn changes(&self) -> Later<'static, ()>;
 }
 
 /// Says who stands behind an arrival, without waiting where that is possible.

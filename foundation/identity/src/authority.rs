@@ -4,7 +4,7 @@
 //! - The protocol is the crate `oauth-as` (docs/decisions/0009): grants, PKCE, rotation, reuse detection, metadata, errors.
 //! - Ours: where its records lie ([`storage`]), who signs ([`seams`], [`crate::signing`]), what people are asked
 //!   ([`consent`]), which programs there are ([`clients`]), and what a token is worth at this moment ([`standing`]).
-//! - A token counts while its row is in the store: revoking takes the row away and raises the [`storage::Epoch`], under which
+//! - A token counts while its row is in the store: revoking takes the row away and raises the [`Epoch`], under which
 //!   identities are remembered.
 //!
 //! RFC 6749, 6750, 7009, 7517, 7523, 7636, 7662, 8414, 8628 (with RFC 10027's rules), 8705, 8707, 9068, 9207, 9700, 9728.
@@ -31,11 +31,12 @@ use oauth_as::rate_limit::FixedWindowRateLimiter;
 use oauth_as::server::{AuthorizationServer, ServerConfig};
 use oauth_as::{AuthorizationService, ServiceBuilder};
 
+use crate::epoch::Epoch;
 use crate::jwt::KeySet;
 use crate::signing::{PublicKey, SigningKeys, Workshop};
 use seams::{Chronicle, EdDsa, Es256, Limits, Signer, Ticking};
 use standing::People;
-use storage::{Epoch, Grants};
+use storage::Grants;
 
 /// The longest that an access token may be valid: RFC-free and ours, a day.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);

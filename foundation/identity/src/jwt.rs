@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_core::seam::{Clock, Dialer};
+use moongate_core::seam::{Clock, Dialer, Later};
 use moongate_core::{Certificate, Code, Mono, Principal, PrincipalKind, Problem, Proof, Scopes};
 use parking_lot::Mutex;
 
@@ -128,6 +128,14 @@ impl Tokens {
         }
         let valid = found.holder.principal.expires_at.is_none_or(|at| at > self.clock.now());
         valid.then(|| found.holder.clone())
+    }
+
+    /// Ready once a token of our own may be worth something else than at the moment of this call.
+    pub fn changes(&self) -> Later<'static, ()> {
+        match &self.own {
+            Some(own) => Box::pin(own.epoch().clone().after(own.epoch().now())),
+            None => Box::pin(std::future::pending()),
+        }
     }
 
     /// Verifies a token.

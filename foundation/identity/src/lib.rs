@@ -4,6 +4,7 @@
 //! - [`ca`]: the gateway's own certificate authority, for listeners without a certificate from elsewhere.
 //! - [`tls`]: the TLS configurations of both directions; TLS 1.3 only, no early data.
 //! - [`egress`]: the guard that judges every URL and address which a stranger chose.
+//! - [`epoch`]: what rises when a credential may be worth less.
 //! - [`jwt`]: access tokens of issuers that the operator trusts, and their keys.
 //! - [`mtls`]: client certificates of other domains and of devices; [`spiffe`]: whom they name.
 //! - [`revocation`]: which certificates their authorities have taken back.
@@ -20,6 +21,7 @@
 pub mod authority;
 pub mod ca;
 pub mod egress;
+pub mod epoch;
 mod file;
 pub mod jwt;
 pub mod mtls;
@@ -38,6 +40,7 @@ pub mod vault;
 pub use authority::Authority;
 pub use ca::Ca;
 pub use egress::EgressGuard;
+pub use epoch::Epoch;
 pub use jwt::{Issuer, KeySource, Keys, Tokens};
 pub use mtls::Trust;
 pub use notary::Notary;

@@ -27,7 +27,7 @@ use moongate_core::{Code, Problem, Retry, Time};
 use parking_lot::Mutex;
 
 use crate::authority::standing::{self, Rights};
-use crate::authority::storage::Epoch;
+use crate::epoch::Epoch;
 use crate::names;
 use password::Hasher;
 

@@ -16,6 +16,7 @@ mod encode;
 mod intake;
 mod path;
 mod stream;
+mod vigil;
 mod websocket;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ use crate::dispatch::{Live, Reply};
 use crate::gateway::A2aGateway;
 use crate::tasks::control::PAUSE_RESUME;
 use decode::Decoded;
+use vigil::{Over, Vigil};
 
 /// The endpoint.
 pub struct Endpoint {
@@ -118,11 +120,11 @@ impl Endpoint {
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
         let decoded = decode::decode(&place, parts, body, speaker, &settings)?;
         // Apart, so that whoever never ends a body does not hold the memory for all that would come after it.
-        let Answered { reply, manner, activated, until } = Box::pin(self.carry_out(arrival, decoded, view)).await?;
+        let Answered { reply, manner, activated, over } = Box::pin(self.carry_out(arrival, decoded, view)).await?;
         let mut response = match reply {
             Reply::Whole(whole) => encode::whole(whole, &manner)
                 .map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?,
-            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone(), self.ends(until)),
+            Reply::Stream(events) => stream::response(events, &manner, self.drain.clone(), over),
         };
         if let Some(list) = activated {
             response.headers_mut().insert("a2a-extensions", list);
@@ -144,17 +146,6 @@ impl Endpoint {
         Err(Problem::new(Code::InsufficientScope, "the token gives no scope here").field("scope", "a2a:*:send"))
     }
 
-    /// Ready when a credential has run out; never if it does not.
-    fn ends(&self, until: Option<Mono>) -> stream::End {
-        let left = until.map(|until| until.since(self.gateway.clock.mono()));
-        Box::pin(async move {
-            match left {
-                Some(left) => tokio::time::sleep(left).await,
-                None => std::future::pending().await,
-            }
-        })
-    }
-
     /// Sends a decoded request through the pipeline, whatever it came by.
     async fn carry_out(&self, arrival: Arrival, decoded: Decoded, view: bool) -> Result<Answered, Failure> {
         let settings = self.gateway.settings.load_full();
@@ -173,6 +164,8 @@ impl Endpoint {
         let declared = call.service.extensions.clone();
         let credential = credential(&call.headers).map(str::to_owned);
         let trace = self.trace(&call.headers, settings.traces, settings.sample_per_million);
+        let vigil =
+            manner.operation.is_streaming().then(|| Vigil::new(&self.flow.verifier, &arrival, credential.as_deref()));
         let envelope = Envelope {
             id: self.gateway.request_id(),
             arrival,
@@ -185,11 +178,13 @@ impl Endpoint {
         let Ran { trail, result } =
             run(&self.flow, &*self.gateway, &Live(&self.gateway), envelope, credential.as_deref(), call).await;
         let reply = result.map_err(|problem| Failure::new(problem, manner.dialect, manner.id.clone()))?;
-        let until = trail.principal.as_ref().and_then(|who| who.expires_at);
-        let until = until.map(|at| self.gateway.clock.mono().plus(at.since(self.gateway.clock.now())));
+        let over: Over = match (vigil, trail.principal) {
+            (Some(vigil), Some(who)) => vigil.over(who, self.gateway.clock.clone()),
+            _ => Box::pin(std::future::pending()),
+        };
         let target = trail.route.map(|route| route.target);
         let activated = if declared.is_empty() { None } else { self.activated(&declared, target) };
-        Ok(Answered { reply, manner, activated, until })
+        Ok(Answered { reply, manner, activated, over })
     }
 
     fn deadline(&self, limit: std::time::Duration) -> Mono {
@@ -278,8 +273,8 @@ pub(crate) struct Answered {
     manner: encode::Manner,
     /// The extensions that took effect, if the client declared any.
     activated: Option<http::HeaderValue>,
-    /// When the caller's credential runs out, and with it a stream.
-    until: Option<Mono>,
+    /// When the caller's credential ends, and with it a stream.
+    over: Over,
 }
 
 /// A problem and the manner in which it must be told.

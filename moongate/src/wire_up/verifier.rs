@@ -22,7 +22,7 @@ use moongate_config::schema::Jwks;
 use moongate_core::seam::{Clock, Dialer, Later, Verifier};
 use moongate_core::{Arrival, Certificate, Code, Listener, Principal, PrincipalKind, Problem, Proof, Scopes};
 use moongate_identity::jwt::{Algorithm, Holder};
-use moongate_identity::{Authority, Issuer, KeySource, Keys, Secret, Tokens};
+use moongate_identity::{Authority, Epoch, Issuer, KeySource, Keys, Secret, Tokens};
 
 pub(crate) struct Doorkeeper {
     secret: Secret,
@@ -32,6 +32,8 @@ pub(crate) struct Doorkeeper {
     facing_out: Vec<Listener>,
     tokens: ArcSwap<Tokens>,
     allowed: ArcSwap<Allowed>,
+    /// Rises with the configuration.
+    standing: Epoch,
     clock: Arc<dyn Clock>,
 }
 
@@ -78,6 +80,7 @@ impl Doorkeeper {
             facing_out,
             tokens: ArcSwap::from_pointee(tokens),
             allowed: ArcSwap::from_pointee(Allowed::of(config)),
+            standing: Epoch::default(),
             clock,
         }
     }
@@ -88,6 +91,7 @@ impl Doorkeeper {
         let tokens = tokens(config, (Some(&before), own), &self.clock, dialer);
         self.tokens.store(Arc::new(tokens));
         self.allowed.store(Arc::new(Allowed::of(config)));
+        self.standing.rise();
     }
 
     /// Whoever the connection's certificate names.
@@ -211,5 +215,15 @@ impl Verifier for Doorkeeper {
             return Some(Err(refused("the credential is not one that this gateway gave")));
         }
         tokens.known(token).map(|holder| self.arrived(holder, arrival))
+    }
+
+    fn changes(&self) -> Later<'static, ()> {
+        let (standing, tokens) = (self.standing.clone().after(self.standing.now()), self.tokens.load().changes());
+        Box::pin(async move {
+            tokio::select! {
+                () = standing => {}
+                () = tokens => {}
+            }
+        })
     }
 }

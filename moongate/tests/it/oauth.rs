@@ -4,8 +4,9 @@ use http_body_util::{BodyExt as _, Full};
 use moongate_testkit::agent::{Agent, Plan};
 use serde_json::{Value, json};
 
-use crate::stage::{Caller, Gateway, MOONGATE, Operation, Refusal, saying, state};
+use crate::stage::{Caller, Gateway, MOONGATE, Operation, Refusal, SPEAKERS, saying, state};
 use crate::support::{Answer, at_main, eventually, get, get_main, http as ask, moongate, out, reload, soon};
+use crate::websocket::{Socket, VERSION};
 
 const LISTEN: &str = "domain = \"home.example\"\n[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n";
 const OAUTH: &str = "[oauth]\nscopes = [\"a2a:*:send\", \"a2a:*:get\"]\n";
@@ -98,6 +99,38 @@ async fn a_registered_program_gets_a_token_and_uses_it_until_it_is_revoked() {
     told(&gateway, &["clients", "remove", "robot"]).await;
     assert_eq!(code(&send(&gateway, &second).await.unwrap_err()), "MG-0401");
     assert!(!gateway.log_text().contains(&secret) && !gateway.log_text().contains(&second), "no secret in the log");
+}
+
+#[tokio::test]
+async fn what_a_token_has_opened_ends_when_it_is_revoked() {
+    let agent = Agent::start(Plan::new("home")).await;
+    let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{OAUTH}{}", agent.entry(""))).await;
+    let secret = robot(&gateway).await;
+    let ended = token(&gateway, &secret).await;
+    let name = told(&gateway, &["token", "list"]).await["tokens"][0]["id"].as_str().unwrap().to_owned();
+    let kept = token(&gateway, &secret).await;
+    let bearer = |token: &str| format!("Bearer {token}");
+    let mut streams = Vec::new();
+    for (binding, version) in SPEAKERS {
+        let caller = Caller::new(&gateway.plain(), binding, version).with("authorization", &bearer(&ended));
+        streams.push(caller.open(Operation::Stream, &saying("slow work")).await.unwrap());
+    }
+    let caller = Caller::rpc(&gateway.plain()).with("authorization", &bearer(&kept));
+    let mut other = caller.open(Operation::Stream, &saying("slow work")).await.unwrap();
+    other.event().await;
+    let mut socket = Socket::with(&gateway, "/a2a/ws", &[VERSION, ("authorization", &bearer(&ended))]).await;
+    socket.ask(1, "SendStreamingMessage", &saying("slow work")).await;
+
+    told(&gateway, &["token", "revoke", &name]).await;
+    for stream in streams {
+        let refusal = soon("the end of the stream", stream.rest()).await.unwrap_err();
+        assert_eq!(code(&refusal), "MG-0401", "{refusal:?}");
+    }
+    let (close, reason) = socket.closed().await;
+    assert_eq!(close, 4001, "{reason}");
+    // What other tokens have opened goes on.
+    agent.release(2 * SPEAKERS.len() + 4);
+    soon("the end of the other", other.rest()).await.unwrap();
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use moongate_testkit::issuer::{Issuer, SigningKey};
 use serde_json::{Value, json};
 
 use crate::stage::{Binding, Caller, Gateway, MOONGATE, Operation, Refusal, SPEAKERS, id, on, saying, state};
-use crate::support::{ROUTING, at_main, get_main};
+use crate::support::{ROUTING, at_main, get_main, reload};
 
 /// A gateway with an agent of two skills, which accepts the tokens of an issuer.
 async fn bed(scopes: &[&str]) -> (Agent, Issuer, Gateway) {
@@ -125,6 +125,23 @@ async fn a_stream_ends_with_its_callers_token() {
         assert_eq!(told(&refusal), "MG-0401", "{} {}: {refusal:?}", binding.as_str(), version.as_str());
     }
     agent.release(SPEAKERS.len());
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_issuer_is_trusted_no_more_or_less() {
+    let (agent, issuer, gateway) = bed(&["a2a:*:*"]).await;
+    let caller = bearing(&gateway, &issuer.token("a2a:*:send a2a:*:get"));
+    let open = || async { caller.open(Operation::Stream, &saying("slow work")).await.unwrap() };
+    let kept = open().await;
+    reload(&gateway, &toml(&agent, &issuer, &["a2a:*:send", "a2a:*:get", "a2a:*:list"])).await;
+    agent.release(1);
+    kept.rest().await.expect("it may do all that it did");
+    for less in [toml(&agent, &issuer, &["a2a:*:send"]), toml(&agent, &Issuer::start().await, &["a2a:*:*"])] {
+        reload(&gateway, &toml(&agent, &issuer, &["a2a:*:*"])).await;
+        let ended = open().await;
+        reload(&gateway, &less).await;
+        assert_eq!(told(&ended.rest().await.unwrap_err()), "MG-0401");
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::stage::*;
-use client::{Socket, VERSION, refused};
+use client::refused;
+pub(crate) use client::{Socket, VERSION};
 
 const PARAMETERS: &str = "a2a-service-parameters";
 

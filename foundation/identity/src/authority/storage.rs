@@ -8,7 +8,7 @@ mod barrier;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use moongate_core::Scopes;
@@ -24,25 +24,11 @@ use oauth_as::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::epoch::Epoch;
+
 use super::rows::{CLIENT, CODE, DEVICE, Entry, REFRESH, REPLAY, Sheet, TOKEN, hashed};
 use barrier::is_revoked;
 pub(super) use barrier::raise;
-
-/// Rises with everything that may end a token before its time: what was known of tokens under an older one is void.
-#[derive(Clone, Default)]
-pub struct Epoch(Arc<AtomicU64>);
-
-impl Epoch {
-    /// The present one.
-    pub fn now(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
-    }
-
-    /// Something ended.
-    pub fn rise(&self) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
-}
 
 /// A client as it lies in the store.
 #[derive(Clone, Serialize, Deserialize)]

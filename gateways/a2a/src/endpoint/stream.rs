@@ -19,6 +19,7 @@ use moongate_wire::sse;
 
 use super::body::ReplyBody;
 use super::encode::{Manner, grpc_status, rpc_result};
+use super::vigil::Over;
 use crate::supply::{Piece, Stream};
 
 const QUIET: Duration = Duration::from_secs(15);
@@ -30,17 +31,14 @@ struct Pump {
     plain_bytes: bool,
     id: Bytes,
     drain: Drain,
-    /// When the caller's credential has run out.
-    end: End,
+    /// When the caller's credential has ended.
+    over: Over,
     ended: bool,
     trailers: bool,
 }
 
-/// Ready when a stream must end, whatever goes on.
-pub(super) type End = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
-
 /// The response that carries a stream.
-pub(super) fn response(events: Stream, manner: &Manner, drain: Drain, end: End) -> Response<ReplyBody> {
+pub(super) fn response(events: Stream, manner: &Manner, drain: Drain, over: Over) -> Response<ReplyBody> {
     let grpc = manner.dialect.binding == Binding::Grpc;
     let pump = Pump {
         events,
@@ -49,7 +47,7 @@ pub(super) fn response(events: Stream, manner: &Manner, drain: Drain, end: End) 
         plain_bytes: manner.plain_bytes,
         id: manner.id.clone(),
         drain,
-        end,
+        over,
         ended: false,
         trailers: grpc,
     };
@@ -72,10 +70,9 @@ impl Pump {
         let draining = self.drain.started();
         let next = tokio::select! {
             biased;
+            // Before the next event: a stream that is never quiet ends as well.
+            why = &mut self.over => Some(Err(why)),
             next = self.events.next() => next,
-            () = &mut self.end => {
-                Some(Err(Problem::new(Code::Unauthenticated, "the credential has run out; subscribe again with a new one")))
-            }
             () = draining => Some(Err(Problem::new(Code::Draining, "the gateway is shutting down; subscribe again"))),
             () = tokio::time::sleep(QUIET), if self.dialect.binding != Binding::Grpc => {
                 return Some(Frame::data(Bytes::from_static(sse::KEEP_ALIVE)));

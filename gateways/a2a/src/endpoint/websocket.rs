@@ -23,7 +23,7 @@ use http::header::{ALLOW, CONNECTION, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use moongate_core::seam::identify as identify_caller;
-use moongate_core::{AgentName, Arrival, Code, Problem, Time};
+use moongate_core::{AgentName, Arrival, Code, Problem};
 use moongate_transport::websocket::{Offer, Refusal};
 use moongate_wire::a2a::{Version, error};
 use serde_json::Value;
@@ -31,6 +31,7 @@ use serde_json::Value;
 use super::body::ReplyBody;
 use super::decode::Speaker;
 use super::path::Place;
+use super::vigil::{Over, Vigil};
 use super::{Endpoint, json_response, problem_response};
 use session::Line;
 
@@ -57,8 +58,8 @@ pub(super) async fn open(
         let detail = format!("the subprotocol spoken here is {PROTOCOL}; name it in Sec-WebSocket-Protocol");
         return problem_response(&Problem::new(Code::HandshakeRefused, detail));
     }
-    let expires_at = match identify(endpoint, &arrival, &request).await {
-        Ok(expires_at) => expires_at,
+    let over = match identify(endpoint, &arrival, &request).await {
+        Ok(over) => over,
         Err(problem) => return problem_response(&problem),
     };
     let place = Place::Rpc { agent };
@@ -71,28 +72,25 @@ pub(super) async fn open(
         )),
         Err(problem) => Err(problem),
     };
-    let line =
-        Line { endpoint: endpoint.clone(), arrival, place, headers: frame::of_connection(parts.headers), expires_at };
+    let line = Line { endpoint: endpoint.clone(), arrival, place, headers: frame::of_connection(parts.headers) };
     let response = offer.accept(PROTOCOL, ReplyBody::Whole(None));
     let limit = endpoint.gateway.settings.load().body_bytes.min(FRAME_BYTES);
     // One task for each socket: its session. It ends with the connection.
     tokio::spawn(async move {
         match offer.open(limit).await {
-            Ok(halves) => session::serve(line, halves, limit, version).await,
+            Ok(halves) => session::serve(line, over, halves, limit, version).await,
             Err(error) => tracing::debug!(%error, "a connection ended before it became a socket"),
         }
     });
     response
 }
 
-/// Who opens the socket; says when that runs out. Requests are judged one by one all the same.
-async fn identify(
-    endpoint: &Endpoint,
-    arrival: &Arrival,
-    request: &Request<Incoming>,
-) -> Result<Option<Time>, Problem> {
-    let principal = identify_caller(&*endpoint.flow.verifier, arrival, super::credential(request.headers())).await?;
-    Ok(principal.expires_at)
+/// Who opens the socket; ready when that credential ends. Requests are judged one by one all the same.
+async fn identify(endpoint: &Endpoint, arrival: &Arrival, request: &Request<Incoming>) -> Result<Over, Problem> {
+    let credential = super::credential(request.headers());
+    let vigil = Vigil::new(&endpoint.flow.verifier, arrival, credential);
+    let principal = identify_caller(&*endpoint.flow.verifier, arrival, credential).await?;
+    Ok(vigil.over(principal, endpoint.gateway.clock.clone()))
 }
 
 fn refused(refusal: Refusal, http: http::Version) -> Response<ReplyBody> {

@@ -16,8 +16,6 @@ pub(super) enum Beat {
     Ping,
     /// Nobody is there.
     Gone,
-    /// The caller's credential has run out.
-    Expired,
 }
 
 /// What is known of the other side.
@@ -25,13 +23,12 @@ pub(super) enum Beat {
 pub(super) struct Pulse {
     heard: Mono,
     asked: Mono,
-    expires: Option<Mono>,
 }
 
 impl Pulse {
-    /// The other side has just been heard; its credential lasts until `expires`.
-    pub(super) fn new(now: Mono, expires: Option<Mono>) -> Self {
-        Self { heard: now, asked: now, expires }
+    /// The other side has just been heard.
+    pub(super) fn new(now: Mono) -> Self {
+        Self { heard: now, asked: now }
     }
 
     /// Something came, whatever it was.
@@ -41,9 +38,6 @@ impl Pulse {
 
     /// What is due.
     pub(super) fn beat(&mut self, now: Mono) -> Beat {
-        if self.expires.is_some_and(|expires| expires <= now) {
-            return Beat::Expired;
-        }
         let (gone, ask) = (self.heard.plus(GONE), self.asked.plus(ASK));
         if gone <= now {
             return Beat::Gone;
@@ -52,8 +46,7 @@ impl Pulse {
             self.asked = now;
             return Beat::Ping;
         }
-        let next = [Some(gone), Some(ask), self.expires].into_iter().flatten().min().unwrap_or(ask);
-        Beat::Wait(next - now)
+        Beat::Wait(gone.min(ask) - now)
     }
 }
 
@@ -67,7 +60,7 @@ mod tests {
 
     #[test]
     fn who_is_silent_is_asked_every_20_seconds_and_given_up_after_60() {
-        let mut pulse = Pulse::new(at(0), None);
+        let mut pulse = Pulse::new(at(0));
         assert_eq!(pulse.beat(at(0)), Beat::Wait(ASK));
         assert_eq!(pulse.beat(at(19)), Beat::Wait(Duration::from_secs(1)));
         assert_eq!(pulse.beat(at(20)), Beat::Ping);
@@ -79,17 +72,10 @@ mod tests {
 
     #[test]
     fn who_is_heard_stays_and_is_asked_all_the_same() {
-        let mut pulse = Pulse::new(at(0), None);
+        let mut pulse = Pulse::new(at(0));
         for second in (20..200).step_by(20) {
             pulse.heard(at(second - 1));
             assert_eq!(pulse.beat(at(second)), Beat::Ping);
         }
-    }
-
-    #[test]
-    fn a_credential_that_runs_out_ends_it() {
-        let mut pulse = Pulse::new(at(0), Some(at(5)));
-        assert_eq!(pulse.beat(at(1)), Beat::Wait(Duration::from_secs(4)));
-        assert_eq!(pulse.beat(at(5)), Beat::Expired);
     }
 }

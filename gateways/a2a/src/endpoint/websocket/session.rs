@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderMap, Method};
-use moongate_core::{Arrival, Code, Operation, Problem, Time};
+use moongate_core::{Arrival, Code, Operation, Problem};
 use moongate_transport::websocket::{Deaf, Ears, Heard, Mouth};
 use moongate_wire::a2a::{Binding, Dialect, Version, error};
 use moongate_wire::peek::{self, RpcId};
@@ -25,6 +25,7 @@ use crate::dispatch::Reply;
 use crate::endpoint::decode::{self, Speaker};
 use crate::endpoint::encode::{self, Manner};
 use crate::endpoint::path::Place;
+use crate::endpoint::vigil::Over;
 use crate::endpoint::{Answered, Endpoint, Failure};
 use crate::supply::Stream;
 
@@ -43,8 +44,6 @@ pub(super) struct Line {
     pub(super) arrival: Arrival,
     pub(super) place: Place,
     pub(super) headers: HeaderMap,
-    /// When the caller's credential runs out.
-    pub(super) expires_at: Option<Time>,
 }
 
 /// Close codes of this binding (its document, *Closing*).
@@ -75,7 +74,13 @@ impl End {
 }
 
 /// Serves a socket to its end.
-pub(super) async fn serve(line: Line, (mut ears, mouth): (Ears, Mouth), limit: usize, version: Result<(), Problem>) {
+pub(super) async fn serve(
+    line: Line,
+    over: Over,
+    (mut ears, mouth): (Ears, Mouth),
+    limit: usize,
+    version: Result<(), Problem>,
+) {
     if let Err(problem) = version {
         return mouth.close(ears, code::VERSION, &format!("{}: {}", problem.code, problem.detail)).await;
     }
@@ -83,7 +88,7 @@ pub(super) async fn serve(line: Line, (mut ears, mouth): (Ears, Mouth), limit: u
     let mut writing = pin!(queue::write(mouth, queue));
     let mut session = Session::new(line, out, limit);
     let end = tokio::select! {
-        end = session.listen(&mut ears) => end,
+        end = session.listen(&mut ears, over) => end,
         _ = &mut writing => End::Gone,
     };
     drop(session);
@@ -114,8 +119,7 @@ struct Session {
 impl Session {
     fn new(line: Line, out: Out, limit: usize) -> Self {
         let clock = &line.endpoint.gateway.clock;
-        let expires = line.expires_at.map(|at| clock.mono().plus(at.since(clock.now())));
-        let pulse = Pulse::new(clock.mono(), expires);
+        let pulse = Pulse::new(clock.mono());
         Self {
             line: Arc::new(line),
             out,
@@ -128,7 +132,7 @@ impl Session {
     }
 
     /// Takes frames and carries them out until something ends the socket.
-    async fn listen(&mut self, ears: &mut Ears) -> End {
+    async fn listen(&mut self, ears: &mut Ears, mut over: Over) -> End {
         let clock = self.line.endpoint.gateway.clock.clone();
         let mut drain = pin!(self.line.endpoint.drain.started());
         loop {
@@ -142,15 +146,11 @@ impl Session {
                     continue;
                 }
                 Beat::Gone => return End::Gone,
-                Beat::Expired => {
-                    let problem =
-                        Problem::new(Code::Unauthenticated, "the credential has run out; connect with a new one");
-                    return End::of(code::UNKNOWN_CALLER, &problem);
-                }
             };
             let reads = self.busy.len() + REFUSALS >= self.work.len();
             tokio::select! {
                 biased;
+                why = &mut over => return End::of(code::UNKNOWN_CALLER, &why),
                 Some(done) = self.work.next() => {
                     if let Some(key) = done.key {
                         self.busy.remove(&key);
