@@ -6,6 +6,7 @@
 mod authority;
 pub(crate) mod egress;
 mod listeners;
+mod names;
 mod outbound;
 mod reload;
 pub(crate) mod rules;

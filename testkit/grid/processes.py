@@ -77,17 +77,18 @@ class RunningGateway:
     """The gateway under test, in front of all agents."""
 
     def __init__(
-        self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "", secure: bool = False
+        self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "", secure: bool = False,
+        egress: str = 'allow = ["127.0.0.0/8"]',
     ) -> None:
         self.port, admin, self.secure_port = free_ports(3)
         main = f"127.0.0.1:{self.secure_port}" if secure else "off"
         self.root = f"http://127.0.0.1:{self.port}"
-        config = folder / "moongate.toml"
+        config = self.config = folder / "moongate.toml"
         entries = [f'[[agents]]\nname = "{one.agent.name}"\ncard_url = "{one.card_url}"\n' for one in agents]
         config.write_text(
             f'domain = "grid.example"\n\n[listen]\nmain = "{main}"\nplain = "127.0.0.1:{self.port}"\n'
             f'admin = "127.0.0.1:{admin}"\n\n[store]\nurl = "memory:"\n\n'
-            '[egress]\nallow = ["127.0.0.0/8"]\n\n' + "\n".join(entries) + more
+            f"[egress]\n{egress}\n\n" + "\n".join(entries) + more
         )
         self.log = folder / "moongate.log"
         with self.log.open("w") as log:

@@ -59,6 +59,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
         python_step("tls", "testkit/grid/tls.py", &[]).tool(OPENSSL).tool(TESTSSL).after("build"),
         python_step("abuse", "testkit/grid/abuse.py", &[]).tool(SLOWHTTPTEST).after("build"),
+        python_step("rebinding", "testkit/grid/rebinding.py", &[]).after("build"),
         python_step("cards", "testkit/grid/cards.py", &[]).after("build"),
         python_step("oauth", "testkit/grid/oauth.py", &[]).after("build"),
         python_step("browser", "testkit/grid/browser.py", &[]).tool(CHROMIUM).after("build"),

@@ -64,6 +64,8 @@ pub enum Kind {
     Word(&'static [&'static str]),
     /// `"address:port"` or `"off"`.
     Address,
+    /// `"system"`, or the address of a DNS server.
+    Resolver,
     /// An `http` or `https` URL.
     Url,
     /// A path, relative to the file.
@@ -107,6 +109,7 @@ impl Kind {
                 }
             }
             Self::Address => "`\"address:port\"` or `\"off\"`".to_owned(),
+            Self::Resolver => "`\"system\"` or `\"address:port\"`".to_owned(),
             Self::Url => "an http or https URL".to_owned(),
             Self::Path => "a path".to_owned(),
             Self::Texts => "a list of texts".to_owned(),

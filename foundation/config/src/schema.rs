@@ -163,6 +163,8 @@ pub struct Egress {
 pub enum Dns {
     /// The operating system.
     System,
+    /// The DNS server at this address.
+    Server(SocketAddr),
 }
 
 /// How much of anything is too much.

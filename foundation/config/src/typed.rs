@@ -7,7 +7,7 @@ mod oauth;
 mod peers;
 mod signature;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use moongate_core::Code;
 
@@ -24,7 +24,8 @@ use crate::url::Url;
 /// Words of the file and what they mean.
 pub(crate) type Words<T> = &'static [(&'static str, T)];
 
-const DNS: Words<Dns> = &[("system", Dns::System)];
+const DNS_HINT: &str =
+    "write \"system\", or a DNS server's address and port, as \"192.168.1.2:53\" or \"[fd00::2]:53\"";
 const DURABILITIES: Words<Durability> = &[("full", Durability::Full), ("relaxed", Durability::Relaxed)];
 const PAUSES: Words<PauseDeadline> = &[("freeze", PauseDeadline::Freeze), ("run", PauseDeadline::Run)];
 const FORMATS: Words<LogFormat> = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
@@ -202,7 +203,22 @@ fn egress(table: &Table<'_>) -> Egress {
             }
         }
     }
-    Egress { allow, dns: table.word("dns", DNS).unwrap_or(Dns::System) }
+    Egress { allow, dns: dns(table).unwrap_or(Dns::System) }
+}
+
+fn dns(table: &Table<'_>) -> Option<Dns> {
+    const PORT: u16 = 53;
+    let text = table.text("dns")?;
+    if text == "system" {
+        return Some(Dns::System);
+    }
+    let server = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| SocketAddr::new(ip, PORT)));
+    match server {
+        Ok(server) if server.port() != 0 && !server.ip().is_unspecified() => return Some(Dns::Server(server)),
+        Ok(_) => table.wrong("dns", format!("`egress.dns` cannot be {text:?}: no server is there"), DNS_HINT),
+        Err(_) => table.wrong("dns", format!("`egress.dns` cannot be {text:?}: it is not an address"), DNS_HINT),
+    }
+    None
 }
 
 fn limits(table: &Table<'_>) -> Limits {

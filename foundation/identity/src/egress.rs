@@ -10,7 +10,9 @@
 //! - Metadata services of clouds stay refused inside an allowed range, unless the range is that one address. Our own
 //!   listeners stay refused always.
 //!
-//! Names are judged when they are called, not here: what a name means today it need not mean tomorrow.
+//! Names are judged when they are called, not here: what a name means today it need not mean tomorrow. That holds for names
+//! that an operator wrote, too: they may lead to the public network and to private ones, not to this machine, the local
+//! link or a metadata service, unless `egress.allow` covers the address ([`EgressGuard::judge_named`]).
 
 mod address;
 mod url;
@@ -57,6 +59,18 @@ impl EgressGuard {
             return Err(reason);
         }
         ordinary(secure, address.port())
+    }
+
+    /// Whether a name may lead there, whoever chose the name: an operator's names are in the hands of their own DNS servers,
+    /// which may change their minds. `localhost` is no such name.
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn judge_named(&self, ip: IpAddr) -> Result<(), &'static str> {
+        match address::unnamed(ip) {
+            Some(reason) if !self.covers(address::plain(ip)) => Err(reason),
+            _ => Ok(()),
+        }
     }
 
     fn covers_this_machine(&self) -> bool {

@@ -10,6 +10,7 @@
 //! - [`drain`]: one [`Drain`] for all listeners ends them without breaking what is in flight.
 //! - [`pool`]: the hot path out. An HTTP/1.1 exchange is driven by the task that waits for it, so no request crosses
 //!   tasks.
+//! - [`NameServer`]: names to addresses by a DNS server that the operator chose.
 //! - [`websocket`]: messages in both directions on a connection that a listener let in.
 //! - [`dialer`]: small whole requests for rooms that must not open sockets, with the egress guard applied.
 
@@ -19,6 +20,7 @@ pub mod cores;
 pub mod dialer;
 pub mod drain;
 pub mod listen;
+mod name_server;
 mod origin;
 pub mod pool;
 mod socket;
@@ -30,6 +32,7 @@ pub use cores::Cores;
 pub use dialer::HttpDialer;
 pub use drain::{Drain, Ticket};
 pub use listen::{Bound, Handler, Listen, ListenLimits, Peer, TlsSlot, bind, serve};
+pub use name_server::NameServer;
 pub use origin::{InvalidOrigin, Origin};
 pub use pool::{OriginPool, Pool, PoolBody, PoolConfig, SendError, Stage};
 

@@ -85,8 +85,13 @@ impl Pool {
     }
 
     /// An empty pool whose servers' certificates are judged again while its connections live.
-    pub fn certified(config: PoolConfig, tls: &rustls::ClientConfig, servers: Arc<Certified>) -> Self {
-        Self::over(config, Connector::new(Arc::new(SystemResolver), tls, config.connect_timeout, Some(servers)))
+    pub fn certified(
+        config: PoolConfig,
+        tls: &rustls::ClientConfig,
+        resolver: Arc<dyn Resolve>,
+        servers: Arc<Certified>,
+    ) -> Self {
+        Self::over(config, Connector::new(resolver, tls, config.connect_timeout, Some(servers)))
     }
 
     /// An empty pool that asks another resolver than the system's.

@@ -16,6 +16,7 @@ use moongate_transport::{HttpDialer, Pool, PoolConfig};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
 
+use super::names::SwappableNames;
 use super::trust::Boundary;
 
 /// An agent's name, its client, and what its key's file held.
@@ -35,6 +36,7 @@ pub(crate) struct Outbound {
     clients: Mutex<HashMap<ClientId, Shows>>,
     lines: Mutex<HashMap<LineId, Line>>,
     boundary: Arc<Boundary>,
+    pub(crate) names: Arc<SwappableNames>,
 }
 
 impl Outbound {
@@ -53,7 +55,8 @@ impl Outbound {
         let most = config.limits.streams + 4096;
         let idle_timeout = Duration::from_secs(3);
         let limits = PoolConfig { idle_timeout, max_per_origin: most, cores, ..PoolConfig::default() };
-        let pool = Pool::new(limits, tls);
+        let names = Arc::new(SwappableNames::new(config)?);
+        let pool = Pool::with_resolver(limits, &tls, names.clone());
         Ok(Self {
             clock: clock.clone(),
             dialer: Arc::new(HttpDialer::new(pool.clone())),
@@ -63,6 +66,7 @@ impl Outbound {
             clients: Mutex::default(),
             lines: Mutex::default(),
             boundary: boundary.clone(),
+            names,
         })
     }
 
@@ -140,9 +144,13 @@ impl Outbound {
         }
         let identity = agent.client_certificate.as_ref().map(|own| ServerIdentity::read(&own.cert, &own.key));
         let identity = identity.transpose()?;
+        let names = self.names.clone();
         let pool = match &agent.spiffe {
-            Some(id) => self.boundary.pool(id, identity, self.limits)?,
-            None => Pool::new(self.limits, moongate_identity::tls::client_config_with(&self.roots, identity)?),
+            Some(id) => self.boundary.pool(id, identity, self.limits, names)?,
+            None => {
+                let tls = moongate_identity::tls::client_config_with(&self.roots, identity)?;
+                Pool::with_resolver(self.limits, &tls, names)
+            }
         };
         let line = Line { dialer: Arc::new(HttpDialer::new(pool.clone())), pool: Arc::new(pool) };
         let mut lines = self.lines.lock();

@@ -88,6 +88,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let gateway = settings::gateway(config);
     let registry = settings::registry(config)?;
     let specs = specs::specs(config, &running.outbound)?;
+    let names = running.outbound.names.prepare(config)?;
     let prepared = running.boundary.prepare(config, &running.seams).await?;
     let tls = running.tls(config)?;
     running.authorities.apply(config).await?;
@@ -105,6 +106,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     running.gateway.settings.store(Arc::new(moongate_a2a::Settings { traces, domain, ..gateway }));
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
+    running.outbound.names.replace(names);
     *running.drain_limit.lock() = config.limits.drain_seconds;
     rename(running, config);
     running.registry.configure(registry, specs).await;

@@ -22,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::task::JoinHandle;
 
 use super::listeners::host;
+use super::names::SwappableNames;
 
 /// How long a start, or a reload, waits for the first list of a domain that has none.
 const FIRST_LIST: Duration = Duration::from_secs(5);
@@ -167,9 +168,15 @@ impl Boundary {
     ///
     /// # Errors
     /// `KeyUnusable` if key and certificate do not belong together.
-    pub(crate) fn pool(&self, id: &str, identity: Option<ServerIdentity>, limits: PoolConfig) -> Result<Pool, Problem> {
+    pub(crate) fn pool(
+        &self,
+        id: &str,
+        identity: Option<ServerIdentity>,
+        limits: PoolConfig,
+        names: Arc<SwappableNames>,
+    ) -> Result<Pool, Problem> {
         let tls = mtls::client_config(&self.trust, id, identity)?;
-        Ok(Pool::certified(limits, &tls, self.servers.clone()))
+        Ok(Pool::certified(limits, &tls, names, self.servers.clone()))
     }
 
     /// The listener's configuration: a certificate from files, or one of the gateway's own authority. Callers are asked

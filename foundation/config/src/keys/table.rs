@@ -152,7 +152,13 @@ static EGRESS: Section = Section {
             Applied,
             "Address ranges that such URLs may name although they are not public; any port, and http too.",
         ),
-        key("dns", Kind::Word(&["system"]), "\"system\"", NeedsRestart, "Who resolves names: the operating system."),
+        key(
+            "dns",
+            Kind::Resolver,
+            "\"system\"",
+            Applied,
+            "Who resolves the names that the gateway calls: the operating system, or a DNS server (then no hosts file counts).",
+        ),
     ],
 };
 

@@ -56,6 +56,8 @@ broken! {
     tables_that_are_not: "listen = \"127.0.0.1:7443\"\nagents = { name = \"a\" }\nroutes = [\"a\"]\n";
     half_a_certificate_and_an_unknown_store: "[tls]\ncert = \"cert.pem\"\n[store]\nurl = \"postgres://db/moongate\"\n[routing]\nheartbeat_seconds = 60\n";
     bad_address_ranges: "[egress]\nallow = [\"10.0.0.1/8\", \"fd00::/129\", \"home\"]\n";
+    resolvers_that_are_no_addresses: "[egress]\ndns = \"sytem\"\n";
+    resolvers_that_are_nowhere: "[egress]\ndns = \"0.0.0.0:53\"\n";
     wide_characters: "[[agents]]\nname = \"灯光\"\ncard_url = \"http://127.0.0.1:1/\"\nzone = \"厨房\" # 厨房里的灯\nlabels = { \"楼层\" = 1 }\nzoen = \"客厅\"\n";
 }
 

@@ -30,12 +30,13 @@ fn agents_rules_and_limits_take_effect_at_once() {
     let old = agent("lights", 1) + &agent("lock", 2);
     let new = agent("lights", 3)
         + &agent("door", 2)
-        + "[limits]\nbody_bytes = 2048\n[egress]\nallow = [\"10.0.0.0/8\"]\n[log]\nlevel = \"debug\"\n[telemetry]\nsample = 1\n\
+        + "[limits]\nbody_bytes = 2048\n[egress]\nallow = [\"10.0.0.0/8\"]\ndns = \"192.168.1.2\"\n[log]\nlevel = \"debug\"\n[telemetry]\nsample = 1\n\
            [routing]\nintent = false\n[balance]\nattempts = 1\n[[routes]]\nmatch = 'true'\nto = [{ agent = \"door\" }]\n[[policy]]\ndeny = 'false'\n";
     let found = changes(&old, &new);
     let sections: Vec<&str> = found.iter().map(|(section, _)| section.as_str()).collect();
     let expected = [
         "egress.allow",
+        "egress.dns",
         "limits.body_bytes",
         "log.level",
         "telemetry.sample",

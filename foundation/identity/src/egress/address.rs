@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const V4: [(Ipv4Addr, u32, &str); 17] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8, "the address means this network"),
     (Ipv4Addr::new(10, 0, 0, 0), 8, PRIVATE),
-    (Ipv4Addr::new(100, 64, 0, 0), 10, "the address belongs to a carrier's inside"),
+    (Ipv4Addr::new(100, 64, 0, 0), 10, CARRIER),
     (Ipv4Addr::new(127, 0, 0, 0), 8, LOOPBACK),
     (Ipv4Addr::new(168, 63, 129, 16), 32, METADATA),
     (Ipv4Addr::new(169, 254, 0, 0), 16, LINK),
@@ -39,6 +39,7 @@ const V6: [(Ipv6Addr, u32, &str); 9] = [
 ];
 
 const PRIVATE: &str = "the address belongs to a private network";
+const CARRIER: &str = "the address belongs to a carrier's inside";
 const LOOPBACK: &str = "the address means this machine";
 const LINK: &str = "the address belongs to the local link";
 const MULTICAST: &str = "the address is a multicast address";
@@ -65,6 +66,12 @@ pub(super) fn reserved(ip: IpAddr) -> Option<&'static str> {
         IpAddr::V4(ip) => reserved_v4(ip),
         IpAddr::V6(ip) => reserved_v6(ip),
     }
+}
+
+/// Why no name should lead there, whoever chose it: what is neither the public network's nor a private one's.
+pub(super) fn unnamed(ip: IpAddr) -> Option<&'static str> {
+    let ip = plain(ip);
+    if metadata(ip) { Some(METADATA) } else { reserved(ip).filter(|reason| ![PRIVATE, CARRIER].contains(reason)) }
 }
 
 fn reserved_v4(ip: Ipv4Addr) -> Option<&'static str> {

@@ -232,6 +232,43 @@ fn our_own_listeners_are_refused_inside_an_allowed_range() {
 }
 
 #[test]
+fn a_name_leads_to_the_public_and_to_private_networks_and_nowhere_else() {
+    let judged = |allow: &[&str], ip: &str| guard(allow).judge_named(ip.parse().unwrap()).is_ok();
+    for ip in
+        ["93.184.216.34", "192.168.1.7", "10.0.0.1", "100.64.3.3", "fd00::7", "2606:4700::1111", "::ffff:10.0.0.1"]
+    {
+        assert!(judged(&[], ip), "{ip}");
+    }
+    let inside = [
+        "127.0.0.1",
+        "127.9.9.9",
+        "::1",
+        "::ffff:127.0.0.1",
+        "64:ff9b::7f00:1",
+        "2002:7f00:1::",
+        "0.0.0.0",
+        "::",
+        "169.254.169.254",
+        "169.254.0.9",
+        "::ffff:169.254.169.254",
+        "100.100.100.200",
+        "168.63.129.16",
+        "fd00:ec2::254",
+        "fe80::1",
+        "224.0.0.1",
+        "ff02::1",
+        "255.255.255.255",
+        "192.0.2.1",
+    ];
+    for ip in inside {
+        assert!(!judged(&["10.0.0.0/8", "100.64.0.0/10"], ip), "{ip}");
+    }
+    assert!(judged(&["127.0.0.1/32"], "::ffff:127.0.0.1") && !judged(&["127.0.0.1/32"], "127.0.0.2"));
+    assert!(!judged(&["169.254.0.0/16"], "169.254.169.254"), "a metadata service must be meant alone");
+    assert!(judged(&["169.254.169.254/32"], "169.254.169.254"));
+}
+
+#[test]
 fn the_reason_names_the_rule_and_not_the_url() {
     let problem = guard(&[]).judge_url("https://10.0.0.1/secret-token").unwrap_err();
     assert!(problem.detail.contains("private network"), "{problem}");

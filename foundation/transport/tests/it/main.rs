@@ -5,6 +5,7 @@
 mod cores;
 mod dialer;
 mod listen;
+mod name_server;
 mod pool;
 mod support;
 mod tls;
