@@ -5,6 +5,7 @@
 //! - [`run`]: the comparison: starts everything, takes turns, writes `bench/results`.
 //! - [`tasks`]: how fast durable tasks are accepted, against the disk, and what a store full of them costs.
 //! - [`handshakes`]: full handshakes with client certificates a second, in turn with nginx.
+//! - [`abuse`]: what a caller feels while somebody attacks, against an equally heavy, harmless load.
 //! - [`instructions`]: instructions a request under callgrind, with one agent and with a thousand.
 //!
 //! This crate shares no code with the gateway: a mistake there must not hide itself here. Exit 0 is yes, 1 is a gate
@@ -17,6 +18,7 @@
     reason = "a tool that measures opens its own sockets, reads the clocks and prints"
 )]
 
+mod abuse;
 mod agent;
 mod fault;
 mod handshakes;
@@ -54,6 +56,8 @@ enum Command {
     Tasks(tasks::Options),
     /// Full TLS handshakes with client certificates, in turn with nginx.
     Handshakes(handshakes::Options),
+    /// A caller's waits beside attacks, and beside harmless loads as heavy.
+    Abuse(abuse::Options),
     /// Count the gateway's instructions a request, with one agent and with many.
     Instructions(instructions::Options),
 }
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Agent(options) => agent::main(&options),
         Command::Load(options) => load::options::main(&options),
+        Command::Abuse(options) => abuse::main(options),
         Command::Run(options) => run::main(options),
         Command::Instructions(options) => instructions::main(options),
         Command::Handshakes(options) => handshakes::main(options),

@@ -155,6 +155,13 @@ impl Call {
         }
     }
 
+    /// The same message with a text of so many bytes.
+    pub(crate) fn large(path: &str, bytes: usize) -> Self {
+        let call = Self::json_rpc(path, Send::V1, "large", None);
+        let text = String::from_utf8_lossy(&call.body.bytes).replace(TEXT, &"light ".repeat(bytes / 6));
+        Self { body: Template::new(text.into_bytes()), ..call }
+    }
+
     /// The same message in gRPC 1.0, to the agent that `tenant` names.
     pub(crate) fn grpc(tenant: &str, talk: &str) -> Self {
         let message = [

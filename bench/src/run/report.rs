@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::rounds::Point;
 use super::scenario::SCENARIOS;
 use super::summary::{Figures, Ratio, Summary};
+use crate::abuse::summary::Abuse;
 use crate::fault::Fault;
 use crate::handshakes::summary::Handshakes;
 use crate::instructions::{Counted, Guarded};
@@ -55,7 +56,7 @@ pub(crate) fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> R
 /// Writes the page of tables for all results in `folder`, and returns it.
 pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     let mut page =
-        "# Results\n\nWritten by `moongate-bench run`, `tasks`, `handshakes` and `instructions`; [how they are taken \
+        "# Results\n\nWritten by `moongate-bench run`, `tasks`, `handshakes`, `abuse` and `instructions`; [how they are taken \
         and how to read them](../README.md).\nThe files beside this page hold every run.\n"
             .to_owned();
     for scenario in SCENARIOS {
@@ -74,6 +75,10 @@ pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
         crate::handshakes::summary::section(&mut page, &handshakes);
         let Handshakes { machine: at, nginx_workers, .. } = &handshakes;
         machine(&mut page, at, &format!("{} with `worker_processes {nginx_workers}`", at.nginx));
+    }
+    if let Some(abuse) = read::<Abuse>(folder, "abuse")? {
+        crate::abuse::summary::section(&mut page, &abuse);
+        machine(&mut page, &abuse.machine, "abuse");
     }
     std::fs::write(folder.join("README.md"), &page).map_err(|error| Fault::new("results", error))?;
     Ok(page)
@@ -240,6 +245,9 @@ mod tests {
         let handshakes = crate::handshakes::summary::tests::sample(Machine::look("nginx/1"));
         write_json(&folder, "handshakes", &handshakes).unwrap();
         assert_eq!(read::<Handshakes>(&folder, "handshakes").unwrap(), Some(handshakes));
+        let abuse = crate::abuse::summary::tests::sample(Machine::look("left out"));
+        write_json(&folder, "abuse", &abuse).unwrap();
+        assert_eq!(read::<Abuse>(&folder, "abuse").unwrap(), Some(abuse));
         let page = write_summary(&folder).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(page.contains("| 1 | Moongate | 70.0 | 140.0 | 800 |"), "{page}");
@@ -247,6 +255,7 @@ mod tests {
         assert!(page.contains("- name: **+1.0 %** from few agents to many"), "{page}");
         assert!(page.contains("1045, **+4.5 %** against"), "{page}");
         assert!(page.contains("## handshakes") && page.contains("nginx/1 with `worker_processes auto`"), "{page}");
+        assert!(page.contains("## abuse"), "{page}");
         assert!(!page.contains("## cards"));
         for table in page.split("\n\n").filter(|part| part.starts_with('|')) {
             let widths: Vec<usize> = table.lines().map(|line| line.matches('|').count()).collect();
