@@ -15,6 +15,7 @@ pub mod agent;
 pub mod authenticator;
 pub mod client;
 pub mod dialect;
+pub mod files;
 pub mod gateway;
 pub mod issuer;
 pub mod pki;

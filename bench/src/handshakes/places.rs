@@ -134,8 +134,11 @@ impl Files {
         let [certificate, key] = authority.host("localhost").pem();
         let list = authority.crl(1, &(1..=REVOKED).collect::<Vec<_>>(), DAY);
         let put = |name: &str, text: String| {
+            use std::os::unix::fs::PermissionsExt;
             let path = work.join(name);
+            // The gateway takes no key that others may read.
             std::fs::write(&path, text)
+                .and_then(|()| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)))
                 .map_err(|error| Fault::new("handshakes", format!("{}: {error}", path.display())))?;
             Ok::<_, Fault>(path)
         };

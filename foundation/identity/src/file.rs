@@ -5,6 +5,9 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use moongate_core::{Code, Problem};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::{self, PemObject};
+use zeroize::Zeroizing;
 
 /// Who may read a file that we write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,11 +21,28 @@ pub(crate) enum Readers {
 /// The text of a private file; `None` if there is none.
 pub(crate) fn read_private(path: &Path) -> Result<Option<String>, Problem> {
     match fs::metadata(path) {
-        Ok(metadata) => private(path, &metadata)?,
+        Ok(metadata) => moongate_config::judge_private(&metadata).map_err(|why| unusable(path, &why))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(unusable(path, &error)),
     }
     fs::read_to_string(path).map(Some).map_err(|error| unusable(path, &error))
+}
+
+/// The private key in a file of PEM.
+///
+/// # Errors
+/// `KeyUnusable` if it cannot be read, others may read it, or it holds no key.
+pub(crate) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Problem> {
+    let text = read_private(path)?.map(Zeroizing::new).ok_or_else(|| unusable(path, &"it is not there"))?;
+    PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| unusable(path, &worded(&error)))
+}
+
+/// What is wrong with a file of PEM.
+pub(crate) fn worded(error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => "it holds no such item in PEM".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// The text of a public file; `None` if there is none.
@@ -94,19 +114,4 @@ fn options(readers: Readers) -> OpenOptions {
 #[cfg(not(unix))]
 fn options(_readers: Readers) -> OpenOptions {
     OpenOptions::new()
-}
-
-#[cfg(unix)]
-fn private(path: &Path, metadata: &fs::Metadata) -> Result<(), Problem> {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(unusable(path, &format!("others may read it (mode {mode:04o}); run `chmod 600` on it")))
-}
-
-#[cfg(not(unix))]
-fn private(_path: &Path, _metadata: &fs::Metadata) -> Result<(), Problem> {
-    Ok(())
 }

@@ -15,7 +15,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use rustls_pki_types::pem::{self, PemObject};
+use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::file;
@@ -28,14 +28,13 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// Reads PEM files.
+    /// Reads PEM files; the key's must be nobody else's to read.
     ///
     /// # Errors
     /// `KeyUnusable` names the file and what is wrong with it.
     pub fn read(certificate: &Path, key: &Path) -> Result<Self, Problem> {
         let chain = read_roots(certificate)?;
-        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| file::unusable(key, &worded(&error)))?;
-        Ok(Self { chain, key })
+        Ok(Self { chain, key: file::read_key(key)? })
     }
 
     /// The certificates, the leaf first.
@@ -53,7 +52,7 @@ pub fn read_roots(path: &Path) -> Result<Vec<CertificateDer<'static>>, Problem> 
     match read {
         Ok(certificates) if certificates.is_empty() => Err(file::unusable(path, &"it holds no certificate in PEM")),
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(file::unusable(path, &worded(&error))),
+        Err(error) => Err(file::unusable(path, &file::worded(&error))),
     }
 }
 
@@ -121,11 +120,4 @@ pub fn client_config_with(
 
 pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
-}
-
-fn worded(error: &pem::Error) -> String {
-    match error {
-        pem::Error::NoItemsFound => "it holds no such item in PEM".to_owned(),
-        other => other.to_string(),
-    }
 }

@@ -333,7 +333,7 @@ async fn a_secret_is_read_again_when_its_file_changes() {
     let bed = Bed::start("").await;
     let c = Agent::start("c", &[json!("c.do")]).await;
     let token = bed.gateway.folder().join("token");
-    std::fs::write(&token, "Bearer one\n").unwrap();
+    moongate_testkit::files::write_secret(&token, "Bearer one\n");
     bed.change(&format!("{}authorization = {{ file = \"token\" }}\n", c.entry())).await;
     let said = || async {
         assert_eq!(bed.send("/agents/c", &message("hello")).await.agent(), "c");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use moongate_testkit::agent::{Agent, Plan};
+use moongate_testkit::files::write_secret;
 use moongate_testkit::issuer::{Issuer, SigningKey, header, verifies};
 use moongate_testkit::token_endpoint::TokenEndpoint;
 use serde_json::json;
@@ -169,7 +170,7 @@ async fn a_key_proves_the_gateway_in_place_of_a_secret() {
     let endpoint = TokenEndpoint::start(600).await;
     let (key, folder) = (SigningKey::new("gateway-1"), folder());
     let file = folder.path().join("client.key.pem");
-    std::fs::write(&file, key.pem()).unwrap();
+    write_secret(&file, &key.pem());
     let (url, file) = (endpoint.url(), file.display());
     let auth = format!(
         "auth = {{ oauth = {{ token_url = \"{url}\", client_id = \"gateway\", private_key = \"{file}\", key_id = \"gateway-1\" }} }}\n"
@@ -211,7 +212,7 @@ async fn mtls_agent(folder: &std::path::Path) -> (std::net::SocketAddr, Arc<park
     };
     let (client, client_key) = leaf(ExtendedKeyUsagePurpose::ClientAuth);
     std::fs::write(folder.join("client.pem"), client.pem()).unwrap();
-    std::fs::write(folder.join("client.key"), client_key.serialize_pem()).unwrap();
+    write_secret(&folder.join("client.key"), &client_key.serialize_pem());
     let (server, server_key) = leaf(ExtendedKeyUsagePurpose::ServerAuth);
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = rustls::RootCertStore::empty();

@@ -26,7 +26,7 @@ const clients = ['secret', 'short', 'revoked', 'scope'].map((name) =>
   client(name, { client_secret: SECRET, token_endpoint_auth_method: 'client_secret_basic', scope: 'lights.use' }));
 for (const [name, [kind, options, alg]] of Object.entries(KINDS)) {
   const { privateKey, publicKey } = generateKeyPairSync(kind, options);
-  writeFileSync(`${folder}/${name}.pem`, privateKey.export({ type: 'pkcs8', format: 'pem' }));
+  writeFileSync(`${folder}/${name}.pem`, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
   const key = { ...publicKey.export({ format: 'jwk' }), kid: name, use: 'sig', alg };
   clients.push(client(name, { token_endpoint_auth_method: 'private_key_jwt', token_endpoint_auth_signing_alg: alg,
     jwks: { keys: [key] }, scope: 'lights.use' }));

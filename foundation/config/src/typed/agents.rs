@@ -323,6 +323,9 @@ pub(super) fn secret(table: &Table<'_>, key: &str) -> Option<Secret> {
 fn from_file(table: &Table<'_>, path: &str) -> Result<String, Wrong> {
     let path: PathBuf = table.notes.resolve(path);
     table.notes.files.borrow_mut().push(path.clone());
-    std::fs::read_to_string(&path)
-        .map_err(|error| Wrong::Secret(format!("the file {} cannot be read: {error}", path.display())))
+    let unusable = |why: &dyn std::fmt::Display| Wrong::Secret(format!("the file {} {why}", path.display()));
+    let unreadable = |error: std::io::Error| unusable(&format!("cannot be read: {error}"));
+    let metadata = std::fs::metadata(&path).map_err(unreadable)?;
+    crate::judge_private(&metadata).map_err(|why| unusable(&format!("holds a secret, but {why}")))?;
+    std::fs::read_to_string(&path).map_err(unreadable)
 }

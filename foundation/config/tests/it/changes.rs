@@ -63,7 +63,7 @@ fn a_watch_notices_the_file_and_its_secrets() {
     let folder = std::env::temp_dir().join(format!("moongate-watch-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let (file, secret) = (folder.join("moongate.toml"), folder.join("token"));
-    std::fs::write(&secret, "one").unwrap();
+    super::write_secret(&secret, "one");
     std::fs::write(&file, agent("a", 1) + "authorization = { file = \"token\" }\n").unwrap();
     let loaded = moongate_config::load(&file, &super::rules).unwrap();
     let mut watch = Watch::new(&loaded);

@@ -25,6 +25,17 @@ fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "Bearer abc".to_owned())
 }
 
+fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// Writes a file that nobody else may read.
+fn write_secret(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    set_mode(path, 0o600);
+}
+
 fn read(text: &str) -> Result<Loaded, Problems> {
     parse(text, Path::new("moongate.toml"), &env, &rules)
 }

@@ -141,11 +141,15 @@ fn http_stays_near_unless_the_agent_says_so() {
 fn secrets_come_from_files_without_their_line_end() {
     let folder = std::env::temp_dir().join(format!("moongate-config-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("token"), "Bearer xyz\n").unwrap();
+    super::write_secret(&folder.join("token"), "Bearer xyz\n");
     let text = "[[agents]]\nname = \"a\"\ncard_url = \"http://127.0.0.1:1/\"\nauthorization = { file = \"token\" }\n";
     let loaded = moongate_config::parse(text, &folder.join("moongate.toml"), &super::env, &super::rules).unwrap();
     assert_eq!(loaded.config.agents[0].authorization.as_ref().unwrap().expose(), "Bearer xyz");
     assert_eq!(loaded.files, [folder.join("token")]);
+    super::set_mode(&folder.join("token"), 0o644);
+    let problems = moongate_config::parse(text, &folder.join("moongate.toml"), &super::env, &super::rules).unwrap_err();
+    assert_eq!(problems.mistakes()[0].code.to_string(), "MG-0106");
+    assert!(problems.render(false).contains("run `chmod 600` on it"), "{}", problems.render(false));
     std::fs::remove_dir_all(&folder).unwrap();
 }
 

@@ -9,8 +9,6 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed2551
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moongate_core::{Problem, Time};
-use rustls_pki_types::PrivateKeyDer;
-use rustls_pki_types::pem::PemObject;
 use serde_json::json;
 
 use crate::file;
@@ -36,7 +34,7 @@ impl AssertionKey {
     /// # Errors
     /// `KeyUnusable` names the file.
     pub fn read(path: &Path, kid: Option<String>) -> Result<Self, Problem> {
-        let key = PrivateKeyDer::from_pem_file(path).map_err(|error| file::unusable(path, &error))?;
+        let key = file::read_key(path)?;
         let der = key.secret_der();
         let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
             .map(|pair| Pair::Es256(Box::new(pair)))

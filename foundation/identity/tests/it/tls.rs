@@ -101,9 +101,27 @@ fn certificates_from_files_serve_as_well() {
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     std::fs::write(folder.join("cert.pem"), certificate.pem()).unwrap();
     std::fs::write(folder.join("key.pem"), key.serialize_pem()).unwrap();
+    crate::support::set_mode(&folder.join("key.pem"), 0o600);
     let identity = ServerIdentity::read(&folder.join("cert.pem"), &folder.join("key.pem")).unwrap();
     server_config(identity, None).unwrap();
     assert_eq!(read_roots(&folder.join("cert.pem")).unwrap(), [certificate.der().clone()]);
+}
+
+#[test]
+fn a_key_that_others_may_read_is_not_used() {
+    let folder = Folder::new();
+    let ca = Ca::load_or_make(folder.path(), "home.example", NOW).unwrap();
+    std::fs::write(folder.join("cert.pem"), ca.pem()).unwrap();
+    for (mode, why) in
+        [(0o644, "others may read it (mode 0644)"), (0o640, "(mode 0640)"), (0o620, "others may change it")]
+    {
+        crate::support::set_mode(&folder.join("ca.key"), mode);
+        let problem = ServerIdentity::read(&folder.join("cert.pem"), &folder.join("ca.key")).unwrap_err();
+        assert_eq!(problem.code, Code::KeyUnusable);
+        assert!(problem.detail.contains(why) && problem.detail.contains("run `chmod 600` on it"), "{problem}");
+    }
+    crate::support::set_mode(&folder.join("ca.key"), 0o600);
+    ServerIdentity::read(&folder.join("cert.pem"), &folder.join("ca.key")).unwrap();
 }
 
 #[test]
@@ -112,8 +130,10 @@ fn files_that_do_not_fit_are_named() {
     let ca = Ca::load_or_make(folder.path(), "home.example", NOW).unwrap();
     std::fs::write(folder.join("cert.pem"), ca.pem()).unwrap();
     std::fs::write(folder.join("empty.pem"), "nothing\n").unwrap();
+    crate::support::set_mode(&folder.join("empty.pem"), 0o600);
     let key = rcgen::KeyPair::generate().unwrap();
     std::fs::write(folder.join("other.pem"), key.serialize_pem()).unwrap();
+    crate::support::set_mode(&folder.join("other.pem"), 0o600);
     let read = |certificate: &str, key: &str| ServerIdentity::read(&folder.join(certificate), &folder.join(key));
     for (certificate, key, named) in [
         ("gone.pem", "ca.key", "gone.pem"),
