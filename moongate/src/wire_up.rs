@@ -352,6 +352,7 @@ async fn ticks(running: Arc<Running>) {
         let [up, suspect, down] = running.registry.census().map(|count| count as u64);
         let metrics = running.telemetry.metrics();
         metrics.set_agents(&[("up", up), ("suspect", suspect), ("down", down)]);
+        metrics.set_revocation_lists(running.boundary.lists());
         metrics.tasks().set(i64::try_from(running.gateway.tasks.in_memory()).unwrap_or(i64::MAX));
         let streams = running.gateway.streams.load(std::sync::atomic::Ordering::Relaxed);
         metrics.streams().set(i64::try_from(streams).unwrap_or(i64::MAX));

@@ -9,6 +9,7 @@
 //! refused.
 
 mod expose;
+mod lists;
 mod series;
 
 use std::collections::{BTreeMap, HashMap};
@@ -19,6 +20,7 @@ use moongate_core::{Entry, Listener};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
+pub use lists::{ListState, RevocationList};
 pub use series::{AgentSeries, Counter, Gauge, Held};
 
 /// The media type of [`Metrics::encode`].
@@ -54,6 +56,7 @@ struct Shared {
     streams: Gauge,
     tasks: Gauge,
     health: Mutex<BTreeMap<&'static str, u64>>,
+    lists: lists::RevocationLists,
     reloads_applied: Counter,
     reloads_refused: Counter,
     spans_exported: Counter,
@@ -85,6 +88,7 @@ impl Metrics {
             streams: Gauge::default(),
             tasks: Gauge::default(),
             health: Mutex::default(),
+            lists: lists::RevocationLists::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
             spans_exported: Counter::default(),
@@ -156,6 +160,11 @@ impl Metrics {
     /// How many agents' instances there are by health; replaces what was said before.
     pub fn set_agents(&self, by_health: &[(&'static str, u64)]) {
         *self.shared.health.lock() = by_health.iter().copied().collect();
+    }
+
+    /// How other domains' revocation lists stand; replaces what was said before.
+    pub fn set_revocation_lists(&self, lists: Vec<RevocationList>) {
+        self.shared.lists.set(lists);
     }
 
     /// Counts a reload of the configuration, applied or refused.

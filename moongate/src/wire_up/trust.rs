@@ -12,10 +12,11 @@ use std::time::Duration;
 use moongate_config::Config;
 use moongate_config::schema::{Jwks, Peer, Revocation};
 use moongate_core::seam::Clock;
-use moongate_core::{Certificate, Problem};
+use moongate_core::{Certificate, Problem, Time};
 use moongate_identity::mtls::{self, Pin, Standing, Trust};
-use moongate_identity::revocation::{Authorities, Policy, Revocations, Seams, Settings, Source, logged};
+use moongate_identity::revocation::{Authorities, Lists, Policy, Revocations, Seams, Settings, Source, State, logged};
 use moongate_identity::{Ca, ServerIdentity, server_config, tls};
+use moongate_telemetry::metrics::{ListState, RevocationList};
 use moongate_transport::{Certified, Pool, PoolConfig, TlsSlot};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
@@ -92,24 +93,35 @@ impl Boundary {
     /// # Errors
     /// `KeyUnusable` names the file that cannot be used; the store's, if it cannot be read.
     pub(crate) async fn prepare(self: &Arc<Self>, config: &Config, seams: &Seams) -> Result<Prepared, Problem> {
-        let mut domains = Vec::new();
+        let mut bundles = Vec::with_capacity(config.peers.len());
         for peer in &config.peers {
-            let (bundle, authorities) = bundle(peer)?;
-            let same = |held: &&Arc<Domain>| {
-                let entry = Peer { scopes: peer.scopes.clone(), ..held.entry.clone() };
-                entry == *peer && held.bundle == bundle
-            };
-            let held = self.domains.lock().iter().find(same).cloned();
-            let domain = match held {
-                Some(held) => held,
-                None => Arc::new(self.domain(peer, (bundle, authorities), seams).await?),
-            };
-            domains.push(domain);
+            bundles.push((peer, bundle(peer)?));
         }
+        // All at once: each may wait for its first list.
+        let domains = bundles.into_iter().map(|(peer, bundle)| self.held_or_new(peer, bundle, seams));
+        let domains = futures_util::future::try_join_all(domains).await?;
         let pins = config.devices.iter().map(|device| Pin { name: device.name.clone(), sha256: device.pin });
         let revocations = domains.iter().map(|domain| domain.revocations.asked());
         let standing = Standing::new(revocations, &pins.collect::<Vec<_>>());
         Ok(Prepared { domains, standing })
+    }
+
+    /// The domain as it is tended already, or else a new one.
+    async fn held_or_new(
+        self: &Arc<Self>,
+        peer: &Peer,
+        (bundle, authorities): (Vec<CertificateDer<'static>>, Authorities),
+        seams: &Seams,
+    ) -> Result<Arc<Domain>, Problem> {
+        let same = |held: &&Arc<Domain>| {
+            let entry = Peer { scopes: peer.scopes.clone(), ..held.entry.clone() };
+            entry == *peer && held.bundle == bundle
+        };
+        let held = self.domains.lock().iter().find(same).cloned();
+        match held {
+            Some(held) => Ok(held),
+            None => self.domain(peer, (bundle, authorities), seams).await.map(Arc::new),
+        }
     }
 
     async fn domain(
@@ -157,6 +169,14 @@ impl Boundary {
         if closed > 0 {
             tracing::info!(closed, "connections were closed: the certificates of the other side do not hold any more");
         }
+    }
+
+    /// How the revocation lists stand of all domains that need some.
+    pub(crate) fn lists(&self) -> Vec<RevocationList> {
+        let now = self.clock.now();
+        let domains = self.domains.lock();
+        let asked = domains.iter().filter(|domain| domain.entry.revocation != Revocation::Off);
+        asked.flat_map(|domain| standing(&domain.entry.domain, &domain.revocations.snapshot(), now)).collect()
     }
 
     /// Whether any connection has to be looked at now and then.
@@ -210,6 +230,21 @@ impl Boundary {
     pub(crate) fn slot(&self, config: &Config, address: SocketAddr) -> Result<Arc<TlsSlot>, Problem> {
         Ok(Arc::new(TlsSlot::new(self.tls(config, address)?)))
     }
+}
+
+/// How the lists of a domain's authorities stand.
+fn standing(domain: &str, lists: &Lists, now: Time) -> Vec<RevocationList> {
+    let standing = lists.standing(now).into_iter().map(|(authority, state)| {
+        let (state, next_update) = match state {
+            State::Fresh { until } => (ListState::Fresh, Some(until)),
+            State::Grace { since, .. } => (ListState::Grace, Some(since)),
+            State::Expired { since } => (ListState::Expired, Some(since)),
+            State::Missing => (ListState::Missing, None),
+        };
+        let next_update = next_update.map(|at| at.0 as f64 / 1000.0);
+        RevocationList { domain: domain.to_owned(), authority: authority.to_owned(), state, next_update }
+    });
+    standing.collect()
 }
 
 /// A listener's TLS that is ready to take the place of the one before; open connections keep theirs.

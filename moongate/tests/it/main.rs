@@ -15,6 +15,7 @@ mod durability;
 mod explain;
 mod hostile;
 mod lifecycle;
+mod lists;
 mod mtls;
 mod notary;
 mod oauth;

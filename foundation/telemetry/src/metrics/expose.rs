@@ -26,6 +26,7 @@ impl Collector for Exposition {
         requests(&mut encoder, &named)?;
         upstream(&mut encoder, &named)?;
         self.gauges(&mut encoder)?;
+        self.0.lists.encode(&mut encoder)?;
         self.own(&mut encoder)
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use moongate_core::{Code, Listener, Operation};
 use moongate_telemetry::Metrics;
+use moongate_telemetry::metrics::{ListState, RevocationList};
 
 use crate::entry;
 
@@ -45,6 +46,14 @@ fn the_text_is_well_formed_openmetrics() {
     metrics.record(&entry("other", Operation::Stream, "stream", None));
     metrics.record(&entry("a\"\\\nb", Operation::Cancel, "done", None));
     metrics.set_agents(&[("up", 2), ("down", 1)]);
+    let list = |authority: &str, state| RevocationList {
+        domain: "car.example".to_owned(),
+        authority: authority.to_owned(),
+        state,
+        next_update: Some(1.5),
+    };
+    let twins = [ListState::Grace, ListState::Fresh].map(|state| list("CN=\"Car\"", state));
+    metrics.set_revocation_lists([twins.to_vec(), vec![list("CN=B", ListState::Missing)]].concat());
     let text = metrics.encode();
     assert!(text.ends_with("\n# EOF\n"));
     let mut seen = HashSet::new();
@@ -74,6 +83,15 @@ fn gauges_and_counters_of_other_rooms_appear() {
     metrics.tasks().set(7);
     metrics.set_agents(&[("up", 9), ("suspect", 9)]);
     metrics.set_agents(&[("up", 3), ("down", 1)]);
+    let list = |state, next_update| RevocationList {
+        domain: "car.example".to_owned(),
+        authority: "CN=Car".to_owned(),
+        state,
+        next_update,
+    };
+    metrics.set_revocation_lists(vec![list(ListState::Missing, None)]);
+    metrics
+        .set_revocation_lists(vec![list(ListState::Grace, Some(1_800_000_000.0)), list(ListState::Fresh, Some(7.0))]);
     metrics.config_reloaded(true);
     metrics.config_reloaded(false);
     metrics.config_reloaded(false);
@@ -93,6 +111,13 @@ fn gauges_and_counters_of_other_rooms_appear() {
         ("moongate_agents{health=\"down\"}", Some(1.0)),
         ("moongate_config_reloads_total{result=\"applied\"}", Some(1.0)),
         ("moongate_config_reloads_total{result=\"refused\"}", Some(2.0)),
+        ("moongate_revocation_list_state{domain=\"car.example\",authority=\"CN=Car\",state=\"grace\"}", Some(1.0)),
+        ("moongate_revocation_list_state{domain=\"car.example\",authority=\"CN=Car\",state=\"fresh\"}", Some(0.0)),
+        ("moongate_revocation_list_state{domain=\"car.example\",authority=\"CN=Car\",state=\"missing\"}", Some(0.0)),
+        (
+            "moongate_revocation_list_next_update_timestamp_seconds{domain=\"car.example\",authority=\"CN=Car\"}",
+            Some(1_800_000_000.0),
+        ),
         ("moongate_in_flight{agent=\"lights\"}", Some(1.0)),
         ("moongate_upstream_attempts_total{agent=\"lights\"}", Some(5.0)),
         ("moongate_upstream_retries_total{agent=\"lights\"}", Some(1.0)),
