@@ -131,7 +131,9 @@ KINDS = {
     "a subject with control characters": "names somebody in control characters (sub)",
     "no client": "names no client (client_id)",
     "scopes that are no text": "has scopes that are no text (scope)",
-    "bound to a certificate or a key": "is bound to a key",
+    "bound to a certificate that is not shown": "is bound to a client certificate that this connection does not show",
+    "bound to what is no certificate": "is bound to what is no certificate (cnf)",
+    "bound to a key, or to nothing": "is bound to a key that this gateway cannot check (cnf)",
 }
 MAKERS = ("joserfc", "jose")
 # npm jose has neither secp256k1 nor Ed448, and nothing that makes certificates.

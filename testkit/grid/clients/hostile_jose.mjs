@@ -216,7 +216,12 @@ async function persons(maker) {
     'a subject with control characters': [claim({ sub: 'alice\nroot' }), claim({ sub: 'alice\0' })],
     'no client': [claim({ client_id: undefined })],
     'scopes that are no text': [claim({ scope: { a2a: '*' } }), claim({ scope: ['a2a:*:*', 1] })],
-    'bound to a certificate or a key': [{ 'x5t#S256': 'x' }, { jkt: 'x' }, {}].map((cnf) => claim({ cnf })),
+    'bound to a certificate that is not shown': [claim({ cnf: { 'x5t#S256': encoded(randomBytes(32)) } })],
+    'bound to what is no certificate': ['x', '', encoded(randomBytes(31)), encoded(randomBytes(33))].map((digest) =>
+      claim({ cnf: { 'x5t#S256': digest } })),
+    'bound to a key, or to nothing': [
+      {}, { jkt: 'x' }, { jwk: {} }, { kid: 'es256' }, [], { 'x5t#S256': encoded(randomBytes(32)), jkt: 'x' },
+    ].map((cnf) => claim({ cnf })),
   };
 }
 

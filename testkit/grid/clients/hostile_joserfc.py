@@ -256,8 +256,12 @@ def persons(maker: Maker) -> dict[str, list[str]]:
         "a subject with control characters": [maker.token(sub="alice\nroot"), maker.token(sub="alice\0")],
         "no client": [maker.token(client_id=None)],
         "scopes that are no text": [maker.token(scope={"a2a": "*"}), maker.token(scope=["a2a:*:*", 1])],
-        "bound to a certificate or a key": [
-            maker.token(cnf={"x5t#S256": "x"}), maker.token(cnf={"jkt": "x"}), maker.token(cnf={})],
+        "bound to a certificate that is not shown": [maker.token(cnf={"x5t#S256": encoded(bytes(range(32)))})],
+        "bound to what is no certificate": [
+            maker.token(cnf={"x5t#S256": one}) for one in ("x", "", encoded(bytes(31)), encoded(bytes(33)))],
+        "bound to a key, or to nothing": [
+            maker.token(cnf=one)
+            for one in ({}, {"jkt": "x"}, {"jwk": {}}, {"kid": "es256"}, [], {"x5t#S256": encoded(bytes(32)), "jkt": "x"})],
     }
 
 
