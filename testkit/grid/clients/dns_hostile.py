@@ -14,6 +14,7 @@ from dnslib.server import BaseResolver, DNSServer
 
 HERE, SIX, METADATA = "127.0.0.1", "::1", "169.254.169.254"
 ZONE = "rebind.test."
+LONGEST = 512
 
 
 def zones(rightful: str) -> dict[str, list[list[str]]]:
@@ -47,6 +48,7 @@ def zones(rightful: str) -> dict[str, list[list[str]]]:
         "both": [[HERE, rightful]],
         "both-turned": [[rightful, HERE]],
         "both-six": [[SIX, rightful]],
+        "both-many": [[f"127.0.1.{last}" for last in range(1, 60)] + [rightful]],
         "both-mapped": [["::ffff:127.0.0.1", METADATA, rightful]],
     }
 
@@ -76,7 +78,11 @@ class Liar(BaseResolver):
                 reply.add_answer(RR(name, QTYPE.AAAA, rdata=AAAA(tuple(ip_address(record).packed)), ttl=0))
             elif ":" not in record and four:
                 reply.add_answer(RR(name, QTYPE.A, rdata=A(record), ttl=0))
-        if four:
+        if handler.protocol == "udp" and len(reply.pack()) > LONGEST:
+            # What is too long for a datagram is asked for again over TCP.
+            reply = request.reply()
+            reply.header.tc = 1
+        elif four:
             print(label, flush=True)
         return reply
 
@@ -98,7 +104,6 @@ def main() -> None:
     liar = Liar(flags.rightful, flags.honest)
     server = DNSServer(liar, address=HERE, port=0, logger=Quiet())
     port = server.server.server_address[1]
-    # What does not fit into a datagram is asked for again over TCP, on the same port.
     over_tcp = DNSServer(liar, address=HERE, port=port, tcp=True, logger=Quiet())
     over_tcp.start_thread()
     server.start_thread()
