@@ -1,23 +1,31 @@
 //! Scopes: what a caller may do, in words that travel in tokens and stand in configurations.
 //!
 //! ```text
-//! scope   = plane 1*( ":" segment ) / word
+//! scope   = plane 1*( ":" segment ) / word / other
 //! plane   = "a2a" / "mcp" / "model" / "net" / "audit" / "admin"
 //! segment = "*" / "@resources" / "@prompts" / 1*64( ALPHA / DIGIT / "-" / "." / "_" / "~" / "%" 2HEXDIG )
 //! word    = "openid" / "offline_access" / "topology" / "register" / "approve"
+//! other   = 1*128( %x21 / %x23-5B / %x5D-7E )
 //! ```
 //!
 //! - Each plane has a fixed number of segments: `a2a:SKILL:VERB`, `mcp:SERVER:TOOL`, `model:NAME`, `net:AREA`, `audit:AREA`,
 //!   `admin:AREA`.
 //! - `*` stands for one whole segment and never for a part of one; there is nothing negative.
 //! - Names are compared byte for byte after percent-decoding, and written with as little encoding as the grammar allows.
+//! - Any other word is somebody else's, as an agent's whose card demands it: it covers itself alone and grants nothing here. What
+//!   begins as a plane does, or is a word of ours in other letters, is none.
+
+mod demand;
+mod other;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use self::demand::{Demand, Lack};
+
 /// The most bytes of a segment as it is written.
 const SEGMENT: usize = 64;
-/// Scopes of one caller at most.
+/// Scopes of one caller at most; as many again of somebody else's words.
 const MOST: usize = 256;
 
 /// What sort of thing a scope is about.
@@ -49,6 +57,18 @@ impl Plane {
             Self::Net => "net",
             Self::Audit => "audit",
             Self::Admin => "admin",
+        }
+    }
+
+    /// How its scopes are written.
+    fn form(self) -> &'static str {
+        match self {
+            Self::A2a => "a2a:SKILL:VERB",
+            Self::Mcp => "mcp:SERVER:TOOL",
+            Self::Model => "model:NAME",
+            Self::Net => "net:AREA",
+            Self::Audit => "audit:AREA",
+            Self::Admin => "admin:AREA",
         }
     }
 
@@ -88,6 +108,7 @@ impl Segment {
 enum Meaning {
     Word(&'static str),
     Things(Plane, Vec<Segment>),
+    Other(Arc<str>),
 }
 
 /// One scope.
@@ -101,18 +122,37 @@ impl Scope {
             return Some(Self(Meaning::Word(word)));
         }
         let mut parts = text.split(':');
-        let plane = parts.next()?;
-        let plane = Plane::ALL.into_iter().find(|known| known.as_str() == plane)?;
+        let head = parts.next()?;
+        let Some(plane) = Plane::ALL.into_iter().find(|known| known.as_str() == head) else {
+            return other::read(text).map(|word| Self(Meaning::Other(word)));
+        };
         let segments: Vec<Segment> = parts.map(segment).collect::<Option<_>>()?;
         (segments.len() == plane.segments()).then_some(Self(Meaning::Things(plane, segments)))
     }
 
-    /// What it is about; `None` for a single word.
+    /// Reads a scope that a person wrote down, who is to hear of it if it is most likely not the one that was meant.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub fn written(text: &str) -> Result<Self, String> {
+        let scope = Self::parse(text).ok_or_else(|| other::fault(text))?;
+        match &scope.0 {
+            Meaning::Other(word) => other::doubt(word).map_or(Ok(scope.clone()), Err),
+            _ => Ok(scope),
+        }
+    }
+
+    /// What it is about; `None` for a single word and for what is somebody else's.
     pub fn plane(&self) -> Option<Plane> {
         match &self.0 {
-            Meaning::Word(_) => None,
+            Meaning::Word(_) | Meaning::Other(_) => None,
             Meaning::Things(plane, _) => Some(*plane),
         }
+    }
+
+    /// Whether it is somebody else's word, which grants nothing here.
+    pub fn is_other(&self) -> bool {
+        matches!(self.0, Meaning::Other(_))
     }
 
     /// The scope that covers one thing, by its names.
@@ -124,6 +164,7 @@ impl Scope {
     pub fn covers(&self, other: &Self) -> bool {
         match (&self.0, &other.0) {
             (Meaning::Word(own), Meaning::Word(other)) => own == other,
+            (Meaning::Other(own), Meaning::Other(other)) => own == other,
             (Meaning::Things(plane, own), Meaning::Things(of, others)) => {
                 plane == of && own.iter().zip(others).all(|(own, other)| own.covers(other))
             }
@@ -135,6 +176,7 @@ impl Scope {
     pub fn meet(&self, other: &Self) -> Option<Self> {
         match (&self.0, &other.0) {
             (Meaning::Word(own), Meaning::Word(of)) => (own == of).then(|| self.clone()),
+            (Meaning::Other(own), Meaning::Other(of)) => (own == of).then(|| self.clone()),
             (Meaning::Things(plane, own), Meaning::Things(of, others)) if plane == of => {
                 let both = own.iter().zip(others).map(|(own, other)| own.meet(other)).collect::<Option<_>>()?;
                 Some(Self(Meaning::Things(*plane, both)))
@@ -148,6 +190,7 @@ impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Meaning::Word(word) => f.write_str(word),
+            Meaning::Other(word) => f.write_str(word),
             Meaning::Things(plane, segments) => {
                 f.write_str(plane.as_str())?;
                 for segment in segments {
@@ -228,10 +271,15 @@ impl Scopes {
         Self { held, words }
     }
 
-    /// From text as tokens have it, separated by blanks. What this gateway does not know grants nothing and is left out;
-    /// so is what comes beyond 256 scopes.
+    /// From text as tokens have it, separated by blanks. What is no scope grants nothing and is left out; so is what comes
+    /// beyond 256 scopes, or beyond 256 words of somebody else's.
     pub fn read(text: &str) -> Self {
-        Self::new(text.split(' ').filter_map(Scope::parse).take(MOST))
+        let (mut own, mut others) = (0, 0);
+        Self::new(text.split(' ').filter_map(Scope::parse).filter(|scope| {
+            let count = if scope.is_other() { &mut others } else { &mut own };
+            *count += 1;
+            *count <= MOST
+        }))
     }
 
     /// As text, for rules and for whoever asks.
@@ -309,7 +357,6 @@ mod tests {
             "mcp:s:%40prompts",
             "mcp:s:@tools",
             "model:a:b",
-            "registers",
             "Register",
             long.as_str(),
         ] {
@@ -331,8 +378,10 @@ mod tests {
 
     #[test]
     fn unknown_words_grant_nothing() {
-        let scopes = Scopes::read("profile a2a:lights:send  email a2a:lights:send a2a:*");
-        assert_eq!(scopes.words().iter().map(|word| &**word).collect::<Vec<_>>(), ["a2a:lights:send"]);
+        let scopes = Scopes::read("profile a2a:lights:send  email a2a:lights:send a2a:* A2A:*:* profile");
+        let words: Vec<&str> = scopes.words().iter().map(|word| &**word).collect();
+        assert_eq!(words, ["profile", "a2a:lights:send", "email"]);
+        assert!(!scopes.covers(&scope("a2a:lights:get")) && !scopes.covers(&scope("openid")));
         let broad = Scopes::read("a2a:lights:send a2a:*:* a2a:locks:get");
         assert_eq!(broad.words().len(), 1, "what is covered is left out");
     }
@@ -354,7 +403,11 @@ mod tests {
             Scopes::new((0..count).map(|_| {
                 let skill = ["*", "lights", "locks", "a%20b"][self.below(4) as usize];
                 let verb = ["*", "send", "get"][self.below(3) as usize];
-                if self.below(6) == 0 { scope("register") } else { scope(&format!("a2a:{skill}:{verb}")) }
+                match self.below(6) {
+                    0 => scope("register"),
+                    1 => scope(["locks:write", "lights", "Lights"][self.below(3) as usize]),
+                    _ => scope(&format!("a2a:{skill}:{verb}")),
+                }
             }))
         }
     }
@@ -365,8 +418,10 @@ mod tests {
         let skills = ["lights", "locks", "a b", "other"];
         for _ in 0..5_000 {
             let (a, b, c) = (dice.scopes(), dice.scopes(), dice.scopes());
-            let wanted =
-                Scope::of(Plane::A2a, &[skills[dice.below(4) as usize], ["send", "get"][dice.below(2) as usize]]);
+            let wanted = match dice.below(4) {
+                0 => scope(["locks:write", "lights", "Lights", "register"][dice.below(4) as usize]),
+                _ => Scope::of(Plane::A2a, &[skills[dice.below(4) as usize], ["send", "get"][dice.below(2) as usize]]),
+            };
             let both = a.meet(&b);
             assert!(both.is_within(&a) && both.is_within(&b) && a.is_within(&a));
             assert_eq!(a.is_within(&b), a.words().iter().all(|word| b.covers(&scope(word))));

@@ -16,6 +16,7 @@ mod security;
 pub mod signing;
 
 use bytes::Bytes;
+use moongate_core::scope::Demand;
 use moongate_core::{Code, Problem};
 use serde_json::{Map, Value};
 
@@ -85,6 +86,8 @@ pub struct Skill {
     pub input_modes: Vec<String>,
     /// Media types it gives, if not the card's defaults.
     pub output_modes: Vec<String>,
+    /// The scopes that it demands of whoever uses it.
+    pub demand: Demand,
     /// The whole skill as the canonical document has it.
     pub raw: Value,
 }

@@ -242,3 +242,30 @@ fn schemes_that_nobody_knows_are_named() {
         ["securitySchemes.x.type", "securitySchemes.y.location", "security[0].x"]
     );
 }
+
+#[test]
+fn what_a_skill_demands_is_read_from_either_version() {
+    let demanded = |mut card: Value, member: &str, requirements: Value| -> Vec<Vec<String>> {
+        card["skills"][0][member] = requirements;
+        let card = read(&card).unwrap();
+        let owned = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+        card.skills[0].demand.alternatives().map(owned).collect()
+    };
+    let list = |words: &[&str]| json!({"list": words});
+    let modern_form = json!([
+        {"schemes": {"oauth": list(&["locks:write", "locks:read"]), "mtls": {}}},
+        {"schemes": {"key": list(&["owner"])}},
+    ]);
+    let old_form = json!([{"oauth": ["locks:write", "locks:read"], "mtls": []}, {"key": ["owner"]}]);
+    let both = [vec!["locks:read".to_owned(), "locks:write".to_owned()], vec!["owner".to_owned()]];
+    assert_eq!(demanded(modern(), "securityRequirements", modern_form), both);
+    assert_eq!(demanded(old(), "security", old_form), both);
+    let nothing: Vec<Vec<String>> = Vec::new();
+    let free = json!([{"schemes": {"oauth": list(&["locks:write"])}}, {"schemes": {"mtls": list(&[])}}]);
+    assert_eq!(demanded(modern(), "securityRequirements", free), nothing);
+    assert_eq!(demanded(old(), "security", json!([])), nothing);
+    // What the whole card wants is between the agent and the gateway.
+    let mut card = modern();
+    card["securityRequirements"] = json!([{"schemes": {"oauth": list(&["locks:write"])}}]);
+    assert!(read(&card).unwrap().skills[0].demand.is_nothing());
+}

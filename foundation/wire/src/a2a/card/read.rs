@@ -1,5 +1,6 @@
 //! A card's members as the canonical 1.0 document has them, whichever version wrote the card.
 
+use moongate_core::scope::Demand;
 use serde_json::{Map, Value};
 
 use super::interfaces::{self, Stated};
@@ -137,6 +138,7 @@ fn skill(item: &mut Object, split: &Split, report: &mut Report) -> Option<Skill>
     let input_modes = item.strings("inputModes", Need::Optional, SHORT, report);
     let output_modes = item.strings("outputModes", Need::Optional, SHORT, report);
     let requirements = security::take_requirements(item, split, report);
+    let demand = Demand::read(requirements.iter().map(security::scopes));
     let (id, name, description) = (id?, name?, description?);
     let list = |strings: &[String]| (!strings.is_empty()).then(|| Value::from(strings));
     let raw = object([
@@ -149,5 +151,5 @@ fn skill(item: &mut Object, split: &Split, report: &mut Report) -> Option<Skill>
         ("outputModes", list(&output_modes)),
         ("securityRequirements", unless_empty(requirements)),
     ]);
-    Some(Skill { id, name, description, tags, examples, input_modes, output_modes, raw })
+    Some(Skill { id, name, description, tags, examples, input_modes, output_modes, demand, raw })
 }

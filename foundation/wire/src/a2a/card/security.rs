@@ -180,6 +180,13 @@ pub(super) fn take_requirements(holder: &mut Object, split: &Split, report: &mut
     found
 }
 
+/// The scopes that a requirement names, whichever scheme each belongs to.
+pub(super) fn scopes(requirement: &Value) -> Vec<&str> {
+    let schemes = requirement.get("schemes").and_then(Value::as_object);
+    let lists = schemes.into_iter().flatten().filter_map(|(_, scopes)| scopes.get("list")?.as_array());
+    lists.flatten().filter_map(Value::as_str).collect()
+}
+
 fn read_scopes(scopes: Value, path: String, report: &mut Report) -> Option<Value> {
     let list = match scopes {
         Value::Array(list) => list,
