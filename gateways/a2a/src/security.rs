@@ -1,4 +1,4 @@
-//! What a caller's scopes mean for agents: `a2a:SKILL:VERB`.
+//! What a caller's scopes mean for agents: `a2a:SKILL:VERB`, and what agents' own cards demand beside that.
 //!
 //! - What is about a skill needs that skill's scope: a message for it, and its tasks. A message that names another skill than its
 //!   task has needs both.
@@ -7,10 +7,13 @@
 //! - A message that brings a push config along also needs the verb `push`.
 //! - Of an agent that no card shows, whoever has no scope of any of its skills learns nothing, not even that it is there.
 
+mod demands;
+
 use moongate_core::scope::Plane;
 use moongate_core::{Code, Operation, Principal, Problem, Resolved, Scope, SkillId};
 use moongate_wire::a2a::card::Skill;
 
+pub use self::demands::{CardScopes, Demands, withheld};
 use crate::routing::directory::{Directory, Visibility};
 
 /// Every verb of [`verb`].
@@ -58,14 +61,26 @@ pub fn knows(who: &Principal, visibility: Visibility, skills: &[Skill]) -> bool 
 /// # Errors
 /// `InsufficientScope`, with the scope that is missing in the field `scope`.
 pub fn may(who: &Principal, wish: &Wish<'_>, resolved: &Resolved, directory: &Directory) -> Result<(), Problem> {
-    if who.scopes.all(Plane::A2a) {
-        return Ok(());
-    }
     let Some(verb) = verb(wish.operation) else {
         return if who.scopes.any(Plane::A2a) { Ok(()) } else { Err(missing("a2a:*:get")) };
     };
-    reaches(who, verb, wish.skill, resolved, directory)?;
-    if wish.push { reaches(who, "push", wish.skill, resolved, directory) } else { Ok(()) }
+    let named = wish.skill.filter(|named| !is_long_for(named, resolved));
+    if !who.scopes.all(Plane::A2a) {
+        reaches(who, verb, named, resolved, directory)?;
+        if wish.push {
+            reaches(who, "push", named, resolved, directory)?;
+        }
+    }
+    demands::met(who, named, resolved, directory)
+}
+
+/// Whether a skill is named as `AGENT/SKILL`, as it stands in the card of all agents where several mean different things by it,
+/// and is just what was resolved.
+fn is_long_for(named: &SkillId, resolved: &Resolved) -> bool {
+    named.as_str().split_once('/').is_some_and(|(agent, skill)| {
+        resolved.skill.as_ref().is_some_and(|resolved| resolved.as_str() == skill)
+            && resolved.candidates.iter().all(|candidate| candidate.agent.as_str() == agent)
+    })
 }
 
 fn reaches(

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Later;
-use crate::ids::{AgentName, ContextId, TaskId};
+use crate::ids::{AgentName, ContextId, SkillId, TaskId};
 use crate::problem::Problem;
 use crate::task::{Fence, Task, TaskState};
 use crate::time::Time;
@@ -139,6 +139,8 @@ pub struct Filter {
     pub owner: Option<Arc<str>>,
     /// Only this agent's.
     pub agent: Option<AgentName>,
+    /// Not those of these skills of agents; without a skill: not those of which it is not known.
+    pub without: Vec<(AgentName, Option<SkillId>)>,
     /// Only of this conversation.
     pub context: Option<ContextId>,
     /// Only in this state.

@@ -202,6 +202,7 @@ impl Row {
     fn passes(&self, filter: &Filter) -> bool {
         let task = &self.task;
         filter.agent.as_ref().is_none_or(|agent| task.agent == *agent)
+            && !filter.without.iter().any(|(agent, skill)| task.agent == *agent && task.skill == *skill)
             && filter.context.as_ref().is_none_or(|context| task.context.as_ref() == Some(context))
             && filter.state.is_none_or(|state| task.state == state)
             && filter.since.is_none_or(|since| task.status_at >= since)

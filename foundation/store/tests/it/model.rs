@@ -284,6 +284,7 @@ impl Pair {
         let filter = Filter {
             owner,
             agent: self.chance(3).then(|| self.agent().into()),
+            without: Vec::new(),
             context: self.chance(3).then(|| format!("c{}", self.dice.below(4)).into()),
             state: self.chance(3).then(|| self.pick(&TaskState::ALL)),
             since: self.chance(3).then(|| Time(self.now.saturating_sub(self.dice.below(2000)))),

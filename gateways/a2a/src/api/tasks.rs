@@ -101,6 +101,7 @@ impl Api {
         let filter = Filter {
             owner: query.text("owner").map(Arc::from),
             agent: query.text("agent").map(AgentName::from),
+            without: Vec::new(),
             context: query.text("context").map(Into::into),
             state: query.text("state").map(state).transpose()?,
             since: None,

@@ -45,6 +45,7 @@ pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>
             let copy = Agent {
                 name: agent.name.clone(),
                 settings: agent.settings.clone(),
+                demands: agent.demands.clone(),
                 card: Arc::new(shown),
                 endpoints: agent.endpoints.clone(),
                 series: agent.series.clone(),

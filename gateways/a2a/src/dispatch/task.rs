@@ -9,6 +9,7 @@ use serde_json::json;
 use super::send::{Seen, raw_for, renamed, sight};
 use super::{Attempt, Whole};
 use crate::gateway::{A2aGateway, Pick};
+use crate::security;
 use crate::supply::{self, Stream};
 use crate::tasks::{Owned, Row, control, fold, list as listing};
 use crate::translation::{Answer, Learned, Outgoing};
@@ -128,8 +129,9 @@ pub(super) async fn list(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Res
     let head = &order.envelope.head;
     let agent = head.base.as_ref().or(head.tenant.as_ref());
     let params = order.call.value()?;
-    let owner = Some(order.principal.id.clone());
-    listing::list(&gateway.tasks, owner, agent, &params).await.map(|value| Whole::own(&value))
+    let without = security::withheld(&order.principal, &gateway.directory.load());
+    let reach = listing::Reach { owner: Some(order.principal.id.clone()), agent, without };
+    listing::list(&gateway.tasks, reach, &params).await.map(|value| Whole::own(&value))
 }
 
 /// Passes the wish on to the agent.

@@ -161,6 +161,8 @@ pub struct AgentSettings {
     pub labels: Vec<(String, String)>,
     /// Skills that may be sent again when it is not known whether the agent got them.
     pub idempotent: Vec<String>,
+    /// Who must have the scopes that its card demands.
+    pub card_scopes: security::CardScopes,
     /// How its cards have to be signed.
     pub signature: super::registry::signature::Wanted,
     /// Where it serves its card.
@@ -182,6 +184,8 @@ pub struct Agent {
     pub settings: AgentSettings,
     /// The card of its first instance that has one.
     pub card: Arc<Card>,
+    /// What its instances' cards demand of callers.
+    pub demands: security::Demands,
     /// Instances with a card, down ones too.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Chooses among them.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moongate_core::seam::tasks::{self as record, Stored};
-use moongate_core::{AgentName, Code, Problem, TaskId, TaskState, Time};
+use moongate_core::{AgentName, Code, Problem, SkillId, TaskId, TaskState, Time};
 use serde_json::{Value, json};
 
 use super::doc::Doc;
@@ -13,23 +13,29 @@ use super::{Tasks, fold};
 
 const DEFAULT_PAGE: u32 = 50;
 
-/// Answers a canonical ListTasksRequest; `owner` and `agent` restrict it.
+/// What restricts a list, beside what its caller asked for.
+pub struct Reach<'a> {
+    /// Whose tasks; `None` for the operator.
+    pub owner: Option<Arc<str>>,
+    /// Of which agent.
+    pub agent: Option<&'a AgentName>,
+    /// Of which skills not.
+    pub without: Vec<(AgentName, Option<SkillId>)>,
+}
+
+/// Answers a canonical ListTasksRequest.
 ///
 /// # Errors
 /// `InvalidParams` for a cursor or a timestamp that is none; what keeps the store from being read.
-pub async fn list(
-    tasks: &Tasks,
-    owner: Option<Arc<str>>,
-    agent: Option<&AgentName>,
-    params: &Value,
-) -> Result<Value, Problem> {
+pub async fn list(tasks: &Tasks, reach: Reach<'_>, params: &Value) -> Result<Value, Problem> {
     let filter = Filter::read(params)?;
     let page = tasks
         .store()
         .tasks()
         .list(record::Filter {
-            owner,
-            agent: agent.cloned(),
+            owner: reach.owner,
+            agent: reach.agent.cloned(),
+            without: reach.without,
             context: filter.context.as_deref().map(Into::into),
             state: filter.state,
             since: filter.since,

@@ -1,6 +1,7 @@
 //! Lists: the keys of a page from an index that covers the filter, then the rows of that page alone.
 
 use moongate_core::seam::tasks::{Filter, Page};
+use moongate_core::{AgentName, SkillId};
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
@@ -42,6 +43,15 @@ fn conditions(filter: &Filter) -> Vec<Condition> {
     }
     if let Some(agent) = &filter.agent {
         add("agent = ?", vec![text(agent.as_str())]);
+    }
+    if !filter.without.is_empty() {
+        // No skill has an empty id.
+        let pair = |(agent, skill): &(AgentName, Option<SkillId>)| {
+            serde_json::json!([agent.as_str(), skill.as_ref().map_or("", SkillId::as_str)])
+        };
+        let pairs: serde_json::Value = filter.without.iter().map(pair).collect();
+        let condition = "(agent, ifnull(skill, '')) NOT IN (SELECT value ->> 0, value ->> 1 FROM json_each(?))";
+        add(condition, vec![text(&pairs.to_string())]);
     }
     conditions
 }

@@ -142,6 +142,7 @@ async fn lists_are_read_along_an_index_without_sorting() {
             let mut filter = Filter {
                 owner: chosen(0).then(|| "alice".into()),
                 agent: chosen(1).then(|| "lights".into()),
+                without: Vec::new(),
                 context: None,
                 state: chosen(2).then_some(TaskState::Working),
                 since: chosen(3).then_some(Time(1)),

@@ -12,6 +12,7 @@ use crate::routing::balance::{Balancer, Instance};
 use crate::routing::directory::{Agent, Directory, Endpoint, Pool, Visibility};
 use crate::routing::discovery::Rendered;
 use crate::routing::search::{SkillDoc, SkillIndex};
+use crate::security::Demands;
 
 /// The directory of these entries.
 pub(crate) fn directory(registry: &AgentRegistry, entries: &BTreeMap<InstanceId, Entry>, revision: u64) -> Directory {
@@ -83,8 +84,10 @@ fn agent(
     let first = group.iter().find(|entry| entry.card.is_some())?;
     let balance = first.spec.balance.clone().unwrap_or_else(|| settings.balance.clone());
     let loads: Vec<Arc<Instance>> = endpoints.iter().map(|endpoint| endpoint.load.clone()).collect();
+    let cards = group.iter().filter_map(|entry| entry.card.as_deref());
     Some(Agent {
         name: name.clone(),
+        demands: Demands::of(cards, first.spec.card_scopes),
         settings: first.spec.settings(settings.request_timeout),
         card: first.card.clone()?,
         endpoints,

@@ -88,6 +88,9 @@ pub struct Spec {
     /// Connections of its own, where it is shown a certificate; only from the configuration.
     #[serde(skip)]
     pub line: Option<Line>,
+    /// Who must have the scopes that its card demands; only from the configuration.
+    #[serde(skip)]
+    pub card_scopes: crate::security::CardScopes,
     /// How its card has to be signed; only from the configuration.
     #[serde(skip)]
     pub signature: super::signature::Wanted,
@@ -128,6 +131,7 @@ impl Spec {
             tasks: TaskPolicy::default(),
             shows: None,
             line: None,
+            card_scopes: crate::security::CardScopes::default(),
             signature: super::signature::Wanted::default(),
             balance: None,
             hash_by: None,
@@ -162,6 +166,7 @@ impl Spec {
             attempts: self.attempts,
             labels: self.labels.clone(),
             idempotent: self.idempotent.clone(),
+            card_scopes: self.card_scopes,
             signature: self.signature.clone(),
             card_url: match &self.at {
                 At::CardUrl(url) => Some(url.clone()),
