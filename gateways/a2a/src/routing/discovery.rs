@@ -5,16 +5,21 @@
 //! shows (A2A 1.0 §8.4), cards of 1.0 only: a card that older readers take too has members that no signature covers.
 //! Rendered cards are kept until the directory changes; with a new key a new directory is made.
 
+mod proof;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use moongate_core::scope::Demand;
 use moongate_core::seam::notary::Notary;
 use moongate_wire::a2a::card::{self, signing};
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+pub use self::proof::LetsIn;
+use self::proof::{guarded, needed};
 use super::directory::{Agent, Capabilities, Directory};
 use super::registry::upstreams::{host_of, is_loopback};
 use crate::call::SKILL_ROUTING;
@@ -35,15 +40,6 @@ pub struct Address {
     pub guarded: bool,
     /// By what.
     pub lets_in: LetsIn,
-}
-
-/// What proves who a caller is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct LetsIn {
-    /// An access token.
-    pub token: bool,
-    /// A client certificate.
-    pub certificate: bool,
 }
 
 /// Which card.
@@ -130,30 +126,6 @@ pub fn sealed(document: Value, address: &Address, notary: &dyn Notary) -> Value 
     document
 }
 
-fn guarded(mut document: Value, address: &Address) -> Value {
-    if address.guarded {
-        want_proof(&mut document, address.lets_in);
-    }
-    document
-}
-
-/// The gateway's own security schemes (A2A 1.0 §4.5), each an alternative: agents' schemes are not for callers to meet.
-fn want_proof(document: &mut Value, lets_in: LetsIn) {
-    let Some(members) = document.as_object_mut() else { return };
-    let token = json!({"httpAuthSecurityScheme": {"scheme": "Bearer", "bearerFormat": "JWT",
-        "description": "An access token (RFC 9068) of an issuer that this gateway accepts."}});
-    let certificate = json!({"mtlsSecurityScheme": {
-        "description": "A client certificate of a domain or device that this gateway knows."}});
-    let known = [("token", token, lets_in.token), ("certificate", certificate, lets_in.certificate)];
-    let (mut schemes, mut requirements) = (Map::new(), Vec::new());
-    for (name, scheme, _) in known.into_iter().filter(|(.., counts)| *counts) {
-        requirements.push(json!({"schemes": {name: {"list": []}}}));
-        schemes.insert(name.to_owned(), scheme);
-    }
-    members.insert("securitySchemes".into(), Value::Object(schemes));
-    members.insert("securityRequirements".into(), Value::Array(requirements));
-}
-
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -188,6 +160,7 @@ pub fn aggregate(directory: &Directory, domain: &str, address: &Address, extende
     let mut skills = Vec::new();
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     let mut seen = std::collections::HashSet::new();
+    let demanding: Vec<_> = agents.iter().filter(|agent| !agent.demands.are_none()).collect();
     for agent in &agents {
         merge(&mut inputs, agent.card.document.get("defaultInputModes"));
         merge(&mut outputs, agent.card.document.get("defaultOutputModes"));
@@ -196,7 +169,11 @@ pub fn aggregate(directory: &Directory, domain: &str, address: &Address, extende
             let collides = pool.is_some_and(|pool| !pool.uniform);
             let id = if collides { format!("{}/{}", agent.name, skill.id) } else { skill.id.clone() };
             if seen.insert(id.clone()) {
-                skills.push(foreign_skill(agent, &skill.raw, Some(&id)));
+                // Whoever holds it may be the one that gets the message.
+                let holders = demanding.iter().filter(|holder| !collides || holder.name == agent.name);
+                let demand = holders.fold(Demand::default(), |all, holder| all.and(&holder.demands.whole(&skill.id)));
+                let needed = needed(address, &skill.id, &demand);
+                skills.push(foreign_skill(agent, &skill.raw, Some(&id), needed));
             }
         }
     }
@@ -286,17 +263,22 @@ pub fn single(agent: &Agent, address: &Address) -> Value {
     }
     if let Some(skills) = members.get_mut("skills").and_then(Value::as_array_mut) {
         for skill in skills {
-            *skill = foreign_skill(agent, skill, None);
+            let id = skill.get("id").and_then(Value::as_str).unwrap_or_default();
+            let needed = needed(address, id, &agent.demands.whole(id));
+            *skill = foreign_skill(agent, skill, None, needed);
         }
     }
     document
 }
 
-/// A skill as strangers see it: the agent's own security requirements are not theirs to meet.
-fn foreign_skill(agent: &Agent, skill: &Value, id: Option<&str>) -> Value {
+/// A skill as strangers see it: the agent's own security schemes are not theirs, what they need is said in the gateway's.
+fn foreign_skill(agent: &Agent, skill: &Value, id: Option<&str>, needed: Option<Value>) -> Value {
     let mut skill = skill.clone();
     if let Some(members) = skill.as_object_mut() {
         members.remove("securityRequirements");
+        if let Some(needed) = needed {
+            members.insert("securityRequirements".into(), needed);
+        }
         if let Some(id) = id {
             members.insert("id".into(), json!(id));
         }
@@ -325,26 +307,4 @@ fn is_inside(url: &str, inside: &[String]) -> bool {
             || inside.iter().any(|own| own.eq_ignore_ascii_case(&host))
             || host.parse::<std::net::IpAddr>().is_ok()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cards_want_what_their_listener_accepts_and_nothing_else() {
-        let shown = |guarded: bool, token: bool, certificate: bool| {
-            let (url, authority) = ("https://gw.test".to_owned(), "gw.test:443".to_owned());
-            let address = Address { url, authority, guarded, lets_in: LetsIn { token, certificate } };
-            let document = super::guarded(json!({}), &address);
-            let schemes = document.get("securitySchemes").and_then(Value::as_object).map(Map::len).unwrap_or_default();
-            (schemes, document.get("securityRequirements").cloned().unwrap_or_default())
-        };
-        let (token, certificate) =
-            (json!({"schemes": {"token": {"list": []}}}), json!({"schemes": {"certificate": {"list": []}}}));
-        assert_eq!(shown(true, true, false), (1, json!([token])));
-        assert_eq!(shown(true, false, true), (1, json!([certificate])));
-        assert_eq!(shown(true, true, true), (2, json!([token, certificate])), "either will do");
-        assert_eq!(shown(false, true, true), (0, Value::Null));
-    }
 }

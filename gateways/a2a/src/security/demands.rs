@@ -61,6 +61,11 @@ impl Demands {
         Self { skills, whom }
     }
 
+    /// Whether nothing is demanded.
+    pub fn are_none(&self) -> bool {
+        self.skills.is_empty()
+    }
+
     /// What is demanded for a skill, in one piece.
     pub fn whole(&self, skill: &str) -> Demand {
         let stated = self.skills.get(skill).map(Vec::as_slice).unwrap_or_default();
@@ -68,7 +73,7 @@ impl Demands {
     }
 
     fn bind(&self, who: &Principal) -> bool {
-        !self.skills.is_empty() && self.whom.binds(who)
+        !self.are_none() && self.whom.binds(who)
     }
 
     /// What a caller lacks for a skill.
