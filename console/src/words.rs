@@ -1,5 +1,7 @@
 //! Scopes in words, for people who decide about them.
 
+use moongate_core::Scope;
+
 /// What a scope allows, as the end of "It may …". A scope that is not understood is shown as it is.
 pub(crate) fn scope(scope: &str) -> String {
     let parts: Vec<&str> = scope.split(':').collect();
@@ -22,6 +24,10 @@ pub(crate) fn scope(scope: &str) -> String {
         ["audit", "*" | "read"] => "read the audit log".to_owned(),
         ["admin", "*"] => "administer everything here".to_owned(),
         ["admin", area] => format!("administer {}", quoted(area)),
+        // The agents' cards say what it is about, in words of their own.
+        _ if Scope::parse(scope).is_some_and(|read| read.is_other()) => {
+            format!("use skills whose agents ask for {}", quoted(scope))
+        }
         _ => scope.to_owned(),
     }
 }
@@ -58,6 +64,8 @@ mod tests {
             ("model:*", "use every model"),
             ("offline_access", "go on while you are away"),
             ("a2a:x:fly", "a2a:x:fly"),
+            ("locks:write", "use skills whose agents ask for “locks:write”"),
+            ("A2A:x:send", "A2A:x:send"),
             ("", ""),
         ];
         for (text, words) in cases {

@@ -141,6 +141,11 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     twice("issuer", issuers.clone().map(|(at, one)| (one.name.as_str(), format!("issuers[{at}].name"))), places, notes);
     twice("issuer", issuers.map(|(at, one)| (one.issuer.as_str(), format!("issuers[{at}].issuer"))), places, notes);
     let peers = config.peers.iter().enumerate();
+    for (index, peer) in peers.clone() {
+        let agents = peer.agents.iter().enumerate();
+        let agents = agents.map(|(at, one)| (one.spiffe.as_str(), format!("peers[{index}].agents[{at}].spiffe")));
+        twice("agent of the peer", agents, places, notes);
+    }
     twice("peer", peers.map(|(at, one)| (one.domain.as_str(), format!("peers[{at}].domain"))), places, notes);
     let devices = config.devices.iter().enumerate();
     twice("device", devices.clone().map(|(at, one)| (one.name.as_str(), format!("devices[{at}].name"))), places, notes);

@@ -154,7 +154,9 @@ impl Section {
 
 fn is_list(name: &str) -> bool {
     let (section, last) = match name.rsplit_once('.') {
-        Some((parent, last)) => (if parent == "agents" { &AGENT } else { &ROUTE }, last),
+        Some(("agents", last)) => (&AGENT, last),
+        Some(("peers", last)) => (&trust::PEER, last),
+        Some((_, last)) => (&ROUTE, last),
         None => (&ROOT, name),
     };
     section.key(last).is_some_and(|key| matches!(key.kind, Kind::Tables(_) | Kind::Skills))

@@ -16,7 +16,7 @@ use crate::prefix::Prefix;
 use crate::secret::Secret;
 
 pub use oauth::Oauth;
-pub use trust::{Device, Issuer, Jwks, Peer, Revocation};
+pub use trust::{Device, Issuer, Jwks, Peer, PeerAgent, Revocation};
 
 /// One whole configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -344,6 +344,8 @@ pub struct Agent {
     pub client_certificate: Option<ClientCertificate>,
     /// The SPIFFE id that its certificate must have; `None` is the name of its host, by the web's authorities and our own.
     pub spiffe: Option<String>,
+    /// Who must have the scopes that its card demands.
+    pub card_scopes: CardScopes,
     /// How its card has to be signed.
     pub signature: CardSignature,
     /// How its instances share the work; `None`: as `[balance]` says.
@@ -421,6 +423,17 @@ pub struct CardSignature {
     pub policy: Signatures,
     /// Whose signatures hold; `None`: those of keys that lie where the card lies.
     pub jwks: Option<Jwks>,
+}
+
+/// Who must have the scopes that an agent's card demands for a skill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CardScopes {
+    /// Nobody.
+    Ignore,
+    /// Callers with a token or a certificate.
+    Callers,
+    /// Programs of this machine without credentials, too.
+    Everybody,
 }
 
 /// What becomes of cards whose signature is missing or does not hold.

@@ -3,6 +3,7 @@
 use moongate_a2a::routing::directory::{Capabilities, TaskPolicy, Visibility};
 use moongate_a2a::routing::registry::signature::{self, Wanted};
 use moongate_a2a::routing::registry::spec::{At, Spec};
+use moongate_a2a::security::CardScopes;
 use moongate_config::{Config, schema};
 use moongate_core::seam::notary::KeysAt;
 use moongate_core::{Code, Problem};
@@ -64,6 +65,11 @@ fn fill(mut spec: Spec, agent: &schema::Agent, instance: Option<&schema::Instanc
     spec.balance = agent.balance.as_ref().map(settings::balance);
     spec.hash_by = agent.balance.as_ref().map(|balance| settings::hash_by(balance.key));
     spec.attempts = agent.balance.as_ref().map(|balance| balance.attempts);
+    spec.card_scopes = match agent.card_scopes {
+        schema::CardScopes::Ignore => CardScopes::Ignore,
+        schema::CardScopes::Callers => CardScopes::Callers,
+        schema::CardScopes::Everybody => CardScopes::Everybody,
+    };
     spec.signature = wanted(&agent.signature);
     spec
 }

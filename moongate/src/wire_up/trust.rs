@@ -114,7 +114,8 @@ impl Boundary {
         seams: &Seams,
     ) -> Result<Arc<Domain>, Problem> {
         let same = |held: &&Arc<Domain>| {
-            let entry = Peer { scopes: peer.scopes.clone(), ..held.entry.clone() };
+            let given = (peer.scopes.clone(), peer.agents.clone());
+            let entry = Peer { scopes: given.0, agents: given.1, ..held.entry.clone() };
             entry == *peer && held.bundle == bundle
         };
         let held = self.domains.lock().iter().find(same).cloned();

@@ -4,7 +4,7 @@
 //!   token and the issuer's entry both allow; with one of the gateway's own authorization server, the same, as long as it has
 //!   not been revoked.
 //! - With a client certificate, which was verified when the connection was made: whoever it names, with the scopes that its
-//!   trust domain, or the device, is allowed. With a token as well: whoever the token names, with what both allow. A
+//!   trust domain, or the device, is allowed; an agent that its domain's entry names, with no more than stands there. With a token as well: whoever the token names, with what both allow. A
 //!   certificate that ran out after its connection was made is refused.
 //! - A token that is bound to a certificate counts only on a connection that shows it.
 //! - A token of another trust domain counts only beside a certificate of that domain.
@@ -42,6 +42,8 @@ pub(crate) struct Doorkeeper {
 struct Allowed {
     /// By trust domain.
     domains: HashMap<String, Scopes>,
+    /// By the ids of agents that may do less than their domain: what both may do.
+    agents: HashMap<String, Scopes>,
     /// By the id of the device.
     devices: HashMap<String, Scopes>,
 }
@@ -49,8 +51,12 @@ struct Allowed {
 impl Allowed {
     fn of(config: &Config) -> Self {
         let domains = config.peers.iter().map(|peer| (peer.domain.clone(), peer.scopes.clone()));
+        let agents = config
+            .peers
+            .iter()
+            .flat_map(|peer| peer.agents.iter().map(|agent| (agent.spiffe.clone(), peer.scopes.meet(&agent.scopes))));
         let devices = config.devices.iter().map(|one| (format!("device/{}", one.name), one.scopes.clone()));
-        Self { domains: domains.collect(), devices: devices.collect() }
+        Self { domains: domains.collect(), agents: agents.collect(), devices: devices.collect() }
     }
 
     /// Nothing, for whom the configuration does not name any more.
@@ -58,7 +64,7 @@ impl Allowed {
         let found = if certificate.id.starts_with("device/") {
             self.devices.get(&*certificate.id)
         } else {
-            self.domains.get(&*certificate.domain)
+            self.agents.get(&*certificate.id).or_else(|| self.domains.get(&*certificate.domain))
         };
         found.cloned().unwrap_or_default()
     }

@@ -29,7 +29,7 @@ pub(crate) static ISSUER: Section = Section {
             Kind::Texts,
             "[\"a2a:*:send\", \"a2a:*:get\"]",
             Applied,
-            "What its tokens may give at most: `a2a:SKILL:VERB` with the verbs send, get, list, cancel, subscribe and push; `*` is any skill or verb.",
+            "What its tokens may give at most: `a2a:SKILL:VERB` with the verbs send, get, list, cancel, subscribe and push; `*` is any skill or verb. Scopes that agents' cards demand for a skill are named as they stand there.",
         ),
         open(
             "domain",
@@ -68,6 +68,13 @@ pub(crate) static PEER: Section = Section {
             "What its callers may do at most, as in [[issuers]]; nothing unless set.",
         ),
         open(
+            "agents",
+            Kind::Tables(&PEER_AGENT),
+            "[{ spiffe = \"spiffe://car.example/radio\", scopes = [\"a2a:route.plan:get\"] }]",
+            Applied,
+            "Agents of the domain that may do less. Others may do what the domain may.",
+        ),
+        open(
             "crl",
             Kind::Texts,
             "[\"http://ca.car.example/car.crl\"]",
@@ -87,6 +94,27 @@ pub(crate) static PEER: Section = Section {
             "86400",
             Applied,
             "How long `soft` goes on with a list that should have been replaced.",
+        ),
+    ],
+};
+
+pub(crate) static PEER_AGENT: Section = Section {
+    name: "peers.agents",
+    doc: "One agent of a trust domain that may do less than the domain.",
+    keys: &[
+        open(
+            "spiffe",
+            Kind::Text,
+            "\"spiffe://car.example/radio\"",
+            Applied,
+            "The id that its certificate names, of this domain.",
+        ),
+        open(
+            "scopes",
+            Kind::Texts,
+            "[\"a2a:route.plan:get\"]",
+            Applied,
+            "What it may do: of the domain's `scopes` those that stand here too; nothing unless set.",
         ),
     ],
 };

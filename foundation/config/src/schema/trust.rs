@@ -42,10 +42,21 @@ pub struct Peer {
     pub bundle: PathBuf,
     /// What its callers may do at most.
     pub scopes: Scopes,
+    /// Agents of it that may do less.
+    pub agents: Vec<PeerAgent>,
     /// Where revocation lists are: URLs, or files as [`Jwks`] has them.
     pub crl: Vec<Jwks>,
     /// Whether revoked certificates are refused.
     pub revocation: Revocation,
+}
+
+/// One agent of a trust domain that may do less than the domain.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerAgent {
+    /// Its SPIFFE id, of that domain.
+    pub spiffe: String,
+    /// What it may do of what the domain may do.
+    pub scopes: Scopes,
 }
 
 /// How far revocation goes.

@@ -12,7 +12,7 @@ use crate::keys::SKILL;
 use crate::problems::Mistake;
 use crate::read::{Table, Wrong, described, expand};
 use crate::schema::{
-    Adapter, Agent, Balance, Capabilities, Dedup, Instance, InstanceAt, Protocol, Skill, Source, Visibility,
+    Adapter, Agent, Balance, Capabilities, CardScopes, Dedup, Instance, InstanceAt, Protocol, Skill, Source, Visibility,
 };
 use crate::secret::Secret;
 use crate::url::{Reach, Url};
@@ -24,6 +24,8 @@ const PROTOCOLS: Words<Protocol> = &[
     ("GRPC", Protocol::Grpc),
     ("JSONRPC-0.3", Protocol::JsonRpcV03),
 ];
+const CARD_SCOPES: Words<CardScopes> =
+    &[("ignore", CardScopes::Ignore), ("callers", CardScopes::Callers), ("everybody", CardScopes::Everybody)];
 const CAPABILITIES: Words<Capabilities> = &[("offer", Capabilities::Offer), ("agent", Capabilities::Agent)];
 const DEDUPS: Words<Dedup> = &[("off", Dedup::Off), ("message-id", Dedup::MessageId)];
 const VISIBILITIES: Words<Visibility> =
@@ -48,6 +50,7 @@ pub(super) fn agent(table: &Table<'_>, general: &Balance) -> Agent {
         adopt: table.flag("adopt").unwrap_or_default(),
         legacy_card: table.flag("legacy_card").unwrap_or_default(),
         capabilities: table.word("capabilities", CAPABILITIES).unwrap_or(Capabilities::Offer),
+        card_scopes: table.word("card_scopes", CARD_SCOPES).unwrap_or(CardScopes::Callers),
         visibility: table.word("visibility", VISIBILITIES).unwrap_or(Visibility::Public),
         group: table.text("group"),
         timeout_seconds: table.seconds("timeout_seconds"),

@@ -88,14 +88,21 @@ pub(super) fn scopes(table: &Table<'_>) -> Scopes {
 
 /// The scopes that the key `scopes` names. Looking after agents and the gateway itself is for this machine alone.
 pub(super) fn given(table: &Table<'_>) -> Scopes {
+    let wrong = |text: &str, why: &str| {
+        let hint = "what may be given is `a2a:SKILL:VERB`, where `*` is a whole segment and the verbs are send, get, list, cancel, subscribe and push, and what agents' cards demand for a skill, as `locks:write`";
+        table.wrong("scopes", format!("{text:?} is no scope that callers of other machines may have{why}"), hint);
+    };
     let texts = table.texts("scopes");
-    let read = texts.iter().filter_map(|(text, _)| {
-        let scope = Scope::parse(text).filter(|scope| scope.plane() == Some(Plane::A2a));
-        if scope.is_none() {
-            let hint = "what may be given is `a2a:SKILL:VERB`, where `*` is a whole segment; the verbs are send, get, list, cancel, subscribe and push";
-            table.wrong("scopes", format!("{text:?} is no scope that callers of other machines may have"), hint);
+    let read = texts.iter().filter_map(|(text, _)| match Scope::written(text) {
+        Ok(scope) if scope.plane() == Some(Plane::A2a) || scope.is_other() => Some(scope),
+        Ok(_) => {
+            wrong(text, "");
+            None
         }
-        scope
+        Err(why) => {
+            wrong(text, &format!(": {why}"));
+            None
+        }
     });
     Scopes::new(read.collect::<Vec<_>>())
 }

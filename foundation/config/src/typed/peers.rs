@@ -8,7 +8,7 @@ use super::issuers::{given, name};
 use super::{Words, is_domain};
 use crate::problems::Mistake;
 use crate::read::Table;
-use crate::schema::{Device, Jwks, Peer, Revocation};
+use crate::schema::{Device, Jwks, Peer, PeerAgent, Revocation};
 use crate::url::Url;
 
 #[derive(Clone, Copy, PartialEq)]
@@ -45,7 +45,19 @@ pub(super) fn peer(table: &Table<'_>) -> Peer {
         Word::Soft => Revocation::Soft(grace),
         Word::Off => Revocation::Off,
     };
-    Peer { domain, bundle, scopes: given(table), crl, revocation }
+    let agents = table.tables("agents").iter().map(|table| agent(table, &domain)).collect();
+    Peer { domain, bundle, scopes: given(table), agents, crl, revocation }
+}
+
+/// Reads an agent of a domain. One that no certificate could be of would go on with all that the domain may do.
+fn agent(table: &Table<'_>, domain: &str) -> PeerAgent {
+    let id = if table.has("spiffe") { spiffe(table).unwrap_or_default() } else { table.required("spiffe") };
+    let inside = id.strip_prefix("spiffe://").and_then(|rest| rest.strip_prefix(domain));
+    if !(id.is_empty() || domain.is_empty() || inside.is_some_and(|path| path.starts_with('/'))) {
+        let hint = format!("its agents are called \"spiffe://{domain}/…\"");
+        table.wrong("spiffe", format!("`{}` is not of the domain {domain:?}", table.path_of("spiffe")), hint);
+    }
+    PeerAgent { spiffe: id, scopes: given(table) }
 }
 
 fn crl(table: &Table<'_>) -> Vec<Jwks> {
@@ -83,7 +95,8 @@ pub(super) fn spiffe(table: &Table<'_>) -> Option<String> {
     let id = table.text("spiffe")?;
     let path = id.strip_prefix("spiffe://").and_then(|rest| rest.split_once('/')).map(|(_, path)| path);
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'/');
-    if path.is_none_or(|path| path.is_empty() || !path.bytes().all(plain)) {
+    let named = |path: &str| path.bytes().all(plain) && !path.split('/').any(|part| matches!(part, "" | "." | ".."));
+    if !path.is_some_and(named) {
         let hint = "write it as its certificate does: \"spiffe://DOMAIN/PATH\"";
         table.wrong("spiffe", format!("`{}` is no SPIFFE id", table.path_of("spiffe")), hint);
         return None;

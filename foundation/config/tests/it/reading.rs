@@ -195,13 +195,16 @@ fn tokens_of_our_own_are_valid_for_a_day_at_most() {
 #[test]
 fn peers_and_devices_are_read_with_what_they_may_do() {
     let text = "[listen]\nmain = \"192.168.1.4:7443\"\n\
-        [[peers]]\ndomain = \"car.test\"\nbundle = \"car.pem\"\nscopes = [\"a2a:x:send\"]\ncrl = [\"http://ca.test/car.crl\", \"car.crl\"]\n\
+        [[peers]]\ndomain = \"car.test\"\nbundle = \"car.pem\"\nscopes = [\"a2a:x:send\", \"locks:write\"]\nagents = [{ spiffe = \"spiffe://car.test/nav\", scopes = [\"locks:write\"] }, { spiffe = \"spiffe://car.test/radio\" }]\ncrl = [\"http://ca.test/car.crl\", \"car.crl\"]\n\
         [[peers]]\ndomain = \"van.test\"\nbundle = \"van.pem\"\ncrl = [\"van.crl\"]\nrevocation = \"soft\"\ngrace_seconds = 60\n\
         [[peers]]\ndomain = \"bus.test\"\nbundle = \"bus.pem\"\nrevocation = \"off\"\n\
         [[devices]]\nname = \"panel\"\npin = \"sha256:q0r8bXLEMq2tmlxHWrrJVZXc7RCTKV0Z8d3RTr1ZxGo=\"\n";
     let loaded = read(text).unwrap();
     let [car, van, bus] = &loaded.config.peers[..] else { panic!("{loaded:?}") };
-    assert_eq!((car.domain.as_str(), car.scopes.words().len(), car.revocation), ("car.test", 1, Revocation::Hard));
+    assert_eq!((car.domain.as_str(), car.scopes.words().len(), car.revocation), ("car.test", 2, Revocation::Hard));
+    let agents: Vec<(&str, usize)> =
+        car.agents.iter().map(|one| (one.spiffe.as_str(), one.scopes.words().len())).collect();
+    assert_eq!(agents, [("spiffe://car.test/nav", 1), ("spiffe://car.test/radio", 0)], "nothing unless it is said");
     assert!(
         matches!(&car.crl[..], [Jwks::Url(url), Jwks::File(path)] if url == "http://ca.test/car.crl" && path.ends_with("car.crl"))
     );

@@ -125,18 +125,18 @@ pub(super) fn shown(name: &UserName, display_name: &str) -> Result<String, Probl
     Ok(if shown.is_empty() { name.to_string() } else { shown.to_owned() })
 }
 
-/// Scopes that exist, and not too many.
+/// Scopes that are most likely meant as they are written, and not too many.
 pub(super) fn checked(scopes: &[String]) -> Result<(), Problem> {
     if scopes.len() > SCOPES {
         return Err(Problem::new(Code::InvalidParams, "too many scopes").field("scopes", format!("at most {SCOPES}")));
     }
-    match scopes.iter().find(|scope| Scope::parse(scope).is_none()) {
-        None => Ok(()),
-        Some(unknown) => {
-            let what = format!("{unknown} is no scope; a2a:*:send is one");
+    scopes.iter().try_for_each(|scope| match Scope::written(scope) {
+        Ok(_) => Ok(()),
+        Err(why) => {
+            let what = format!("{scope:?} is no scope, as a2a:*:send is one: {why}");
             Err(Problem::new(Code::InvalidParams, "a scope is not understood").field("scopes", what))
         }
-    }
+    })
 }
 
 impl User {

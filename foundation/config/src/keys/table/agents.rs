@@ -155,6 +155,14 @@ pub(crate) static AGENT: Section = Section {
              trust domain ([[peers]]). For agents of other domains.",
         ),
         key(
+            "card_scopes",
+            Kind::Word(&["ignore", "callers", "everybody"]),
+            "\"callers\"",
+            Applied,
+            "Who must have the scopes that its card demands for a skill (`securityRequirements` of the skill), beside `a2a:SKILL:VERB`: \
+             nobody; callers with a token or a certificate; programs of this machine without credentials, too, which have none.",
+        ),
+        key(
             "signature",
             Kind::Word(&["ignore", "check", "require"]),
             "\"check\"",

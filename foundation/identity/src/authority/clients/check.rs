@@ -39,7 +39,7 @@ fn scopes(words: &[String], most: &Scopes) -> Result<(), Problem> {
         return Err(wrong("scopes", "a client without scopes can do nothing; name some"));
     }
     for word in words {
-        let scope = Scope::parse(word).ok_or_else(|| wrong("scopes", format!("{word:?} is no scope")))?;
+        let scope = Scope::written(word).map_err(|why| wrong("scopes", format!("{word:?} is no scope: {why}")))?;
         if !most.covers(&scope) {
             let why = format!("{word} is more than `[oauth] scopes` allow, which are {}", allowed(most));
             return Err(wrong("scopes", why));
