@@ -1,6 +1,7 @@
 //! `moongate explain`: which way a message would take, stage by stage, without anybody being called.
 
 use clap::Args;
+use moongate_core::{Code, Problem};
 use serde_json::{Value, json};
 
 use super::client::Client;
@@ -8,17 +9,31 @@ use super::output::data;
 use super::send::Message;
 use super::{Context, Ending, Failure};
 
-/// Arguments: those of `send`.
+/// The longest token that is read.
+const TOKEN: u64 = 16 * 1024;
+
+/// Arguments: those of `send`, and who would send it.
 #[derive(Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
     message: Message,
+    /// Read an access token, and show how its holder's request would fare; otherwise it is the operator's.
+    #[arg(long)]
+    token_stdin: bool,
 }
 
 /// Asks the running gateway.
 pub(crate) fn explain(context: &Context, arguments: &Explain) -> Result<Ending, Failure> {
-    let client = Client::new(context)?;
-    let question = json!({"path": arguments.message.path(), "body": arguments.message.request()});
+    let mut question = json!({"path": arguments.message.path(), "body": arguments.message.request()});
+    let client = if arguments.token_stdin {
+        if let Some(members) = question.as_object_mut() {
+            members.insert("headers".into(), json!({"authorization": format!("Bearer {}", token()?)}));
+        }
+        let loaded = moongate_config::load(&context.config, &crate::wire_up::rules::check)?;
+        Client::without_secret(&loaded.config)?
+    } else {
+        Client::new(context)?
+    };
     let view = client.api("POST", "/api/v1/explain", Some(&question))?;
     let refused = !view.get("problem").is_none_or(Value::is_null);
     if context.json {
@@ -27,6 +42,18 @@ pub(crate) fn explain(context: &Context, arguments: &Explain) -> Result<Ending, 
         print(&view);
     }
     Ok(if refused { Ending::No } else { Ending::Yes })
+}
+
+fn token() -> Result<String, Problem> {
+    let mut token = String::new();
+    let mut stdin = std::io::Read::take(std::io::stdin().lock(), TOKEN);
+    std::io::Read::read_to_string(&mut stdin, &mut token)
+        .map_err(|error| Problem::new(Code::CommandFailed, format!("the token could not be read: {error}")))?;
+    let token = token.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Problem::new(Code::CommandFailed, "the standard input holds no token"));
+    }
+    Ok(token.to_owned())
 }
 
 fn print(view: &Value) {

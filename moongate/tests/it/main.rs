@@ -25,6 +25,7 @@ mod queue;
 mod rates;
 mod registry;
 mod routing;
+mod skills;
 mod stage;
 mod strangers;
 mod subscribers;

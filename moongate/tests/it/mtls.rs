@@ -1,5 +1,7 @@
 //! Callers with client certificates: whom they name, what that opens, and when it ends.
 
+mod agents;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
