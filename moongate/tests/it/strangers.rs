@@ -4,6 +4,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use http_body_util::Full;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use moongate_testkit::agent::{Agent, Plan, Received};
@@ -126,18 +128,26 @@ fn told(caller: &Caller, operation: Operation, whole: &Whole, name: &str, case: 
         .map(|(header, value)| format!("{header}: {}", value.to_str().unwrap_or_default().replace(name, "X")))
         .collect();
     headers.sort();
-    let body =
-        if caller.binding == Binding::Grpc { String::new() } else { String::from_utf8_lossy(&whole.body).into() };
-    (refusal, format!("{}\n{}", headers.join("\n"), body.replace(name, "X")))
+    let body = String::from_utf8_lossy(&whole.body);
+    let all = format!("{}\n{}{body}", headers.join("\n"), details(whole));
+    (refusal, all.replace(name, "X"))
 }
 
-/// The home, an agent that no card shows, one in the extended card, and one of each whose card cannot be read.
+/// What gRPC says of an error beside its headers, as it is.
+fn details(whole: &Whole) -> String {
+    let found = |headers: &http::HeaderMap| headers.get("grpc-status-details-bin").cloned();
+    let Some(details) = found(&whole.headers).or_else(|| found(&whole.trailers)) else { return String::new() };
+    String::from_utf8_lossy(&STANDARD_NO_PAD.decode(details.as_bytes()).unwrap()).into_owned()
+}
+
+/// The home, an agent that no card shows, one in the extended card, one whose card demands something, and one whose card
+/// cannot be read.
 struct Bed {
     gateway: Gateway,
     issuer: Issuer,
     car: Authority,
     boat: Authority,
-    agents: [Agent; 3],
+    agents: [Agent; 4],
 }
 
 impl Bed {
@@ -146,6 +156,10 @@ impl Bed {
         let home = Agent::start(plan("home", "lights.set")).await;
         let vault = Agent::start(plan("vault", "vault.open")).await;
         let annex = Agent::start(plan("annex", "annex.open")).await;
+        let demand = json!([{"schemes": {"own": {"list": ["locks:write"]}}}]);
+        let skill =
+            json!({"id": "safe.open", "name": "s", "description": "s", "tags": [], "securityRequirements": demand});
+        let safe = Agent::start(Plan { card: json!({"skills": [skill]}), ..plan("safe", "safe.open") }).await;
         let issuer = Issuer::start().await;
         let (car, boat) = (Authority::root("Car CA"), Authority::root("Boat CA"));
         let peer = |domain: &str, scopes: &[&str]| {
@@ -155,19 +169,20 @@ impl Bed {
         };
         let toml = format!(
             "domain = \"home.example\"\n[listen]\nmain = \"127.0.0.1:0\"\nplain = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
-             [store]\nurl = \"memory:\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n{}{}{}{}{}{}{}",
+             [store]\nurl = \"memory:\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n{}{}{}{}{}{}{}{}",
             peer("car.example", &LIGHTS),
             peer("boat.example", &["a2a:*:*"]),
             home.entry(""),
             vault.entry("visibility = \"hidden\""),
             annex.entry("visibility = \"extended\""),
+            safe.entry(""),
             "[[agents]]\nname = \"gloom\"\ncard_url = \"http://127.0.0.1:9/card.json\"\nvisibility = \"hidden\"\n",
             issuer.entry(&["a2a:*:*"], ""),
         );
         let files = [("car.example", car.pem()), ("boat.example", boat.pem())];
         let gateway =
             Gateway::start_with(MOONGATE, &toml, &files.map(|(name, pem)| (format!("{name}.pem"), pem))).await;
-        Self { gateway, issuer, car, boat, agents: [home, vault, annex] }
+        Self { gateway, issuer, car, boat, agents: [home, vault, annex, safe] }
     }
 
     fn local(&self) -> Somebody {
@@ -207,21 +222,25 @@ async fn anothers_task_is_refused_as_one_that_does_not_exist() {
     let bed = Bed::start().await;
     let (local, alice, bob) = (bed.local(), bed.token("alice", "a2a:*:*"), bed.token("bob", "a2a:*:*"));
     let (car, boat) = (bed.car(), bed.boat());
+    let (lights, safe) = (("lights.set", "/agents/home"), ("safe.open", "/agents/safe"));
     let pairs = [
-        (&alice, &bob),
-        (&car, &boat),
-        (&boat, &car),
-        (&local, &alice),
-        (&alice, &local),
-        (&car, &alice),
-        (&bob, &boat),
+        (&alice, &bob, lights),
+        (&car, &boat, lights),
+        (&boat, &car, lights),
+        (&local, &alice, lights),
+        (&alice, &local, lights),
+        (&car, &alice, lights),
+        (&bob, &boat, lights),
+        // Of a skill that the other one could not even use.
+        (&local, &alice, safe),
+        (&local, &car, safe),
     ];
     let mut cases = 0;
-    for (owner, other) in pairs {
-        let task = owner.task("lights.set").await;
+    for (owner, other, (skill, home)) in pairs {
+        let task = owner.task(skill).await;
         let none = "0".repeat(task.len());
         let heard = bed.heard();
-        for (speaker, base) in SPEAKERS.into_iter().flat_map(|speaker| [(speaker, "/a2a"), (speaker, "/agents/home")]) {
+        for (speaker, base) in SPEAKERS.into_iter().flat_map(|speaker| [(speaker, "/a2a"), (speaker, home)]) {
             for operation in Operation::ALL.into_iter().filter(|operation| has(speaker.1, *operation)) {
                 let (Some(theirs), Some(nobodys)) = (about(operation, &task), about(operation, &none)) else {
                     continue;
@@ -255,6 +274,47 @@ async fn anothers_task_is_refused_as_one_that_does_not_exist() {
 }
 
 #[tokio::test]
+async fn anothers_push_config_is_refused_as_one_that_does_not_exist() {
+    let bed = Bed::start().await;
+    let (local, alice, bob) = (bed.local(), bed.token("alice", "a2a:*:*"), bed.token("bob", "a2a:*:*"));
+    let (car, boat) = (bed.car(), bed.boat());
+    let mut cases = 0;
+    for (owner, other) in
+        [(&alice, &bob), (&boat, &car), (&car, &alice), (&bob, &boat), (&local, &alice), (&alice, &local)]
+    {
+        let (theirs, own) = (owner.task("lights.set").await, other.task("lights.set").await);
+        let caller = owner.caller((Binding::JsonRpc, Version::V1), "/a2a");
+        let config = json!({"taskId": theirs, "id": "secret", "url": "http://127.0.0.1:9/hook"});
+        let made = owner.whole(&caller, Operation::PushCreate, &config).await;
+        caller.understand(Operation::PushCreate, &made).unwrap();
+        for (speaker, base) in SPEAKERS.into_iter().flat_map(|speaker| [(speaker, "/a2a"), (speaker, "/agents/home")]) {
+            for operation in [Operation::PushGet, Operation::PushDelete] {
+                let case =
+                    format!("{} asks {} for {}'s by {speaker:?} at {base}", other.name, operation.as_str(), owner.name);
+                let caller = other.caller(speaker, base);
+                let mut answers = Vec::new();
+                for (task, id) in [(&own, "absent"), (&own, "secret"), (&theirs, "absent"), (&theirs, "secret")] {
+                    let whole = other.whole(&caller, operation, &json!({"taskId": task, "id": id})).await;
+                    answers.push(match caller.understand(operation, &whole) {
+                        Ok(value) => format!("done: {value}"),
+                        Err(_) => format!("{:?}", told(&caller, operation, &whole, id, &case)),
+                    });
+                }
+                assert_eq!((&answers[0], &answers[2]), (&answers[1], &answers[3]), "{case}");
+                assert!(answers[2].contains("MG-0601"), "{case}: {answers:?}");
+                // What is not there may be deleted again and again.
+                assert_eq!(answers[0].starts_with("done"), operation == Operation::PushDelete, "{case}: {answers:?}");
+                cases += 1;
+            }
+        }
+        let configs = owner.whole(&caller, Operation::PushList, &json!({"taskId": theirs})).await;
+        let configs = caller.understand(Operation::PushList, &configs).unwrap();
+        assert_eq!(configs["configs"].as_array().map(Vec::len), Some(2), "its owner's are as they were: {configs}");
+    }
+    assert_eq!(cases, 6 * 10 * 2);
+}
+
+#[tokio::test]
 async fn an_agent_that_is_not_for_a_caller_is_refused_as_one_that_does_not_exist() {
     let bed = Bed::start().await;
     let (alice, nobody) = (bed.token("alice", &LIGHTS.join(" ")), bed.token("eve", "openid"));
@@ -278,22 +338,30 @@ async fn an_agent_that_is_not_for_a_caller_is_refused_as_one_that_does_not_exist
                     speaker.0.as_str(),
                     speaker.1.as_str()
                 );
-                let mut answers = Vec::new();
-                for name in [agent, "nihil"] {
-                    let mut params = about(operation, "0000").unwrap_or_else(|| json!({}));
-                    if operation.carries_message() {
-                        params = saying("echo hello");
+                // By the address, and by the tenant, which is all that gRPC has.
+                let ways: &[bool] = match speaker {
+                    (Binding::Grpc, _) => &[true],
+                    (Binding::JsonRpc, Version::V1) => &[true, false],
+                    _ => &[false],
+                };
+                for by_tenant in ways {
+                    let mut answers = Vec::new();
+                    for name in [agent, "nihil"] {
+                        let mut params = about(operation, "0000").unwrap_or_else(|| json!({}));
+                        if operation.carries_message() {
+                            params = saying("echo hello");
+                        }
+                        let base = if *by_tenant { "/a2a".to_owned() } else { format!("/agents/{name}") };
+                        if *by_tenant {
+                            params["tenant"] = json!(name);
+                        }
+                        let caller = who.caller(speaker, &base);
+                        let whole = who.whole(&caller, operation, &params).await;
+                        answers.push(told(&caller, operation, &whole, name, &case));
                     }
-                    let base = if speaker.0 == Binding::Grpc { "/a2a".to_owned() } else { format!("/agents/{name}") };
-                    if speaker.0 == Binding::Grpc {
-                        params["tenant"] = json!(name);
-                    }
-                    let caller = who.caller(speaker, &base);
-                    let whole = who.whole(&caller, operation, &params).await;
-                    answers.push(told(&caller, operation, &whole, name, &case));
+                    assert_eq!(answers[0], answers[1], "{case}");
+                    assert!(answers[0].0.message.contains("there is no agent X"), "{case}: {answers:?}");
                 }
-                assert_eq!(answers[0], answers[1], "{case}");
-                assert!(answers[0].0.message.contains("there is no agent X"), "{case}: {answers:?}");
             }
         }
     }
