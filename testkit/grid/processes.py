@@ -48,13 +48,13 @@ def _first_line(process: subprocess.Popen, seconds: float) -> str:
 class RunningAgent:
     """An agent's process and where its card is."""
 
-    def __init__(self, agent: Agent, logs: Path) -> None:
+    def __init__(self, agent: Agent, logs: Path, *more: str) -> None:
         words, variables = install.command(agent.environment, agent.script)
         self.agent = agent
         self.log = logs / f"agent-{agent.name}.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [*words, "--port", "0", "--binding", agent.binding],
+                [*words, "--port", "0", "--binding", agent.binding, *more],
                 stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **variables},
             )
         ready, _, port = _first_line(self.process, START_SECONDS).strip().partition(" ")
@@ -78,15 +78,19 @@ class RunningGateway:
 
     def __init__(
         self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "", secure: bool = False,
-        egress: str = 'allow = ["127.0.0.0/8"]',
+        egress: str = 'allow = ["127.0.0.0/8"]', open_to_all: bool = False,
     ) -> None:
+        """`secure`: with the main listener, over TLS; `open_to_all`: so that other machines reach it, and need to prove themselves."""
         self.port, admin, self.secure_port = free_ports(3)
-        main = f"127.0.0.1:{self.secure_port}" if secure else "off"
+        host = "0.0.0.0" if open_to_all else "127.0.0.1"
+        main = f"{host}:{self.secure_port}" if secure or open_to_all else "off"
+        public = f'public_url = "https://127.0.0.1:{self.secure_port}"\n' if open_to_all else ""
+        self.secure_root = f"https://127.0.0.1:{self.secure_port}"
         self.root = f"http://127.0.0.1:{self.port}"
         config = self.config = folder / "moongate.toml"
         entries = [f'[[agents]]\nname = "{one.agent.name}"\ncard_url = "{one.card_url}"\n' for one in agents]
         config.write_text(
-            f'domain = "grid.example"\n\n[listen]\nmain = "{main}"\nplain = "127.0.0.1:{self.port}"\n'
+            f'domain = "grid.example"\n{public}\n[listen]\nmain = "{main}"\nplain = "127.0.0.1:{self.port}"\n'
             f'admin = "127.0.0.1:{admin}"\n\n[store]\nurl = "memory:"\n\n'
             f"[egress]\n{egress}\n\n" + "\n".join(entries) + more
         )

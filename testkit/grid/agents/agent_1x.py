@@ -1,6 +1,7 @@
 """An agent of PyPI a2a-sdk 1.x that speaks exactly one binding of A2A 1.0.
 
-`--binding JSONRPC|HTTP+JSON|GRPC --port N` (0 picks one). Prints `READY <port>`; the card is at that port's
+`--binding JSONRPC|HTTP+JSON|GRPC --port N` (0 picks one). With `--demand a,b` it has a further skill `locked`, whose entry in
+the card demands these scopes. Prints `READY <port>`; the card is at that port's
 well-known place. With GRPC the card has an HTTP port of its own and names the gRPC port. What it answers is
 decided by the text of the message: see `testkit/grid/README.md`.
 """
@@ -26,7 +27,10 @@ from a2a.server.tasks import (
     TaskUpdater,
 )
 from a2a.types import a2a_pb2_grpc
-from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, AgentSkill, Part, Task, TaskState
+from a2a.types.a2a_pb2 import (
+    AgentCapabilities, AgentCard, AgentInterface, AgentSkill, MutualTlsSecurityScheme, OpenIdConnectSecurityScheme, Part,
+    SecurityRequirement, SecurityScheme, StringList, Task, TaskState,
+)
 
 
 class Scripted(AgentExecutor):
@@ -99,8 +103,13 @@ def copy_of(part: Part) -> Part:
     return twin
 
 
-def card(binding: str, url: str) -> AgentCard:
-    return AgentCard(
+def card(binding: str, url: str, demand: list[str]) -> AgentCard:
+    skills = [AgentSkill(id="script", name="Script", description="Does what it is told", tags=["grid"])]
+    if demand:
+        requirements = [SecurityRequirement(schemes={"own": StringList(list=demand), "mtls": StringList()})]
+        locked = AgentSkill(id="locked", name="Locked", description="For who may", tags=["grid"], security_requirements=requirements)
+        skills.append(locked)
+    described = AgentCard(
         name=f"grid 1.x {binding}",
         description="Scripted agent of the interop grid",
         version="1.0.0",
@@ -108,8 +117,13 @@ def card(binding: str, url: str) -> AgentCard:
         capabilities=AgentCapabilities(streaming=True, push_notifications=True),
         default_input_modes=["text/plain", "application/octet-stream", "application/json"],
         default_output_modes=["text/plain", "application/octet-stream", "application/json"],
-        skills=[AgentSkill(id="script", name="Script", description="Does what it is told", tags=["grid"])],
+        skills=skills,
     )
+    if demand:
+        own = OpenIdConnectSecurityScheme(open_id_connect_url="https://own.invalid/.well-known/openid-configuration")
+        described.security_schemes["own"].CopyFrom(SecurityScheme(open_id_connect_security_scheme=own))
+        described.security_schemes["mtls"].CopyFrom(SecurityScheme(mtls_security_scheme=MutualTlsSecurityScheme()))
+    return described
 
 
 def listen(port: int) -> socket.socket:
@@ -124,12 +138,13 @@ async def main() -> None:
     flags = argparse.ArgumentParser()
     flags.add_argument("--port", type=int, default=0)
     flags.add_argument("--binding", choices=["JSONRPC", "HTTP+JSON", "GRPC"], required=True)
+    flags.add_argument("--demand", type=lambda text: text.split(","), default=[])
     options = flags.parse_args()
     listener = listen(options.port)
     port = listener.getsockname()[1]
     grpc_server = grpc.aio.server() if options.binding == "GRPC" else None
     url = f"127.0.0.1:{grpc_server.add_insecure_port('127.0.0.1:0')}" if grpc_server else f"http://127.0.0.1:{port}/"
-    described = card(options.binding, url.rstrip("/") if options.binding == "HTTP+JSON" else url)
+    described = card(options.binding, url.rstrip("/") if options.binding == "HTTP+JSON" else url, options.demand)
     configs = InMemoryPushNotificationConfigStore()
     handler = DefaultRequestHandler(
         agent_executor=Scripted(),

@@ -1,5 +1,5 @@
 // The verifier of npm @a2a-js/sdk on the cards of a gateway: `verify --root URL --agents a,b` prints a JSON line for each check,
-// `{"case", "ok", "detail"}`.
+// `{"case", "ok", "detail"}`. `demands --root URL --agent NAME --demand a,b` reads which scopes the skill `locked` needs.
 
 import { load } from './harness.mjs';
 
@@ -17,6 +17,25 @@ function tell(name, ok, detail = '') {
 const keys = jose.createLocalJWKSet(await (await fetch(`${root}/.well-known/jwks.json`)).json());
 const verify = verifyAgentCardSignature((kid) => keys({ alg: 'ES256', kid }));
 const holds = (card) => verify(card).then(() => true, () => false);
+
+if (process.argv[2] === 'demands') {
+  const wanted = ['a2a:locked:send', ...flag('demand').split(',').sort()];
+  for (const base of [root, `${root}/agents/${flag('agent')}`]) {
+    const answer = await fetch(`${base}/.well-known/agent-card.json`, { headers: { 'A2A-Version': '1.0' } });
+    const stated = await answer.json();
+    const card = AgentCard.fromJSON(stated);
+    const locked = card.skills.find((skill) => skill.id === 'locked').securityRequirements;
+    const lists = locked.map((requirement) => requirement.schemes.token?.list);
+    tell(`js reads what is needed: ${base}`, JSON.stringify(lists) === JSON.stringify([wanted]), JSON.stringify(locked));
+    tell(`js finds that scheme in the card: ${base}`, card.securitySchemes.token?.scheme?.$case === 'httpAuthSecurityScheme',
+      JSON.stringify(card.securitySchemes));
+    // As it came: of a card that it has read, the library forgets the schemes before it looks at the signature.
+    tell(`js verifies it: ${base}`, await holds(stated));
+    stated.skills.at(-1).securityRequirements[0].schemes.token.list.pop();
+    tell(`js refuses it with less demanded: ${base}`, !(await holds(stated)));
+  }
+  process.exit(0);
+}
 
 for (const name of ['', ...flag('agents').split(',')]) {
   const base = name ? `${root}/agents/${name}` : root;
