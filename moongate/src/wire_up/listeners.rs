@@ -125,6 +125,7 @@ pub(crate) fn own_address(address: SocketAddr, secure: bool) -> Address {
 pub(crate) fn lets_in(config: &Config) -> LetsIn {
     LetsIn {
         token: !config.issuers.is_empty() || config.oauth.is_some(),
+        oauth: config.oauth.as_ref().map(|own| own.scopes.words().into()),
         certificate: !config.peers.is_empty() || !config.devices.is_empty(),
     }
 }

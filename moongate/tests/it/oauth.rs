@@ -216,7 +216,24 @@ async fn whoever_comes_from_elsewhere_learns_where_tokens_are_given() {
         (&json!("https://agents.test/a2a"), &json!(["https://agents.test"]))
     );
     let card = get_main(&gateway, "/.well-known/agent-card.json").await.json();
-    assert_eq!(card["securityRequirements"], json!([{"schemes": {"token": {"list": []}}}]), "{card}");
+    let way = |scheme: &str, scopes: &[&str]| json!({"schemes": {scheme: {"list": scopes}}});
+    assert_eq!(card["securityRequirements"], json!([way("oauth", &[]), way("token", &[])]), "{card}");
+    let scheme = &card["securitySchemes"]["oauth"]["oauth2SecurityScheme"];
+    assert_eq!(scheme["oauth2MetadataUrl"], "https://agents.test/.well-known/oauth-authorization-server");
+    assert_eq!(scheme["flows"]["clientCredentials"]["tokenUrl"], "https://agents.test/oauth/token");
+    assert_eq!(
+        get_main(&gateway, "/.well-known/oauth-authorization-server").await.json()["issuer"],
+        "https://agents.test"
+    );
+    let (skill, scopes) = (&card["skills"][0], ["a2a:home.talk:send"]);
+    assert_eq!(skill["securityRequirements"], json!([way("oauth", &scopes), way("token", &scopes)]), "{skill}");
+    let old = get_main(&gateway, "/.well-known/agent.json").await.json();
+    assert_eq!(old["securitySchemes"]["oauth"]["type"], "oauth2");
+    assert_eq!(
+        old["securitySchemes"]["oauth"]["flows"]["clientCredentials"]["tokenUrl"],
+        "https://agents.test/oauth/token"
+    );
+    assert_eq!(old["skills"][0]["security"][0], json!({"oauth": scopes}));
     let form = "grant_type=client_credentials&resource=https%3A%2F%2Fagents.test%2Fa2a".to_owned();
     let answer = post("/oauth/token", "application/x-www-form-urlencoded", &basic(&secret), form).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
