@@ -23,7 +23,7 @@ from processes import Failed, RunningAgent, RunningGateway, stop
 ENVIRONMENTS = {"py-1.x": "cards_sdk.py", "js-1": "cards_js.mjs"}
 SECONDS = 120
 # As many cases as there are: one that did not run is red.
-CASES, DEMANDED = 82, 25
+CASES, DEMANDED = 82, 30
 AGENT, DEMAND = "py1-jsonrpc", "locks:write,locks:read"
 ISSUER = """
 [[issuers]]
@@ -31,6 +31,9 @@ name = "joserfc"
 issuer = "https://idp.grid.example"
 jwks = "jwks.json"
 audience = ["https://gateway.grid.example"]
+scopes = ["a2a:*:*", "locks:write", "locks:read"]
+
+[oauth]
 scopes = ["a2a:*:*", "locks:write", "locks:read"]
 """
 EXTENDED = '\n[[agents]]\nname = "extended"\nvisibility = "extended"\naddress = "http://127.0.0.1:{port}/"\nskills = ["extended.do"]\n'

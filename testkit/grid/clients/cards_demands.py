@@ -28,10 +28,10 @@ def tell(case: str, ok: bool, detail: object = "") -> None:
     print(json.dumps({"case": case, "ok": ok, "detail": str(detail)[:300]}), flush=True)
 
 
-def needed(card: pb.AgentCard, skill: str) -> list[list[str]]:
+def needed(card: pb.AgentCard, skill: str, scheme: str = "token") -> list[list[str]]:
     """The scopes that a token needs for a skill, by each of the alternatives."""
     entry = next(one for one in card.skills if one.id == skill)
-    return [list(one.schemes["token"].list) for one in entry.security_requirements if "token" in one.schemes]
+    return [list(one.schemes[scheme].list) for one in entry.security_requirements if scheme in one.schemes]
 
 
 def message(skill: str) -> pb.SendMessageRequest:
@@ -75,7 +75,10 @@ async def main() -> None:
         tell(f"needed for the locked skill, in the card of {base}", needed(card, "locked") == [wanted], needed(card, "locked"))
         tell(f"needed for the other one, in the card of {base}", needed(card, "script") == [["a2a:script:send"]])
         tell(f"the scheme stands in the card of {base}", card.security_schemes["token"].HasField("http_auth_security_scheme"))
-        tell(f"the agent's own schemes do not, in the card of {base}", "own" not in str(card) and "mtls" not in str(card), card)
+        flows = card.security_schemes["oauth"].oauth2_security_scheme.flows
+        found = (needed(card, "locked", "oauth"), flows.client_credentials.token_url)
+        tell(f"the gateway's own server, in the card of {base}", found == ([wanted], f"{given.root}/oauth/token"), found)
+        tell(f"the agent's own schemes do not, in the card of {base}", "own.invalid" not in str(card) and "mtls" not in str(card), card)
 
         def token(scopes: list[str]) -> str:
             return bench.token("ES256", "es256", scope=" ".join(scopes))
@@ -87,7 +90,7 @@ async def main() -> None:
             for missing in wanted:
                 held = ["a2a:script:send", *(one for one in wanted if one != missing)]
                 told = await said(card, trust, token(held), "locked")
-                tell(f"without {missing} it stays shut", told == f'403 Bearer error="insufficient_scope", scope="{missing}"', told)
+                tell(f"without {missing} it stays shut", told.startswith(f'403 Bearer error="insufficient_scope", scope="{missing}", '), told)
             told = await said(card, trust, token(["a2a:*:*"]), "locked")
             tell("every scope of the gateway is not enough", told.startswith("403") and "locks:read locks:write" in told, told)
 

@@ -25,13 +25,17 @@ if (process.argv[2] === 'demands') {
     const stated = await answer.json();
     const card = AgentCard.fromJSON(stated);
     const locked = card.skills.find((skill) => skill.id === 'locked').securityRequirements;
-    const lists = locked.map((requirement) => requirement.schemes.token?.list);
-    tell(`js reads what is needed: ${base}`, JSON.stringify(lists) === JSON.stringify([wanted]), JSON.stringify(locked));
+    const lists = (scheme) => JSON.stringify(locked.map((one) => one.schemes[scheme]?.list).filter(Boolean));
+    const both = lists('token') === JSON.stringify([wanted]) && lists('oauth') === JSON.stringify([wanted]);
+    tell(`js reads what is needed: ${base}`, both, JSON.stringify(locked));
+    const server = card.securitySchemes.oauth?.scheme;
+    const url = server?.value?.flows?.flow?.value?.tokenUrl;
+    tell(`js reads the gateway's own server: ${base}`, url === `${root}/oauth/token`, JSON.stringify(server));
     tell(`js finds that scheme in the card: ${base}`, card.securitySchemes.token?.scheme?.$case === 'httpAuthSecurityScheme',
       JSON.stringify(card.securitySchemes));
     // As it came: of a card that it has read, the library forgets the schemes before it looks at the signature.
     tell(`js verifies it: ${base}`, await holds(stated));
-    stated.skills.at(-1).securityRequirements[0].schemes.token.list.pop();
+    stated.skills.at(-1).securityRequirements[0].schemes.oauth.list.pop();
     tell(`js refuses it with less demanded: ${base}`, !(await holds(stated)));
   }
   process.exit(0);
