@@ -306,6 +306,65 @@ async fn cards_say_which_scopes_each_skill_needs_where_tokens_are_wanted() {
     assert_eq!(sent["result"]["task"]["status"]["state"], "TASK_STATE_COMPLETED", "{sent}");
 }
 
+/// An agent with one skill that is described so and demands this.
+async fn holder(name: &str, what: &str, demand: &str) -> Agent {
+    let requirements = json!([{"schemes": {"keyring": {"list": [demand]}}}]);
+    let skill =
+        json!({"id": "shared.do", "name": "s", "description": what, "tags": [], "securityRequirements": requirements});
+    Agent::start(Plan { card: json!({"skills": [skill]}), ..Plan::new(name) }).await
+}
+
+/// The first agent, the second one, and a gateway that other machines reach.
+async fn pair(descriptions: [&str; 2], issuer: &Issuer) -> (Agent, Agent, Gateway) {
+    let one = holder("one", descriptions[0], "locks:write").await;
+    let two = holder("two", descriptions[1], "owner").await;
+    let listen = "public_url = \"https://agents.test\"\n[listen]\nmain = \"0.0.0.0:0\"\nplain = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[store]\nurl = \"memory:\"\n";
+    let toml = format!("{listen}{}{}{}", one.entry(""), two.entry(""), issuer.entry(&GIVEN, ""));
+    let gateway = Gateway::start(MOONGATE, &toml).await;
+    (one, two, gateway)
+}
+
+/// The scopes of the first way in, by skill, as the card of all agents says.
+async fn published(gateway: &Gateway) -> Vec<(String, Value)> {
+    let card = get_main(gateway, CARD).await.json();
+    let skills = card["skills"].as_array().unwrap().iter();
+    let first = |skill: &Value| skill["securityRequirements"][0]["schemes"]["token"]["list"].clone();
+    skills.map(|skill| (skill["id"].as_str().unwrap().to_owned(), first(skill))).collect()
+}
+
+#[tokio::test]
+async fn where_either_of_two_agents_may_get_a_message_what_both_demand_is_demanded() {
+    let issuer = Issuer::start().await;
+    let (_one, _two, gateway) = pair(["Does it", "Does it"], &issuer).await;
+    let shared = json!(["a2a:shared.do:send", "locks:write", "owner"]);
+    assert_eq!(published(&gateway).await, [("shared.do".to_owned(), shared)]);
+    for (scopes, done) in
+        [("a2a:*:* owner", false), ("a2a:*:* locks:write", false), ("a2a:shared.do:send owner locks:write", true)]
+    {
+        let token = format!("Bearer {}", issuer.token(scopes));
+        let caller = Caller::rpc(&gateway.plain()).with("authorization", &token);
+        for _ in 0..4 {
+            let sent = caller.call(Operation::Send, &for_skill("shared.do", "echo hello")).await;
+            assert_eq!(sent.is_ok(), done, "{scopes}: {sent:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_skill_that_is_named_with_its_agent_is_that_skill_of_that_agent() {
+    let issuer = Issuer::start().await;
+    let (_one, _two, gateway) = pair(["Does it", "Does something else"], &issuer).await;
+    let scopes = |demand: &str| json!(["a2a:shared.do:send", demand]);
+    let both = [("one/shared.do".to_owned(), scopes("locks:write")), ("two/shared.do".to_owned(), scopes("owner"))];
+    assert_eq!(published(&gateway).await, both);
+    let token = format!("Bearer {}", issuer.token("a2a:shared.do:send owner"));
+    let caller = Caller::rpc(&gateway.plain()).with("authorization", &token);
+    let sent = caller.call(Operation::Send, &for_skill("two/shared.do", "echo hello")).await.unwrap();
+    assert_eq!(state(&sent["task"]), "COMPLETED");
+    let refusal = caller.call(Operation::Send, &for_skill("one/shared.do", "echo hello")).await.unwrap_err();
+    assert_eq!(refusal.message, "the card of one demands for shared.do what is missing: locks:write");
+}
+
 #[tokio::test]
 async fn a_demand_that_nobody_can_meet_lets_nobody_in_and_breaks_no_header() {
     let strange = json!([{"schemes": {"keyring": {"list": ["a2a", "x\",realm=\"y", "owner"]}}}]);

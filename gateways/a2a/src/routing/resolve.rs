@@ -168,10 +168,7 @@ fn fallback(view: &View<'_>, head: &Head, call: &Call) -> Result<Resolved, Probl
 fn by_intent(view: &View<'_>, hit: &super::search::Hit) -> Result<Resolved, Problem> {
     let Some(doc) = view.directory.index.docs().get(hit.doc) else { return Err(no_skill(view, &[])) };
     let mut resolved = match view.directory.skills.get(&doc.id) {
-        Some(pool) if pool.uniform => {
-            let known = |name: &&AgentName| view.directory.agent(name.as_str(), view.who).is_some();
-            holders(pool.agents.iter().filter(known), &doc.id, "intent")
-        }
+        Some(pool) if pool.uniform => holders(pool.agents.iter(), &doc.id, "intent"),
         _ => holders(std::iter::once(&doc.agent), &doc.id, "intent"),
     };
     resolved.tags = tags_of(view.directory, &doc.agent, doc.id.as_str());
