@@ -300,3 +300,36 @@ async fn the_operators_api_is_as_it_is_described() {
     }
     assert_eq!(operate("put", "/clients", None).await.status, 405);
 }
+
+#[tokio::test]
+async fn what_a_card_demands_is_given_by_the_operator_like_any_other_scope() {
+    let demand = json!([{"schemes": {"own": {"list": ["locks:write"]}}}]);
+    let skill = json!({"id": "talk", "name": "t", "description": "t", "tags": [], "securityRequirements": demand});
+    let agent = Agent::start(Plan { card: json!({"skills": [skill]}), ..Plan::new("home") }).await;
+    let more = OAUTH.replace("\"a2a:*:get\"", "\"a2a:*:get\", \"locks:write\"");
+    let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{more}{}", agent.entry(""))).await;
+    let metadata = get(&gateway.plain(), "/.well-known/oauth-authorization-server").await.json();
+    assert!(metadata["scopes_supported"].as_array().unwrap().contains(&json!("locks:write")), "{metadata}");
+    for (words, why) in [
+        (["clients", "add", "robot", "--scope", "locks:read"], "is more than `[oauth] scopes` allow"),
+        (["clients", "add", "robot", "--scope", "locks:*"], "`*` stands for"),
+        (["clients", "add", "robot", "--scope", "A2A:*:send"], "a2a:SKILL:VERB"),
+        (["users", "add", "alice", "--scope", "a2:talk:send"], "did you mean a2a:talk:send?"),
+    ] {
+        let output = command(&gateway, &words).await;
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(crate::support::err(&output).contains(why), "{words:?}: {}", crate::support::err(&output));
+    }
+    let view =
+        told(&gateway, &["clients", "add", "robot", "--scope", "a2a:talk:send", "--scope", "locks:write"]).await;
+    let secret = view["secret"].as_str().unwrap();
+    assert_eq!(state(&send(&gateway, &token(&gateway, secret).await).await.unwrap()["task"]), "COMPLETED");
+    let form = "grant_type=client_credentials&scope=a2a:talk:send";
+    let narrow = post(&gateway.plain(), "/oauth/token", secret, form).await.json();
+    let refusal = send(&gateway, narrow["access_token"].as_str().unwrap()).await.unwrap_err();
+    assert!(code(&refusal) == "MG-0407" && refusal.message.ends_with("missing: locks:write"), "{refusal:?}");
+    // The operator takes it back: tokens that were given are worth that much less.
+    let given = token(&gateway, secret).await;
+    reload(&gateway, &format!("{LISTEN}{OAUTH}{}", agent.entry(""))).await;
+    assert_eq!(code(&send(&gateway, &given).await.unwrap_err()), "MG-0407");
+}
