@@ -320,8 +320,7 @@ async fn what_a_card_demands_is_given_by_the_operator_like_any_other_scope() {
         assert_eq!(output.status.code(), Some(2), "{words:?}");
         assert!(crate::support::err(&output).contains(why), "{words:?}: {}", crate::support::err(&output));
     }
-    let view =
-        told(&gateway, &["clients", "add", "robot", "--scope", "a2a:talk:send", "--scope", "locks:write"]).await;
+    let view = told(&gateway, &["clients", "add", "robot", "--scope", "a2a:talk:send", "--scope", "locks:write"]).await;
     let secret = view["secret"].as_str().unwrap();
     assert_eq!(state(&send(&gateway, &token(&gateway, secret).await).await.unwrap()["task"]), "COMPLETED");
     let form = "grant_type=client_credentials&scope=a2a:talk:send";
