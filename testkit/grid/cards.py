@@ -29,7 +29,7 @@ ISSUER = """
 [[issuers]]
 name = "joserfc"
 issuer = "https://idp.grid.example"
-jwks = "jwks.json"
+jwks = "jwks-joserfc.json"
 audience = ["https://gateway.grid.example"]
 scopes = ["a2a:*:*", "locks:write", "locks:read"]
 

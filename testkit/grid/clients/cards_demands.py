@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import jwt
 from google.protobuf.json_format import ParseDict
-from tokens_joserfc import Bench
+from maker_joserfc import Maker
 
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import a2a_pb2 as pb
@@ -64,7 +64,7 @@ async def main() -> None:
     flags.add_argument("--folder", type=Path, required=True)
     given = flags.parse_args()
     trust = ssl.create_default_context(cafile=given.ca)
-    bench = Bench(given.folder, "")
+    maker = Maker(given.folder, "")
     async with httpx.AsyncClient(verify=trust, timeout=20) as http:
         published = (await http.get(given.root + "/.well-known/jwks.json")).json()
         check = create_signature_verifier(lambda kid, jku: jwt.PyJWKSet.from_dict(published)[kid], ["ES256"])
@@ -81,7 +81,7 @@ async def main() -> None:
         tell(f"the agent's own schemes do not, in the card of {base}", "own.invalid" not in str(card) and "mtls" not in str(card), card)
 
         def token(scopes: list[str]) -> str:
-            return bench.token("ES256", "es256", scope=" ".join(scopes))
+            return maker.token("ES256", "es256", scope=" ".join(scopes))
 
         for skill in ("locked", "script"):
             told = await said(card, trust, token(needed(card, skill)[0]), skill)
