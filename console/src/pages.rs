@@ -1,4 +1,4 @@
-//! Pages for people, under `/oauth`.
+//! Pages for people, under `/oauth` and `/approvals`.
 //!
 //! | path | what |
 //! |---|---|
@@ -7,11 +7,13 @@
 //! | `/oauth/account`, `…/password`, `…/passkey`, `…/passkey/remove` | one's own password and passkeys |
 //! | `/oauth/device` | a device that shows a code asks (RFC 8628) |
 //! | `/oauth/authorize` | a program in the browser asks (OAuth 2.1 §4.1) |
+//! | `/approvals`, `/approvals/ID` | a request waits for a yes |
 //!
 //! A GET changes nothing. A POST must come from a page of the same origin and, where somebody is signed in, carry the
 //! session's form token; cookies are `SameSite=Strict` besides.
 
 mod account;
+mod approvals;
 mod authorize;
 mod device;
 mod reply;
@@ -25,6 +27,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, Response};
+use moongate_approval::Desk;
 use moongate_core::seam::Clock;
 use moongate_core::{Code, Problem};
 use moongate_identity::people::{Attempts, SignedIn};
@@ -57,6 +60,7 @@ pub struct Pages {
     /// Codes of devices that somebody typed, and that fit none.
     codes: Mutex<Attempts>,
     public: Arc<Public>,
+    desk: Arc<Desk>,
 }
 
 type Answer = Result<Response<Bytes>, Problem>;
@@ -68,8 +72,9 @@ impl Pages {
         authority: Arc<ArcSwapOption<Authority>>,
         public: Arc<Public>,
         clock: Arc<dyn Clock>,
+        desk: Arc<Desk>,
     ) -> Self {
-        Self { people, authority, public, clock, codes: Mutex::default() }
+        Self { people, authority, public, clock, codes: Mutex::default(), desk }
     }
 
     /// Whether a path is one of ours.
@@ -77,7 +82,7 @@ impl Pages {
         matches!(
             path,
             "/oauth/device" | "/oauth/authorize" | "/oauth/pages.css" | "/oauth/passkey.js" | "/oauth/sign-out"
-        ) || ["/oauth/sign-in", "/oauth/sign-up", "/oauth/account"]
+        ) || ["/oauth/sign-in", "/oauth/sign-up", "/oauth/account", approvals::PLACE]
             .iter()
             .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
@@ -127,6 +132,13 @@ impl Pages {
             return Err(Problem::new(Code::FormRefused, "the form is not one of this session’s"));
         }
         match (reads, path) {
+            (true, approvals::PLACE) => self.approvals_page(&who).await,
+            (true, path) if approvals::id(path).is_some() => {
+                self.approval_page(visit, &who, approvals::id(path).unwrap_or_default()).await
+            }
+            (false, path) if approvals::id(path).is_some() => {
+                self.decide_approval(visit, &who, approvals::id(path).unwrap_or_default()).await
+            }
             (true, "/oauth/device") => Ok(self.device_page(visit, &who)),
             (false, "/oauth/device") => self.device(visit, &who).await,
             (true, "/oauth/authorize") => self.authorize_page(visit, &who).await,

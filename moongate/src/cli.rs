@@ -1,6 +1,7 @@
 //! The command line. Data goes to stdout, talk to stderr; exit 0 is yes, 1 is no, 2 is an error.
 
 mod agents;
+mod approve;
 mod backup;
 mod ca;
 mod check;
@@ -63,6 +64,8 @@ enum Command {
     Agents(agents::Agents),
     /// Send a message through the running gateway and print what comes back.
     Send(send::Send),
+    /// List, show and answer the requests that wait for a person's yes.
+    Approve(approve::Approve),
     /// List, show, follow and steer the tasks of the running gateway.
     Tasks(tasks::Tasks),
     /// List, add and remove programs that may ask the running gateway for access tokens.
@@ -107,6 +110,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Explain(explain)) => explain::explain(&context, &explain),
         Some(Command::Agents(agents)) => agents::agents(&context, &agents),
         Some(Command::Send(send)) => send::send(&context, &send),
+        Some(Command::Approve(arguments)) => approve::approve(&context, &arguments),
         Some(Command::Tasks(tasks)) => tasks::tasks(&context, &tasks),
         Some(Command::Clients(clients)) => clients::clients(&context, &clients),
         Some(Command::Token(token)) => token::token(&context, &token),

@@ -3,6 +3,7 @@
 //! A browser page must not act as `local` just because it runs on this machine, so requests are refused if a foreign page
 //! sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
 
+mod approvals;
 mod oauth;
 mod openapi;
 mod people;
@@ -18,8 +19,8 @@ use moongate_a2a::api::Api;
 use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
 use moongate_a2a::routing::registry::AgentRegistry;
 use moongate_console::{Pages, Users};
-use moongate_core::seam::Store;
-use moongate_core::{Code, Listener, Problem};
+use moongate_core::seam::{Store, identify};
+use moongate_core::{Code, Listener, Principal, PrincipalKind, Problem, Proof};
 use moongate_identity::Authority;
 use moongate_telemetry::Telemetry;
 use moongate_transport::{Drain, Handler, Peer};
@@ -90,6 +91,9 @@ impl Handler for ListenerSurface {
         if oauth::is_api(path) {
             return Box::pin(surface.administer(self.listener, peer, request)).await;
         }
+        if approvals::is_about(path) {
+            return Box::pin(surface.approvals(self.listener, peer, request)).await;
+        }
         if Api::serves(path) {
             return Box::pin(surface.api.handle(self.listener, peer, request)).await;
         }
@@ -130,6 +134,23 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Surface {
+    /// The operator at this machine, for what is nobody else's.
+    async fn operator(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        headers: &HeaderMap,
+        what: &str,
+    ) -> Result<Arc<Principal>, Problem> {
+        let arrival = self.endpoint.arrival(listener, peer);
+        let credential = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let who = identify(&*self.verifier, &arrival, credential).await?;
+        if who.proof == Proof::Loopback && who.kind == PrincipalKind::Operator {
+            return Ok(who);
+        }
+        Err(Problem::new(Code::Forbidden, format!("{what} are for the operator at the gateway's machine")))
+    }
+
     /// Health, readiness, metrics, status and the description of the API.
     fn operations(&self, method: &Method, path: &str) -> Response<ReplyBody> {
         let known = ["/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/openapi.json"];

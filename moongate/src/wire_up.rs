@@ -24,8 +24,9 @@ use moongate_a2a::gateway::Addresses;
 use moongate_a2a::routing::directory::Directory;
 use moongate_a2a::routing::registry::{AgentRegistry, Grounds};
 use moongate_a2a::tasks::courier::Courier;
-use moongate_a2a::tasks::{Tasks, clockwork, courier, queue};
+use moongate_a2a::tasks::{Tasks, clockwork, courier, people, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
+use moongate_approval::Desk;
 use moongate_config::{Config, Loaded};
 use moongate_console::{Pages, Users};
 use moongate_core::seam::{self, Clock, Dialer, Store};
@@ -104,7 +105,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (authorities, verifier) = identity(config, workshop.clone(), &bound, &dialer).await?;
     let flow = flow(config, &verifier, &clock, &telemetry)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
-    let gateway = gateway(config, &seams, &egress, vault, &notary);
+    let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
+    let gateway = gateway(config, &seams, &egress, vault, (&notary, desk));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let published = gateway.clone();
     let registry = Arc::new(AgentRegistry::new(
@@ -161,7 +163,7 @@ fn gateway(
     seams: &Seams,
     egress: &Arc<SwappableEgress>,
     vault: Arc<dyn seam::Vault>,
-    notary: &Arc<Notary>,
+    (notary, desk): (&Arc<Notary>, Arc<Desk>),
 ) -> Arc<A2aGateway> {
     let Seams { store, clock, dialer, .. } = seams;
     Arc::new(A2aGateway::new(Parts {
@@ -170,6 +172,7 @@ fn gateway(
         courier: Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds },
         clock: clock.clone(),
         notary: notary.clone(),
+        desk,
         tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),
         retry_budget_percent: u32::from(config.balance.retry_budget_percent),
     }))
@@ -252,7 +255,7 @@ fn surface(
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
         verifier: verifier.clone(),
         authority: own.clone(),
-        pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
+        pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone(), gateway.desk.clone()),
         users: Users::new(people.clone(), public.clone(), own.clone()),
     })
 }
@@ -291,7 +294,9 @@ impl Running {
         }
         let gateway = &self.gateway;
         let courier = courier::run(gateway.tasks.clone(), gateway.courier.clone());
-        tokio::join!(queue::run(gateway.clone(), self.drain.clone()), clockwork::run(gateway.clone()), courier);
+        let queue = queue::run(gateway.clone(), self.drain.clone());
+        let people = people::run(gateway.clone(), self.drain.clone());
+        tokio::join!(queue, people, clockwork::run(gateway.clone()), courier);
     }
 
     /// Runs until told to stop: looks at heartbeats, probes and the configuration file, then drains.

@@ -5,6 +5,7 @@ use http::Response;
 use moongate_core::{Code, Problem};
 use moongate_identity::people::{Answer as PasskeyAnswer, Opened};
 
+use super::approvals;
 use super::reply::{cookie, page, see, status, with_problem};
 use super::visit::Visit;
 use super::{Answer, Pages};
@@ -76,7 +77,8 @@ fn next(wanted: Option<&str>) -> &str {
     let Some(wanted) = wanted else { return HOME };
     let path = wanted.split('?').next().unwrap_or_default();
     let harmless = |byte: u8| byte.is_ascii_graphic() && !b"\\<>\"'`".contains(&byte);
-    let ours = ["/oauth/device", "/oauth/authorize", "/oauth/account"].contains(&path);
+    let ours = ["/oauth/device", "/oauth/authorize", "/oauth/account", approvals::PLACE].contains(&path)
+        || approvals::id(path).is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     if ours && wanted.len() <= 4096 && wanted.bytes().all(harmless) { wanted } else { HOME }
 }
 
@@ -103,7 +105,13 @@ mod tests {
 
     #[test]
     fn a_sign_in_leads_to_pages_of_ours_only() {
-        for good in ["/oauth/device", "/oauth/device?user_code=BCDF-GHJK", "/oauth/authorize?a=b&c=%2F"] {
+        for good in [
+            "/approvals",
+            "/approvals/0123abc",
+            "/oauth/device",
+            "/oauth/device?user_code=BCDF-GHJK",
+            "/oauth/authorize?a=b&c=%2F",
+        ] {
             assert_eq!(next(Some(good)), good);
         }
         for bad in [
@@ -111,6 +119,9 @@ mod tests {
             "//evil.example",
             "/oauth/device/../sign-out",
             "/oauth/devices",
+            "/approvals/../oauth/sign-out",
+            "/approvals/%2e%2e",
+            "/approvals/a/b",
             "/oauth/token",
             "/oauth/device?a=\r\nset-cookie: x",
             "/oauth/device?\"><script>",

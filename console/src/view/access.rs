@@ -23,7 +23,9 @@ pub(crate) fn again(here: &str) -> Markup {
 pub(crate) fn sign_in(next: &str, name: &str, passkey: Option<&(String, String)>, problem: Option<&Problem>) -> Markup {
     let card = html! {
         h1 { "Sign in" }
-        @if next.starts_with("/oauth/device") {
+        @if next.starts_with("/approvals") {
+            p class="quiet" { "Then you can answer what waits for a yes." }
+        } @else if next.starts_with("/oauth/device") {
             p class="quiet" { "Then you can answer the device that asks." }
         } @else if next.starts_with("/oauth/authorize") {
             p class="quiet" { "Then you can answer the program that asks." }

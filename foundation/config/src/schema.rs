@@ -12,6 +12,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use moongate_core::approval::Class;
+
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 
@@ -571,6 +573,19 @@ pub struct Policy {
     pub verdict: Verdict,
     /// CEL; see `docs/reference/rules.md`.
     pub rule: String,
+    /// How a person is asked, if it asks one.
+    pub asks: Asks,
+}
+
+/// How people are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// How much is at stake.
+    pub class: Class,
+    /// How many have to say yes.
+    pub people: u8,
+    /// How long they may take.
+    pub wait: Duration,
 }
 
 /// What happens to a request that a rule of policy matches.

@@ -8,16 +8,18 @@ mod peers;
 mod signature;
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use moongate_core::Code;
+use moongate_core::approval::Class;
 
 use crate::keys::BALANCE;
 use crate::prefix::Prefix;
 use crate::problems::Mistake;
 use crate::read::Table;
 use crate::schema::{
-    Balance, BalancePolicy, Config, Dns, Durability, Egress, HashKey, Limits, Listen, Log, LogFormat, PauseDeadline,
-    Policy, Route, RouteTarget, Routing, StoreConfig, TaskTimeouts, Tasks, Telemetry, Tls, Verdict,
+    Asks, Balance, BalancePolicy, Config, Dns, Durability, Egress, HashKey, Limits, Listen, Log, LogFormat,
+    PauseDeadline, Policy, Route, RouteTarget, Routing, StoreConfig, TaskTimeouts, Tasks, Telemetry, Tls, Verdict,
 };
 use crate::url::Url;
 
@@ -37,6 +39,7 @@ const POLICIES: Words<BalancePolicy> = &[
 ];
 const HASH_KEYS: Words<HashKey> =
     &[("context", HashKey::Context), ("task", HashKey::Task), ("principal", HashKey::Principal)];
+const CLASSES: Words<Class> = &[("sensitive", Class::Sensitive), ("critical", Class::Critical)];
 const VERDICTS: Words<Verdict> = &[("deny", Verdict::Deny), ("confirm", Verdict::Confirm), ("allow", Verdict::Allow)];
 
 /// Reads the whole file.
@@ -378,5 +381,22 @@ fn policy(index: usize, table: &Table<'_>) -> Policy {
         }
     };
     let rule = if table.has(key) { table.required(key) } else { String::new() };
-    Policy { name: table.text("name").unwrap_or_else(|| format!("policy[{index}]")), verdict, rule }
+    let name = table.text("name").unwrap_or_else(|| format!("policy[{index}]"));
+    Policy { name, verdict, rule, asks: asks(table, verdict) }
+}
+
+/// How people are asked; only a `confirm` asks anyone.
+fn asks(table: &Table<'_>, verdict: Verdict) -> Asks {
+    for key in ["class", "people", "wait_seconds"].into_iter().filter(|key| table.has(key)) {
+        if verdict != Verdict::Confirm {
+            let what = format!("`{}.{key}` is about a question, and this rule asks nobody", table.path);
+            table.wrong(key, what, "remove it, or write `confirm = '…'` instead");
+        }
+    }
+    let class = table.word("class", CLASSES).unwrap_or(Class::Sensitive);
+    let wait = match class {
+        Class::Sensitive => Duration::from_secs(15 * 60),
+        Class::Critical => Duration::from_secs(2 * 60),
+    };
+    Asks { class, people: table.integer("people").unwrap_or(1), wait: table.seconds("wait_seconds").unwrap_or(wait) }
 }

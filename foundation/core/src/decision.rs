@@ -1,7 +1,9 @@
 //! May they: the answer of the stage *authorize*, and the proof of it that *dispatch* demands.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::approval::{Class, Grant};
 use crate::problem::Problem;
 
 /// What policy says to one resolved request.
@@ -15,15 +17,23 @@ pub enum Decision {
     Deny(Problem),
 }
 
-/// What a person would be asked.
+/// What a person would be asked, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     /// The rule that wants a confirmation.
     pub rule: Arc<str>,
+    /// How much is at stake.
+    pub class: Class,
+    /// How many people have to say yes.
+    pub needed: u8,
+    /// How long they may take.
+    pub wait: Duration,
+    /// The rules in force, by their version.
+    pub policy: Arc<str>,
 }
 
-/// Proof that the pipeline has let a request through. Only [`Clearance::of`] makes one, so nothing reaches an agent
-/// past policy.
+/// Proof that the pipeline has let a request through. Only [`Clearance::of`] and [`Clearance::granted`] make one, so nothing
+/// reaches an agent past policy.
 #[derive(Clone, Debug)]
 pub struct Clearance {
     rule: Arc<str>,
@@ -40,6 +50,11 @@ impl Clearance {
             Decision::Confirm(challenge) => Err(Refusal::Unconfirmed(challenge)),
             Decision::Deny(problem) => Err(Refusal::Denied(problem)),
         }
+    }
+
+    /// Turns what people granted into a clearance.
+    pub fn granted(grant: Grant) -> Self {
+        Self { rule: grant.into_rule() }
     }
 
     /// The rule that let the request through.

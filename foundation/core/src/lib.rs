@@ -3,10 +3,11 @@
 //! This crate decides what things are called and which shape they have; it does nothing to the outside world. It knows
 //! no time, socket, runtime, JSON or SQL: whatever depends on the present moment takes `now` as an argument.
 //!
-//! Read in this order: [`envelope`] (what arrived), [`principal`] (who asks), [`decision`] (may they), [`route`] (where
+//! Read in this order: [`envelope`] (what arrived), [`principal`] (who asks), [`decision`] (may they), [`approval`] (a person decides), [`route`] (where
 //! it goes), [`outcome`] (what came back), [`problem`] (what went wrong), [`task`] (what goes on afterwards) and
 //! [`seam`] (the traits by which rooms are joined).
 
+pub mod approval;
 pub mod decision;
 pub mod entry;
 pub mod envelope;
@@ -20,6 +21,7 @@ pub mod seam;
 pub mod task;
 pub mod time;
 
+pub use approval::{Approval, Grant};
 pub use decision::{Challenge, Clearance, Decision};
 pub use entry::Entry;
 pub use envelope::{Arrival, Body, Certificate, Domain, Envelope, Head, Listener, Operation, TrafficClass};

@@ -264,6 +264,18 @@ impl Task {
         Fence { seq: self.seq, attempt: self.attempt, phase: self.phase }
     }
 
+    /// Makes a task that was made just now wait for people. Its deadlines stand still meanwhile.
+    pub fn hold_for_people(&mut self, now: Time) {
+        self.state = TaskState::AuthRequired;
+        self.phase = Phase::Paused;
+        self.pause = Some(Pause { from: Phase::Ready, at: now, frozen: true });
+    }
+
+    /// Whether it waits for people to say yes, before any agent has it.
+    pub fn awaits_people(&self) -> bool {
+        self.state == TaskState::AuthRequired && self.phase == Phase::Paused && self.instance.is_none()
+    }
+
     /// When the next of its timeouts strikes.
     pub fn next_deadline(&self) -> Option<Time> {
         if self.pause.is_some_and(|pause| pause.frozen) { None } else { self.deadlines.first() }
@@ -334,6 +346,8 @@ pub enum Command {
     Pause(bool),
     /// Somebody wants it to go on.
     Resume,
+    /// People said yes: what waited for them is submitted.
+    Release,
 }
 
 /// Why a command was not applied.
@@ -405,8 +419,14 @@ pub fn apply(task: &mut Task, expected: Fence, command: Command, now: Time) -> R
             task.phase = Phase::Paused;
             true
         }
-        Command::Resume => {
-            fits(task, &[Phase::Paused])?;
+        Command::Resume | Command::Release => {
+            // What waits for people goes on by their yes alone, and nothing else by it.
+            if task.phase != Phase::Paused || task.awaits_people() != (command == Command::Release) {
+                return Err(Rejected::OutOfPlace(task.phase));
+            }
+            if command == Command::Release {
+                (task.state, task.status_at) = (TaskState::Submitted, now);
+            }
             resumed(task, now);
             true
         }
@@ -538,6 +558,22 @@ mod tests {
             assert_eq!((task.phase, task.next_run_at), (Phase::Ready, Some(Time(7_000))));
             assert_eq!(task.deadlines.start_by, Some(Time(left)));
         }
+    }
+
+    #[test]
+    fn what_waits_for_people_goes_on_by_their_yes_alone() {
+        let mut task = task(Phase::Ready);
+        task.schedule(Time(0));
+        task.hold_for_people(Time(0));
+        assert_eq!(task.overdue(Time(1_000_000)), None, "people may take their time");
+        for command in [Command::Resume, Command::Redrive, Command::Again(Time(1)), Command::Started("i".into(), None)]
+        {
+            assert_eq!(does(&mut task, command, 5_000), Err(Rejected::OutOfPlace(Phase::Paused)));
+        }
+        assert_eq!(does(&mut task, Command::Release, 8_000), Ok(true));
+        assert_eq!((task.state, task.phase, task.next_run_at), (TaskState::Submitted, Phase::Ready, Some(Time(8_000))));
+        assert_eq!(task.deadlines.start_by, Some(Time(18_000)));
+        assert_eq!(does(&mut task, Command::Release, 9_000), Err(Rejected::OutOfPlace(Phase::Ready)));
     }
 
     #[test]

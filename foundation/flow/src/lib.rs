@@ -14,5 +14,5 @@ pub mod policy;
 pub mod rate;
 
 pub use pipeline::{Dispatch, Flow, Gateway, Ran, Trail, run};
-pub use policy::{Policy, PolicyRule, Verdict};
+pub use policy::{Asks, Policy, PolicyRule, Verdict};
 pub use rate::{Meter, Rate, Rates};

@@ -6,7 +6,9 @@ use std::sync::{Arc, LazyLock};
 use arc_swap::ArcSwap;
 use moongate_core::decision::Refusal;
 use moongate_core::seam::{Clock, Recorder, Verifier, identify};
-use moongate_core::{Clearance, Code, Decision, Entry, Envelope, Principal, Problem, Resolved, Route, Target};
+use moongate_core::{
+    Challenge, Clearance, Code, Decision, Entry, Envelope, Principal, Problem, Resolved, Route, Target,
+};
 
 use crate::policy::{Policy, Subject};
 use crate::rate::Meter;
@@ -72,6 +74,10 @@ pub trait Dispatch<G: Gateway>: Send + Sync {
         clearance: Clearance,
         order: Order<G>,
     ) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
+
+    /// Asks people about what policy wants confirmed; what the caller hears meanwhile. What they say yes to is dispatched by the
+    /// gateway itself, by the grant that this becomes.
+    fn ask(&self, challenge: Challenge, order: Order<G>) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
 
     /// Whether runs with it are entered in the record.
     const RECORDS: bool = true;
@@ -169,11 +175,17 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
     trail.resolved = Some(resolved.clone());
     gateway.may(&principal, &envelope, &resolved, &call)?;
     let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);
-    let clearance = confirm(decision)?;
-    trail.cleared_by = Some(clearance.rule().into());
+    let confirmed = confirm(decision)?;
+    if let Confirmed::Cleared(clearance) = &confirmed {
+        trail.cleared_by = Some(clearance.rule().into());
+    }
     let (route, picked) = gateway.pick(&principal, &envelope, &resolved, &call)?;
     trail.route = Some(route.clone());
-    dispatch.dispatch(clearance, Order { principal, envelope, call, resolved, route, picked }).await
+    let order = Order { principal, envelope, call, resolved, route, picked };
+    match confirmed {
+        Confirmed::Cleared(clearance) => dispatch.dispatch(clearance, order).await,
+        Confirmed::Asks(challenge) => dispatch.ask(challenge, order).await,
+    }
 }
 
 fn authorize<G: Gateway>(
@@ -200,14 +212,25 @@ fn authorize<G: Gateway>(
     policy.decide(who, resolved, &subject)
 }
 
-/// A person's yes is not to be had in this version, so what wants one is refused rather than let through.
-fn confirm(decision: Decision) -> Result<Clearance, Problem> {
-    Clearance::of(decision).map_err(|refusal| match refusal {
-        Refusal::Denied(problem) => problem,
-        Refusal::Unconfirmed(challenge) => {
-            Problem::new(Code::Unconfirmed, format!("the rule {} wants a person to confirm this", challenge.rule))
-        }
-    })
+/// What policy leaves to do.
+enum Confirmed {
+    /// Dispatch it.
+    Cleared(Clearance),
+    /// Ask people first.
+    Asks(Challenge),
+}
+
+fn confirm(decision: Decision) -> Result<Confirmed, Problem> {
+    match Clearance::of(decision) {
+        Ok(clearance) => Ok(Confirmed::Cleared(clearance)),
+        Err(Refusal::Unconfirmed(challenge)) => Ok(Confirmed::Asks(challenge)),
+        Err(Refusal::Denied(problem)) => Err(problem),
+    }
+}
+
+/// The refusal of what wants a person, where nobody is asked.
+pub fn unconfirmed(challenge: &Challenge, why: &str) -> Problem {
+    Problem::new(Code::Unconfirmed, format!("the rule {} wants a person to confirm this{why}", challenge.rule))
 }
 
 /// The entry that is opened before *dispatch* and closed after it.

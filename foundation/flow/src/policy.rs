@@ -1,11 +1,14 @@
 //! The stage *authorize*: rules of the operator over what was resolved.
 //!
 //! Rules only narrow. A matching `deny` refuses, a matching `confirm` asks a person, an `allow` lifts a confirmation but
-//! never a refusal. With no rules at all, everything is allowed that the caller's scopes reach. Rules for another skill or
+//! never a refusal. A `confirm` that does not speak of the operation is about messages: whoever may see a task reads and
+//! cancels it as ever. With no rules at all, everything is allowed that the caller's scopes reach. Rules for another skill or
 //! another operation are not asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use moongate_core::approval::Class;
 use moongate_core::{Challenge, Code, Decision, Head, Principal, Problem, Resolved, Time};
 use moongate_rules::{Facts, Rule, RuleSet, SkillFacts};
 
@@ -14,10 +17,21 @@ use moongate_rules::{Facts, Rule, RuleSet, SkillFacts};
 pub enum Verdict {
     /// Lifts a confirmation.
     Allow,
-    /// A person must say yes.
-    Confirm,
+    /// A person must say yes, asked in this way.
+    Confirm(Asks),
     /// No.
     Deny,
+}
+
+/// How people are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asks {
+    /// How much is at stake.
+    pub class: Class,
+    /// How many have to say yes.
+    pub people: u8,
+    /// How long they may take.
+    pub wait: Duration,
 }
 
 /// One rule of the configuration, compiled.
@@ -37,6 +51,8 @@ pub struct Policy {
     /// The same rules by what they are about.
     set: RuleSet,
     open: Arc<str>,
+    /// Another one for every other set of rules.
+    version: Arc<str>,
 }
 
 /// What policy may look at besides the principal and the resolved target.
@@ -54,10 +70,10 @@ pub struct Subject<'a> {
 }
 
 impl Policy {
-    /// Keeps the rules in the order of the configuration.
-    pub fn new(rules: Vec<PolicyRule>) -> Self {
+    /// Keeps the rules in the order of the configuration; `version` names just these.
+    pub fn new(rules: Vec<PolicyRule>, version: Arc<str>) -> Self {
         let set = RuleSet::new(rules.iter().map(|rule| rule.rule.clone()).collect());
-        Self { rules, set, open: "no rule refuses".into() }
+        Self { rules, set, open: "no rule refuses".into(), version }
     }
 
     /// Whether any rule reads the request's body, so that it must be parsed.
@@ -80,8 +96,9 @@ impl Policy {
         if let Some(open) = self.open() {
             return open;
         }
+        let acts = subject.head.operation.carries_message();
         let mut lifted: Option<&PolicyRule> = None;
-        let mut asks: Option<&PolicyRule> = None;
+        let mut asks: Option<(&PolicyRule, Asks)> = None;
         let agents: Vec<Option<&str>> = if resolved.candidates.is_empty() {
             vec![None]
         } else {
@@ -92,9 +109,13 @@ impl Policy {
             for agent in &agents {
                 match rule.rule.matches(&facts(who, resolved, subject, *agent)) {
                     Ok(false) => {}
-                    Ok(true) if rule.verdict == Verdict::Deny => return denied(rule),
-                    Ok(true) if rule.verdict == Verdict::Confirm => asks = asks.or(Some(rule)),
-                    Ok(true) => lifted = lifted.or(Some(rule)),
+                    Ok(true) => match rule.verdict {
+                        Verdict::Deny => return denied(rule),
+                        // Reading what became of a question asks nobody anew, unless a rule says so.
+                        Verdict::Confirm(_) if !(acts || rule.rule.reads().operation) => {}
+                        Verdict::Confirm(how) => asks = Some(stricter(asks, (rule, how))),
+                        Verdict::Allow => lifted = lifted.or(Some(rule)),
+                    },
                     Err(error) => {
                         tracing::warn!(rule = %rule.name, %error, "a policy rule could not be evaluated; the request is refused");
                         return denied(rule);
@@ -104,10 +125,22 @@ impl Policy {
         }
         match (lifted, asks) {
             (Some(rule), _) => Decision::Allow(rule.name.clone()),
-            (None, Some(rule)) => Decision::Confirm(Challenge { rule: rule.name.clone() }),
+            (None, Some((rule, how))) => Decision::Confirm(Challenge {
+                rule: rule.name.clone(),
+                class: how.class,
+                needed: how.people,
+                wait: how.wait,
+                policy: self.version.clone(),
+            }),
             (None, None) => Decision::Allow(self.open.clone()),
         }
     }
+}
+
+/// Of two rules that ask, the one that asks more; of equals, the first.
+fn stricter<'r>(one: Option<(&'r PolicyRule, Asks)>, other: (&'r PolicyRule, Asks)) -> (&'r PolicyRule, Asks) {
+    let weight = |asks: &Asks| (asks.class == Class::Critical, asks.people);
+    one.filter(|(_, asks)| weight(asks) >= weight(&other.1)).unwrap_or(other)
 }
 
 fn denied(rule: &PolicyRule) -> Decision {
@@ -146,7 +179,11 @@ mod tests {
             verdict: *verdict,
             rule: Rule::compile(text, Mode::Policy).unwrap(),
         };
-        Policy::new(rules.iter().enumerate().map(named).collect())
+        Policy::new(rules.iter().enumerate().map(named).collect(), "1".into())
+    }
+
+    fn asking(class: Class, people: u8) -> Verdict {
+        Verdict::Confirm(Asks { class, people, wait: Duration::from_secs(60) })
     }
 
     fn ask<T>(skill: Option<&str>, look: impl FnOnce(&Principal, &Resolved, &Subject<'_>) -> T) -> T {
@@ -186,8 +223,28 @@ mod tests {
     }
 
     #[test]
+    fn of_rules_that_ask_the_one_that_asks_most_counts_and_an_allow_lifts_it() {
+        let mut rules = vec![
+            (asking(Class::Sensitive, 3), "true"),
+            (asking(Class::Critical, 1), r#"skill.id == "door.open""#),
+            (asking(Class::Critical, 2), r#"skill.id == "door.open""#),
+            (asking(Class::Critical, 2), "true == true"),
+        ];
+        let asked = |policy: &Policy| match ask(Some("door.open"), |who, resolved, subject| {
+            policy.decide(who, resolved, subject)
+        }) {
+            Decision::Confirm(challenge) => Some((challenge.rule, challenge.class, challenge.needed, challenge.policy)),
+            _ => None,
+        };
+        let found = asked(&policy(&rules)).unwrap();
+        assert_eq!(found, ("policy[2]".into(), Class::Critical, 2, "1".into()));
+        rules.push((Verdict::Allow, r#"operation == "send""#));
+        assert_eq!(asked(&policy(&rules)), None);
+    }
+
+    #[test]
     fn a_rule_that_cannot_be_answered_refuses_what_it_is_about_and_nothing_else() {
-        let policy = policy(&[(Verdict::Confirm, r#"args.level > 3 && skill.id == "lights.set""#)]);
+        let policy = policy(&[(asking(Class::Sensitive, 1), r#"args.level > 3 && skill.id == "lights.set""#)]);
         assert_eq!(allowed(&policy, Some("lights.set")), None);
         assert_eq!(allowed(&policy, Some("door.open")).as_deref(), Some("no rule refuses"));
     }

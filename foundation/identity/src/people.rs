@@ -33,7 +33,7 @@ use password::Hasher;
 
 pub use attempts::Attempts;
 pub use invitation::{INVITATION, Invitation};
-pub use passkeys::{Answer, MadeAnswer, Passkey, Site};
+pub use passkeys::{Answer, MadeAnswer, Passkey, Receipt, Site};
 pub use password::{LONGEST, Password, SHORTEST};
 pub use session::{ABSOLUTE, FRESH, IDLE, Opened, SignedIn};
 pub use user::{NewUser, User, UserName};

@@ -22,6 +22,8 @@ pub struct Reads {
     pub headers: bool,
     /// Labels, `zone` and `device` among them.
     pub labels: bool,
+    /// The operation: it is about those that it names, and not about messages alone.
+    pub operation: bool,
 }
 
 impl Reads {
@@ -34,6 +36,7 @@ impl Reads {
             time: self.time || other.time,
             headers: self.headers || other.headers,
             labels: self.labels || other.labels,
+            operation: self.operation || other.operation,
         }
     }
 }
@@ -221,6 +224,7 @@ impl Walk {
             "time" => self.reads.time = true,
             "headers" => self.reads.headers = true,
             "labels" | "zone" | "device" => self.reads.labels = true,
+            "operation" => self.reads.operation = true,
             _ => {}
         }
     }

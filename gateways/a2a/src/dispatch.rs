@@ -3,6 +3,7 @@
 //! One file for each kind of operation: [`send`] and [`stream`] carry messages, [`task`] looks at tasks, [`push`] keeps
 //! notification configs, [`card`] tells what there is. What an agent lacks, [`crate::supply`] supplies.
 
+mod ask;
 mod card;
 mod hold;
 mod push;
@@ -15,7 +16,7 @@ mod task;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use moongate_core::{Clearance, Code, Operation, Problem};
+use moongate_core::{Challenge, Clearance, Code, Operation, Problem};
 use moongate_flow::Dispatch;
 use moongate_flow::pipeline::Order;
 use moongate_wire::a2a::{Dialect, Version};
@@ -74,6 +75,11 @@ impl Dispatch<A2aGateway> for Live<'_> {
             Operation::PushDelete => push::delete(gateway, &order).await.map(Reply::Whole),
             Operation::ExtendedCard => Box::pin(card::extended(gateway, order)).await.map(Reply::Whole),
         }
+    }
+
+    async fn ask(&self, challenge: Challenge, order: Order<A2aGateway>) -> Result<Reply, Problem> {
+        offered(&order)?;
+        Survivor::of(ask::ask(self.0.clone(), challenge, order)).await
     }
 
     fn result(answer: &Reply) -> &'static str {

@@ -262,6 +262,14 @@ impl Dispatch<A2aGateway> for Explain {
         Ok(())
     }
 
+    async fn ask(
+        &self,
+        challenge: moongate_core::Challenge,
+        _order: moongate_flow::pipeline::Order<A2aGateway>,
+    ) -> Result<(), Problem> {
+        Err(moongate_flow::pipeline::unconfirmed(&challenge, ""))
+    }
+
     fn result((): &()) -> &'static str {
         "explained"
     }

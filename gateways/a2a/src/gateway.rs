@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use moongate_approval::Desk;
 use moongate_core::seam::notary::Notary;
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::task::Timeouts;
@@ -72,6 +73,8 @@ pub struct Settings {
     pub traces: bool,
     /// How tasks are kept.
     pub tasks: TaskSettings,
+    /// The rules in force, by their version.
+    pub policy: Arc<str>,
 }
 
 /// How tasks are kept.
@@ -111,6 +114,8 @@ pub struct A2aGateway {
     pub clock: Arc<dyn Clock>,
     /// Signs cards, and judges those of agents.
     pub notary: Arc<dyn Notary>,
+    /// Questions that wait for people.
+    pub desk: Arc<Desk>,
     /// Retries that load permits.
     pub budget: RetryBudget,
     /// Streams that are open.
@@ -141,6 +146,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Signs cards, and judges those of agents.
     pub notary: Arc<dyn Notary>,
+    /// Questions that wait for people.
+    pub desk: Arc<Desk>,
     /// All tasks.
     pub tasks: Arc<Tasks>,
     /// Retries allowed, in percent of requests.
@@ -160,6 +167,7 @@ impl A2aGateway {
             courier: parts.courier,
             clock: parts.clock,
             notary: parts.notary,
+            desk: parts.desk,
             budget: RetryBudget::new(parts.retry_budget_percent),
             streams: AtomicUsize::new(0),
             streams_of: Mutex::default(),

@@ -10,7 +10,7 @@ pub mod call;
 pub mod dispatch;
 pub mod endpoint;
 pub mod gateway;
-mod moment;
+pub mod moment;
 pub mod routing;
 pub mod security;
 pub mod supply;

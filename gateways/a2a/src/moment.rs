@@ -4,7 +4,7 @@ use moongate_core::Time;
 use moongate_wire::a2a::timestamp;
 
 /// Writes a moment (A2A 1.0 §5.6: UTC, milliseconds, `Z`).
-pub(crate) fn write(time: Time) -> String {
+pub fn write(time: Time) -> String {
     let seconds = i64::try_from(time.0 / 1000).unwrap_or(i64::MAX);
     let nanos = u32::try_from(time.0 % 1000 * 1_000_000).unwrap_or(0);
     timestamp::format(seconds, nanos).unwrap_or_default()

@@ -18,6 +18,7 @@ pub mod fold;
 pub mod list;
 pub mod operator;
 mod pace;
+pub mod people;
 pub mod push;
 pub mod queue;
 pub mod replay;
@@ -100,10 +101,24 @@ pub struct Order {
     pub document: Value,
     /// Its idempotency key.
     pub idempotency: Option<Idempotency>,
+    /// People must say yes before it goes out.
+    pub held: Option<Held>,
     /// It is refused if so many tasks wait already.
     pub most_waiting: u64,
     /// What it gets.
     pub terms: Terms,
+}
+
+/// How a task waits for people.
+pub struct Held {
+    /// Its id, which the question names.
+    pub id: TaskId,
+    /// The question.
+    pub approval: Arc<str>,
+    /// What its caller is told.
+    pub text: String,
+    /// The same for programs.
+    pub about: Value,
 }
 
 /// What came of an order.
@@ -324,7 +339,7 @@ impl Tasks {
     }
 
     /// An id that nobody can guess and that grows with time: new rows then stand together in the store's indexes.
-    fn fresh_id(&self) -> TaskId {
+    pub(crate) fn fresh_id(&self) -> TaskId {
         let now = self.home.clock.now().0;
         let nanoseconds = u32::try_from(now % 1000).unwrap_or_default() * 1_000_000;
         let moment = uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, nanoseconds);
@@ -440,7 +455,7 @@ impl Tasks {
     /// `KeyReused` if another order came under the same key; `TooManyWaiting`; what keeps the store from taking it.
     pub async fn place(&self, who: &Principal, order: Order) -> Result<Placed, Problem> {
         let now = self.home.clock.now();
-        let id = self.fresh_id();
+        let id = order.held.as_ref().map_or_else(|| self.fresh_id(), |held| held.id.clone());
         let Found::Place(place) = self.home.find(&id).await else {
             return Err(Problem::new(Code::Internal, "a random id was taken"));
         };
@@ -453,7 +468,10 @@ impl Tasks {
             ..Task::new(id.clone(), who.id.clone(), order.agent, now)
         };
         task.schedule(now);
-        let document = control::submitted(order.document, &task, now);
+        if order.held.is_some() {
+            task.hold_for_people(now);
+        }
+        let document = control::made(order.document, &task, order.held.as_ref(), now);
         let row = self.made(task, &document, &order.terms);
         match self
             .home

@@ -14,8 +14,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use moongate_a2a::endpoint::{ReplyBody, json_response, no_such_path, problem_response};
-use moongate_core::seam::identify;
-use moongate_core::{Code, Listener, PrincipalKind, Problem, Proof};
+use moongate_core::{Code, Listener, Problem};
 use moongate_identity::Authority;
 use moongate_identity::authority::clients::{ClientProof, NewClient};
 use moongate_identity::authority::web::BODY;
@@ -70,15 +69,7 @@ impl Surface {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
-        let arrival = self.endpoint.arrival(listener, peer);
-        let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let who = identify(&*self.verifier, &arrival, credential).await?;
-        if who.proof != Proof::Loopback || who.kind != PrincipalKind::Operator {
-            return Err(Problem::new(
-                Code::Forbidden,
-                "clients and tokens are for the operator at the gateway's machine",
-            ));
-        }
+        self.operator(listener, peer, request.headers(), "clients and tokens").await?;
         let authority = self.authority.load_full();
         let authority = authority.ok_or_else(|| Problem::new(Code::OauthOff, "the configuration has no [oauth]"))?;
         let path = request.uri().path().to_owned();

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use moongate_a2a::routing::directory::{RouteTarget, Routes};
+use moongate_approval::document::digest;
 use moongate_config::{Config, RuleKind, schema};
 use moongate_core::{Code, Problem};
-use moongate_flow::{Policy, PolicyRule, Verdict};
+use moongate_flow::{Asks, Policy, PolicyRule, Verdict};
 use moongate_rules::{Mode, Rule, RuleSet};
 
 /// Compiles a rule for its mistakes only; what the configuration asks while it is read.
@@ -48,12 +49,21 @@ pub(crate) fn policy(config: &Config) -> Result<Policy, Problem> {
         let rule = Rule::compile(&policy.rule, Mode::Policy).map_err(|error| broken(&policy.name, &error))?;
         let verdict = match policy.verdict {
             schema::Verdict::Allow => Verdict::Allow,
-            schema::Verdict::Confirm => Verdict::Confirm,
+            schema::Verdict::Confirm => {
+                let schema::Asks { class, people, wait } = policy.asks;
+                Verdict::Confirm(Asks { class, people, wait })
+            }
             schema::Verdict::Deny => Verdict::Deny,
         };
         Ok(PolicyRule { name: Arc::from(policy.name.as_str()), verdict, rule })
     });
-    rules.collect::<Result<Vec<_>, Problem>>().map(Policy::new)
+    let rules = rules.collect::<Result<Vec<_>, Problem>>()?;
+    Ok(Policy::new(rules, version(config)))
+}
+
+/// What names the rules of a configuration: another word for every other set of them.
+pub(crate) fn version(config: &Config) -> Arc<str> {
+    digest(format!("{:?}", config.policy).as_bytes())
 }
 
 /// Whether any rule, or the matching of texts to skills, reads the message's text.

@@ -37,6 +37,7 @@ pub(crate) fn gateway(config: &Config) -> Settings {
             keep: config.limits.tasks as u64,
             waiting: config.limits.waiting as u64,
         },
+        policy: rules::version(config),
     }
 }
 

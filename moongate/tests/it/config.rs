@@ -357,11 +357,11 @@ async fn policy_changes_at_once() {
     let bed = Bed::start("").await;
     let wanted = routed("go", &json!({"skillId": "a.do"}));
     assert_eq!(bed.send("/a2a", &wanted).await.agent(), "a");
-    for (verdict, code) in [("deny", "MG-0403"), ("confirm", "MG-0404")] {
+    for (verdict, said) in [("deny", "MG-0403"), ("confirm", "TASK_STATE_AUTH_REQUIRED")] {
         let changes = bed.change(&format!("[[policy]]\nname = \"mine\"\n{verdict} = 'skill.id == \"a.do\"'\n")).await;
         assert_eq!(changes["policy"], APPLIED);
         let answer = bed.send("/a2a", &wanted).await;
-        assert_eq!(answer.code(), code, "{}", answer.text());
+        assert!(answer.text().contains(said), "{}", answer.text());
         assert!(answer.text().contains("mine"), "the rule is named: {}", answer.text());
     }
     bed.change("").await;

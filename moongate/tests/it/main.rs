@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the program, with sockets of their own")]
 
+mod approvals;
 mod authority;
 mod balancing;
 mod ca;

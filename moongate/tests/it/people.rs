@@ -16,7 +16,7 @@ async fn running() -> Gateway {
 }
 
 /// A request of the operator's.
-async fn operate(gateway: &Gateway, method: &str, path: &str, body: Option<&Value>) -> Answer {
+pub(crate) async fn operate(gateway: &Gateway, method: &str, path: &str, body: Option<&Value>) -> Answer {
     let secret = std::fs::read_to_string(gateway.folder().join("operator.secret")).unwrap();
     let credential = format!("Bearer {}", secret.trim());
     http(method, &gateway.admin(), &format!("/api/v1{path}"), &[("authorization", &credential)], body).await

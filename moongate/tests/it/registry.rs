@@ -376,9 +376,11 @@ async fn the_description_of_the_api_tells_the_truth() {
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         described(&document, path, method, &answer);
     }
-    // Tasks and the store, users, clients and tokens are tried where their commands are.
+    // Tasks and the store, users, clients, tokens and approvals are tried where their commands are.
     let here = |path: &str| {
-        !["/tasks", "/queue", "/store", "/users", "/clients", "/tokens"].iter().any(|noun| path.starts_with(noun))
+        !["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals"]
+            .iter()
+            .any(|noun| path.starts_with(noun))
     };
     for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| here(path)) {
         for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {

@@ -514,7 +514,29 @@ pub(crate) static POLICY: Section = Section {
             Kind::Rule,
             "'\"door\" in skill.tags'",
             Applied,
-            "Asks a person about what it matches. Confirmations are not available yet: such a request is refused.",
+            "Asks a person about what it matches: a message waits as a task until somebody says yes (`moongate approve`). Anything else \
+             that it matches is refused.",
+        ),
+        open(
+            "class",
+            Kind::Word(&["sensitive", "critical"]),
+            "\"sensitive\"",
+            Applied,
+            "Of a `confirm`: how much is at stake. What is critical wants a passkey; \"sensitive\" unless set.",
+        ),
+        open(
+            "people",
+            Kind::Integer(1, 10),
+            "2",
+            Applied,
+            "Of a `confirm`: how many people have to say yes; 1 unless set.",
+        ),
+        open(
+            "wait_seconds",
+            Kind::Seconds(1.0, DAY),
+            "300",
+            Applied,
+            "Of a `confirm`: how long they may take, after which it is a no; 900 unless set, 120 for what is critical.",
         ),
         open(
             "allow",

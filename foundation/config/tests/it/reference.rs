@@ -40,6 +40,8 @@ fn everything_set() -> String {
         let absent = (exclusive.contains(&key) && section != "[balance]") || (key == "allow" && section == "[[policy]]")
             // The agent shown is reached in clear text, on this machine.
             || (key == "spiffe" && section == "[[agents]]")
+            // The rule shown asks nobody.
+            || (["class", "people", "wait_seconds"].contains(&key) && section == "[[policy]]")
             // Limits that are not set, and so are none.
             || key.ends_with("_requests_per_second");
         if line.starts_with('[') || (line.contains(" = ") && !absent) {
@@ -103,6 +105,7 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
                     "[[peers]]\ndomain = \"p.test\"\nbundle = \"p.pem\"\ncrl = [\"p.crl\"]\n{} = {value}\n",
                     key.name
                 ),
+                "policy" => format!("[[policy]]\nconfirm = 'true'\n{} = {value}\n", key.name),
                 name => format!("[{name}]\n{} = {value}\n", key.name),
             };
             if let Kind::Word(words) = key.kind {

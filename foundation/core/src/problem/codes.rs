@@ -149,7 +149,7 @@ codes! {
     // 04xx: identity and rights
     Unauthenticated = 401, Unauthenticated, Caller, NEVER, "the caller is not known", "send a credential that this gateway accepts";
     Forbidden = 403, Forbidden, Caller, NEVER, "the caller may not do this", "ask the operator for the scope that the error names";
-    Unconfirmed = 404, Forbidden, Caller, NEVER, "the operation wants a person's confirmation", "confirmations are not available in this version; change the policy or use another way";
+    Unconfirmed = 404, Forbidden, Caller, NEVER, "the operation wants a person's confirmation", "send it as a message that begins a task: that waits until a person says yes";
     EgressRefused = 405, Params, Caller, NEVER, "the address may not be called from here", "use https on port 443 or 8443 to a public address, or add the range to [egress] allow";
     IssuerUnreachable = 406, Unavailable, Gateway, LATER, "the keys of the token's issuer cannot be fetched", "come back later; operators: check the issuer's `jwks`";
     InsufficientScope = 407, Forbidden, Caller, NEVER, "the caller's scopes do not reach so far", "get a token with the scope that the error names";
@@ -179,6 +179,12 @@ codes! {
     InvitationSpent = 435, NotFound, Caller, NEVER, "the sign-up link works no longer", "ask the operator for a new one; it works once, for fifteen minutes";
     FormRefused = 436, Forbidden, Caller, NEVER, "the form was not sent from its own page", "open the page again and send the form from there";
     PasskeyRefused = 437, Params, Caller, NEVER, "the passkey does not hold", "open the page again and try once more, or sign in with the password";
+
+    // 046x: people decide
+    NoSuchQuestion = 460, NotFound, Caller, NEVER, "there is no such question", "list those that wait with `moongate approve`";
+    QuestionDecided = 461, Conflict, Caller, NEVER, "the question is not open any more", "what was not answered in time is refused; whoever asked may ask again";
+    NotYoursToDecide = 462, Forbidden, Caller, NEVER, "this answer does not count", "somebody else must decide, or by other means; the message says which";
+    TooManyQuestions = 463, Overloaded, Caller, LATER, "too many questions wait for people", "wait until those that are open are answered; nobody is asked without end";
 
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";

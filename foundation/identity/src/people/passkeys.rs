@@ -64,6 +64,21 @@ pub struct Answer {
     user_handle: Option<String>,
 }
 
+/// What a person signed by a passkey, for whoever checks it later: members in base64url, as browsers give them.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    /// The credential.
+    pub credential: String,
+    /// Its public key.
+    pub key: PublicKey,
+    /// `clientDataJSON`, with the challenge in it.
+    pub client_data: String,
+    /// `authenticatorData`.
+    pub authenticator_data: String,
+    /// The signature over the latter and the hash of the former.
+    pub signature: String,
+}
+
 /// What a challenge is for.
 enum Purpose<'a> {
     SignIn,
@@ -216,6 +231,52 @@ impl People {
             Ok(true)
         });
         opened.await?.ok_or_else(|| flawed(Flaw("the answer came before, or the person is disabled")))
+    }
+
+    /// Checks that somebody who is signed in has answered this challenge with a passkey of their own.
+    ///
+    /// # Errors
+    /// `PasskeyRefused`.
+    pub async fn assert(
+        &self,
+        who: &SignedIn,
+        site: &Site,
+        challenge: &[u8],
+        answer: &Answer,
+    ) -> Result<Receipt, Problem> {
+        let client = read_client(&answer.client_data, Ceremony::SignIn, site)?;
+        if client.challenge != challenge {
+            return Err(flawed(Flaw("the answer is to another question")));
+        }
+        let (id, known) = (answer.id.clone(), who.user.clone());
+        let found = look(self.store.records(), move |page| {
+            let same = user(page, known.name.as_str())?.is_some_and(|user| user.is_still(&known));
+            let held = page.record(kinds::PASSKEY, &id)?.as_ref().and_then(read::<Passkey>);
+            Ok(held.filter(|held| same && held.user == known.name.as_str()))
+        });
+        let held = found.await?.ok_or_else(|| flawed(Flaw("it is not one of yours")))?;
+        let (data, signature) = (bytes(&answer.authenticator_data)?, bytes(&answer.signature)?);
+        let counter = passkey::assertion(&site.host, &held.key, &client, &data, &signature).map_err(flawed)?;
+        let (id, now) = (answer.id.clone(), self.clock.now());
+        let receipt = Receipt {
+            credential: answer.id.clone(),
+            key: held.key.clone(),
+            client_data: answer.client_data.clone(),
+            authenticator_data: answer.authenticator_data.clone(),
+            signature: answer.signature.clone(),
+        };
+        let kept = change(self.store.records(), move |page| {
+            let Some(held) = page.record(kinds::PASSKEY, &id)?.as_ref().and_then(read::<Passkey>) else {
+                return Ok(false);
+            };
+            if !(counter > held.counter || counter == 0 && held.counter == 0) {
+                return Ok(false);
+            }
+            let owner = held.user.clone();
+            page.put(kinds::PASSKEY, &row(&id, Some(&owner), &Passkey { counter, used_at: Some(now), ..held }))?;
+            Ok(true)
+        });
+        if kept.await? { Ok(receipt) } else { Err(flawed(Flaw("it was copied, or removed this very moment"))) }
     }
 
     /// A new passkey of this person, checked and not yet kept.

@@ -20,7 +20,7 @@ use super::{Attempt, Whole};
 use crate::gateway::{A2aGateway, Pick};
 use crate::supply::{self, Stream, StreamPermit, Until};
 use crate::tasks::push::{PushConfig, wrap_task};
-use crate::tasks::{Order as NewOrder, Placed, Row, Terms, request};
+use crate::tasks::{Held, Order as NewOrder, Placed, Row, Terms, request};
 
 /// How long a key is remembered.
 const KEY_WINDOW: std::time::Duration = std::time::Duration::from_secs(600);
@@ -52,7 +52,7 @@ fn dedups(order: &Order<A2aGateway>) -> bool {
     agent_of(order).is_some_and(|agent| agent.settings.tasks.dedup)
 }
 
-fn agent_of(order: &Order<A2aGateway>) -> Option<Arc<crate::routing::directory::Agent>> {
+pub(super) fn agent_of(order: &Order<A2aGateway>) -> Option<Arc<crate::routing::directory::Agent>> {
     match &order.picked {
         Pick::Queue(agent) => Some(agent.clone()),
         Pick::Agent(chosen) => Some(chosen.agent.clone()),
@@ -66,11 +66,19 @@ pub(super) struct Waiting {
     made: Option<Bytes>,
 }
 
+impl Waiting {
+    /// Whether it was made just now.
+    pub(super) fn is_new(&self) -> bool {
+        self.made.is_some()
+    }
+}
+
 /// Makes the task that waits, or finds the one that the same request made before.
 pub(super) async fn place(
     gateway: &Arc<A2aGateway>,
     order: &mut Order<A2aGateway>,
     config: Option<PushConfig>,
+    held: Option<Held>,
 ) -> Result<Waiting, Problem> {
     let Some(agent) = agent_of(order) else {
         return Err(Problem::new(Code::Internal, "a message without an agent cannot wait"));
@@ -90,7 +98,7 @@ pub(super) async fn place(
     let terms = Terms {
         timeouts: agent.settings.tasks.timeouts(&settings.tasks.timeouts),
         priority: call.priority(),
-        request: request::write(&call.service.extensions, &call.recorded()?),
+        request: request::write(&call.service.extensions, held.as_ref().map(|held| &*held.approval), &call.recorded()?),
         config: config.map(Arc::new),
     };
     let placed = gateway.tasks.place(
@@ -102,6 +110,7 @@ pub(super) async fn place(
             document: json!({ "history": [message] }),
             most_waiting: settings.tasks.waiting,
             idempotency: idempotency(order, &agent.name, agent.settings.tasks.dedup, now),
+            held,
             terms,
         },
     );

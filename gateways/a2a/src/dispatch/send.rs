@@ -25,7 +25,7 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>)
     let gateway = &gateway;
     let config = inline_config(gateway, &order.call)?;
     if queued::waits(&order) {
-        let waiting = queued::place(gateway, &mut order, config).await?;
+        let waiting = queued::place(gateway, &mut order, config, None).await?;
         return queued::answer(gateway, &waiting, &order).await;
     }
     let follow_up = follow_up(gateway, &order).await?;
@@ -36,7 +36,7 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>)
         Ok(answer) => answer,
         Err(problem) => {
             let mut order = queued::instead(gateway, attempt, problem)?;
-            let waiting = queued::place(gateway, &mut order, config).await?;
+            let waiting = queued::place(gateway, &mut order, config, None).await?;
             return queued::answer(gateway, &waiting, &order).await;
         }
     };
@@ -219,7 +219,7 @@ pub(super) async fn sight(
                 terms: Terms {
                     timeouts,
                     priority: order.call.priority(),
-                    request: request::write(&[], &order.call.recorded()?),
+                    request: request::write(&[], None, &order.call.recorded()?),
                     config: inline.clone(),
                 },
                 relaxed,

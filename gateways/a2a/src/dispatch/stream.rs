@@ -27,7 +27,7 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway
     let permit = supply::StreamPermit::take(gateway, &order.principal)?;
     let config = send::inline_config(gateway, &order.call)?;
     if queued::waits(&order) {
-        let waiting = queued::place(gateway, &mut order, config).await?;
+        let waiting = queued::place(gateway, &mut order, config, None).await?;
         return Ok(queued::stream(&waiting, permit));
     }
     let follow_up = send::follow_up(gateway, &order).await?;
@@ -40,7 +40,7 @@ pub(super) async fn stream(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway
         Ok(opened) => opened,
         Err((attempt, problem)) => {
             let mut order = queued::instead(gateway, attempt, problem)?;
-            let waiting = queued::place(gateway, &mut order, config).await?;
+            let waiting = queued::place(gateway, &mut order, config, None).await?;
             return Ok(queued::stream(&waiting, permit));
         }
     };
@@ -359,7 +359,7 @@ async fn emulated(
         Ok(answer) => answer,
         Err(problem) => {
             let mut order = queued::instead(gateway, attempt, problem)?;
-            let waiting = queued::place(gateway, &mut order, config).await?;
+            let waiting = queued::place(gateway, &mut order, config, None).await?;
             return Ok(queued::stream(&waiting, permit));
         }
     };

@@ -11,6 +11,7 @@ use super::{Attempt, Whole};
 use crate::gateway::{A2aGateway, Pick};
 use crate::security;
 use crate::supply::{self, Stream};
+use crate::tasks::people;
 use crate::tasks::{Owned, Row, control, fold, list as listing};
 use crate::translation::{Answer, Learned, Outgoing};
 
@@ -142,7 +143,7 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
     }
     // One that no agent has yet is over at once.
     if let Some(row) = row.as_ref().filter(|row| row.instance().is_none()) {
-        return cancel_queued(row, &order.call).await;
+        return cancel_queued(gateway, row, &order.call).await;
     }
     let outgoing = addressed(&order, row.as_deref())?;
     if row.is_none() {
@@ -179,9 +180,10 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
 
 /// Ends a task that waits in the queue. One that is on its way to its agent this very moment is ended too; the agent is told
 /// when it answers.
-async fn cancel_queued(row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole, Problem> {
+async fn cancel_queued(gateway: &A2aGateway, row: &Arc<Row>, call: &crate::call::Call) -> Result<Whole, Problem> {
     let over = |_| Problem::new(Code::TaskNotCancelable, format!("the task {} is already over", row.id));
     control::end(row, TaskState::Canceled, "The task was canceled before an agent had it.").map_err(over)?;
+    people::withdraw(gateway, row).await;
     told(row, call).await
 }
 

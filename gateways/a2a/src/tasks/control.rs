@@ -7,19 +7,31 @@ use moongate_core::task::{Command, Rejected, Timeout};
 use moongate_core::{Code, Phase, Problem, Task, TaskState, Time};
 use serde_json::{Value, json};
 
+use super::Held;
 use super::fold;
+use super::people::APPROVAL;
 use super::row::{Row, Told};
 
 /// The extension by which tasks are paused and resumed.
 pub const PAUSE_RESUME: &str = "https://w3id.org/moongate/extensions/pause-resume/v1";
 
-/// The task object of a task that the gateway makes: what is given, its ids, and the state SUBMITTED.
-pub(super) fn submitted(mut document: Value, task: &Task, now: Time) -> Bytes {
+/// The task object of a task that the gateway makes: what is given, its ids, and its state, SUBMITTED or AUTH_REQUIRED.
+pub(super) fn made(mut document: Value, task: &Task, held: Option<&Held>, now: Time) -> Bytes {
     let context = task.context.as_ref().map_or("", |context| context.as_str());
     if let Some(members) = document.as_object_mut() {
         members.insert("id".into(), json!(task.id.as_str()));
         members.insert("contextId".into(), json!(context));
-        let status = json!({"state": fold::state_name(TaskState::Submitted), "timestamp": crate::moment::write(now)});
+        let (state, timestamp) = (fold::state_name(task.state), crate::moment::write(now));
+        let status = match held {
+            None => json!({"state": state, "timestamp": timestamp}),
+            Some(held) => {
+                let about = json!({ APPROVAL: held.about });
+                members.insert("metadata".into(), about.clone());
+                let message = json!({"messageId": uuid::Uuid::new_v4().to_string(), "role": "ROLE_AGENT", "metadata": about,
+                    "taskId": task.id.as_str(), "contextId": context, "parts": [{"text": held.text}]});
+                json!({"state": state, "timestamp": timestamp, "message": message})
+            }
+        };
         members.insert("status".into(), status);
     }
     serde_json::to_vec(&document).unwrap_or_default().into()

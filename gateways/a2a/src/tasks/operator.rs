@@ -35,6 +35,7 @@ pub async fn cancel(gateway: &Arc<A2aGateway>, row: &Arc<Row>) -> Result<(), Pro
     if row.instance().is_none() {
         let text = "The task was canceled by the operator before an agent had it.";
         control::end(row, TaskState::Canceled, text).map_err(|_| over())?;
+        super::people::withdraw(gateway, row).await;
     } else {
         supply::cancel(gateway, row, row.instance(), row.upstream_id()).await?;
         if !row.state().is_terminal() {

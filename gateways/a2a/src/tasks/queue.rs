@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use moongate_core::seam::tasks::{Claim, Stored};
 use moongate_core::task::{Command, Fence};
-use moongate_core::{AgentName, Code, Operation, Problem, Retry, TaskId, TaskState, Time};
+use moongate_core::{AgentName, Clearance, Code, Operation, Problem, Retry, TaskId, TaskState, Time};
 use moongate_transport::{Drain, Ticket};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::pace::{self, Pace};
 use super::request::Asked;
 use super::row::Told;
-use super::{Row, control};
+use super::{Row, control, people};
 use crate::gateway::{A2aGateway, Chosen};
 use crate::routing::directory::Agent;
 use crate::supply::{self, watch};
@@ -232,8 +232,23 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
         let _ = control::end(row, TaskState::Failed, "The task's request cannot be read any more.");
         return;
     };
+    let chosen = gateway.instance_of(agent);
+    let is_sent = chosen.is_ok();
+    // Last of all: a yes is used up by this.
+    if let (Some(approval), Ok(_)) = (&asked.approval, &chosen) {
+        match people::granted(gateway, row, approval, asked.params.get()).await {
+            Ok(grant) => {
+                let clearance = Clearance::granted(grant);
+                tracing::info!(task = %row.id, approval, rule = clearance.rule(), "a task goes out by people's yes");
+            }
+            Err(problem) => {
+                let _ = control::end(row, TaskState::Rejected, &format!("{}.", problem.detail));
+                return;
+            }
+        }
+    }
     let (params, extensions) = (params(row, asked.params.get()), asked.extensions);
-    let result = match gateway.instance_of(agent) {
+    let result = match chosen {
         Ok(chosen) => exchange(gateway, *chosen, params, extensions).await,
         // The gateway's own limit: nothing was tried, and nothing is wrong with the agent.
         Err(problem) if problem.code == Code::AgentOverloaded => {
@@ -247,8 +262,18 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
             gateway.lanes.reopen(&agent.name);
             take_over(gateway, row, instance, &answer);
         }
+        Err(problem) if asked.approval.is_some() && is_sent => spent(row, &problem),
         Err(problem) => failed(gateway, agent, row, &problem, now),
     }
+}
+
+/// A yes is good for one try.
+fn spent(row: &Arc<Row>, problem: &Problem) {
+    let text = format!(
+        "People have said yes, but the agent did not take it: {}. Whoever wants it asks again.",
+        problem.detail
+    );
+    let _ = control::end(row, TaskState::Failed, &text);
 }
 
 /// The parameters as the agent gets them: an answer is wanted at once, and the gateway delivers by itself.

@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 pub struct Asked<'a> {
     /// The extensions that the caller declared.
     pub extensions: Vec<String>,
+    /// The question that people must have answered with yes before it is sent.
+    #[serde(default)]
+    pub approval: Option<String>,
     /// The canonical parameters.
     #[serde(borrow)]
     pub params: &'a RawValue,
@@ -23,11 +26,15 @@ impl<'a> Asked<'a> {
 }
 
 /// Writes a request down.
-pub fn write(extensions: &[String], params: &[u8]) -> Bytes {
+pub fn write(extensions: &[String], approval: Option<&str>, params: &[u8]) -> Bytes {
     let extensions = serde_json::to_vec(extensions).unwrap_or_else(|_| b"[]".to_vec());
     let mut out = Vec::with_capacity(params.len() + extensions.len() + 26);
     out.extend_from_slice(br#"{"extensions":"#);
     out.extend_from_slice(&extensions);
+    if let Some(approval) = approval.and_then(|approval| serde_json::to_vec(approval).ok()) {
+        out.extend_from_slice(br#","approval":"#);
+        out.extend_from_slice(&approval);
+    }
     out.extend_from_slice(br#","params":"#);
     out.extend_from_slice(params);
     out.push(b'}');
@@ -40,8 +47,11 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let written = write(&["https://example.com/x\"y".to_owned()], br#"{"message": {"messageId":"m"}}"#);
+        let extensions = ["https://example.com/x\"y".to_owned()];
+        let written = write(&extensions, Some("a\"1"), br#"{"message": {"messageId":"m"}}"#);
         let asked = Asked::read(&written).unwrap();
+        assert_eq!(asked.approval.as_deref(), Some("a\"1"));
+        assert_eq!(Asked::read(&write(&extensions, None, b"{}")).unwrap().approval, None);
         assert_eq!(asked.extensions, ["https://example.com/x\"y"]);
         assert_eq!(asked.params.get(), r#"{"message": {"messageId":"m"}}"#);
         assert!(Asked::read(b"{}").is_none());

@@ -47,7 +47,7 @@ fn tasks() -> Tasks {
 }
 
 fn terms() -> Terms {
-    let request = request::write(&[], br#"{"message":{"messageId":"mine","parts":[{"text":"do"}]}}"#);
+    let request = request::write(&[], None, br#"{"message":{"messageId":"mine","parts":[{"text":"do"}]}}"#);
     Terms { timeouts: Timeouts::default(), priority: 4, request, config: None }
 }
 
@@ -194,6 +194,7 @@ async fn a_claim_that_was_overtaken_is_not_taken_up() {
         context: "c".into(),
         document: serde_json::json!({"history": []}),
         idempotency: None,
+        held: None,
         most_waiting: 9,
         terms: terms(),
     };

@@ -1,0 +1,103 @@
+//! Requests that wait for a person's yes: who wants what, whole, and the two answers.
+//!
+//! - Only people who hold the scope `approve` see them. A GET decides nothing.
+//! - A no is a form of the session. A yes is a passkey's signature over the very request, whatever the rule's class: an open
+//!   browser that somebody else finds is not enough.
+//! - Every word of a stranger is shown as text, with what is invisible in it written out.
+
+use std::sync::Arc;
+
+use moongate_approval::desk::Answer as Said;
+use moongate_approval::{Desk, Stored};
+use moongate_core::{Code, Problem, Scope};
+use moongate_identity::people::{Answer as Signed, SignedIn};
+use serde_json::json;
+
+use super::reply::{page, see, status, with_problem};
+use super::sign_in::{no_passkeys_here, read};
+use super::visit::Visit;
+use super::{Answer, Pages};
+use crate::view;
+
+/// Where the list is.
+pub(super) const PLACE: &str = "/approvals";
+/// Questions that are over and shown.
+const PAST: usize = 20;
+
+/// The question that a path is about.
+pub(super) fn id(path: &str) -> Option<&str> {
+    path.strip_prefix(PLACE)?.strip_prefix('/').filter(|id| !id.is_empty() && !id.contains('/'))
+}
+
+impl Pages {
+    pub(super) async fn approvals_page(&self, who: &SignedIn) -> Answer {
+        may(who)?;
+        let (pending, past) = (self.desk.pending().await?, self.desk.past(PAST).await?);
+        Ok(page(status(200), &view::approvals(who, &pending, &past, self.clock.now())))
+    }
+
+    pub(super) async fn approval_page(&self, visit: &Visit, who: &SignedIn, id: &str) -> Answer {
+        may(who)?;
+        let question = question(&self.desk, id).await?;
+        Ok(page(status(200), &self.approval(visit, who, &question, None).await?))
+    }
+
+    /// Takes an answer.
+    pub(super) async fn decide_approval(&self, visit: &Visit, who: &SignedIn, id: &str) -> Answer {
+        may(who)?;
+        let question = question(&self.desk, id).await?;
+        let said = match visit.field("decision") {
+            Some("deny") => Ok(Said::No),
+            Some("approve") => self.signed(visit, who, &question).await,
+            _ => Err(Problem::new(Code::FormRefused, "the form says neither yes nor no")),
+        };
+        let decided = match said {
+            Ok(said) => self.desk.decide(id, self.name_of(who)?, said).await,
+            Err(problem) => Err(problem),
+        };
+        match decided {
+            Ok(_) => Ok(see(&format!("{PLACE}/{id}"))),
+            Err(problem) => {
+                let now = self.desk.find(id).await?.unwrap_or(question);
+                Ok(with_problem(&problem, &self.approval(visit, who, &now, Some(&problem)).await?))
+            }
+        }
+    }
+
+    async fn signed(&self, visit: &Visit, who: &SignedIn, question: &Stored) -> Result<Said, Problem> {
+        let site = visit.site().ok_or_else(no_passkeys_here)?;
+        let answer: Signed = read(visit.field("answer"))?;
+        let receipt = self.people.assert(who, &site, &question.challenge(), &answer).await?;
+        Ok(Said::Passkey(json!({"by": &*self.name_of(who)?, "site": site.host, "signed": receipt})))
+    }
+
+    async fn approval(
+        &self,
+        visit: &Visit,
+        who: &SignedIn,
+        question: &Stored,
+        problem: Option<&Problem>,
+    ) -> Result<maud::Markup, Problem> {
+        let known = self.people.passkeys(&who.user.name).await?;
+        let passkey = visit.site().filter(|_| !known.is_empty()).map(|site| (site.host, question.challenge()));
+        Ok(view::approval(who, question, passkey, problem, self.clock.now()))
+    }
+
+    /// The person as requests name them.
+    fn name_of(&self, who: &SignedIn) -> Result<Arc<str>, Problem> {
+        Ok(format!("{}:{}", self.authority()?.name(), who.user.name).into())
+    }
+}
+
+async fn question(desk: &Desk, id: &str) -> Result<Stored, Problem> {
+    let missing = || Problem::new(Code::NoSuchQuestion, "there is no such question");
+    desk.find(id).await?.ok_or_else(missing)
+}
+
+fn may(who: &SignedIn) -> Result<(), Problem> {
+    let approve = Scope::parse("approve");
+    if approve.is_some_and(|approve| who.user.rights().covers(&approve)) {
+        return Ok(());
+    }
+    Err(Problem::new(Code::Forbidden, "you are not one of those who answer such questions"))
+}

@@ -1,0 +1,147 @@
+//! Requests that wait for a person: the list, and one of them with everything that would be sent.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use maud::{Markup, html};
+use moongate_approval::Stored;
+use moongate_approval::document::visible;
+use moongate_core::approval::{Class, State};
+use moongate_core::{Problem, Time};
+use moongate_identity::people::SignedIn;
+use serde_json::Value;
+
+use super::{alert, nothing, page, request, script, signed_in, token};
+
+pub(crate) fn approvals(who: &SignedIn, pending: &[Stored], past: &[Stored], now: Time) -> Markup {
+    let card = html! {
+        h1 { "What waits for a yes" }
+        @if pending.is_empty() { p class="quiet" { "Nothing, at the moment." } }
+        ul class="questions" {
+            @for one in pending {
+                li {
+                    a href=(place(one)) { (sentence(one)) }
+                    p class="quiet small" { (class(one)) ", " (left(one, now)) " left" }
+                }
+            }
+        }
+        @if !past.is_empty() {
+            h2 { "Before" }
+            ul class="questions" {
+                @for one in past {
+                    li {
+                        a href=(place(one)) { (sentence(one)) }
+                        p class="quiet small" { (one.approval.state.as_str()) }
+                    }
+                }
+            }
+        }
+        (signed_in(who))
+    };
+    page("What waits for a yes", &nothing(), &card)
+}
+
+pub(crate) fn approval(
+    who: &SignedIn,
+    question: &Stored,
+    passkey: Option<(String, [u8; 32])>,
+    problem: Option<&Problem>,
+    now: Time,
+) -> Markup {
+    let approval = &question.approval;
+    let open = approval.state == State::Pending && approval.expires_at > now;
+    let target = |pointer: &str| question.document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let params = question.document.get("params").cloned().unwrap_or_default();
+    let card = html! {
+        p class="kicker" { (class(question)) }
+        h1 class="question" { (sentence(question)) }
+        (alert(problem))
+        dl {
+            dt { "Asks" }
+            dd { code { (visible(&approval.requester)) } }
+            dt { "Agent" }
+            dd { code { (visible(target("/target/agent"))) } }
+            @if !target("/target/skill").is_empty() {
+                dt { "Skill" }
+                dd { code { (visible(target("/target/skill"))) } }
+            }
+            dt { "Rule" }
+            dd { code { (visible(&approval.rule)) } }
+            @if open {
+                dt { "Time left" }
+                dd { (left(question, now)) }
+            } @else {
+                dt { "It is" }
+                dd { strong { (stands(question, now)) } }
+            }
+            @if approval.needed > 1 {
+                dt { "Said yes" }
+                dd { (approval.votes.len()) " of " (approval.needed) }
+            }
+        }
+        p class="quiet small" { "All that would be sent, in the words of whoever asks:" }
+        pre class="params" tabindex="0" { (lines(&params)) }
+        @if open { (answers(who, question, passkey)) }
+        p { a href="/approvals" { "All questions" } }
+        (signed_in(who))
+    };
+    page("A yes is wanted", &if open { script() } else { nothing() }, &card)
+}
+
+/// Deny comes first and has the focus: a stray key allows nothing.
+fn answers(who: &SignedIn, question: &Stored, passkey: Option<(String, [u8; 32])>) -> Markup {
+    html! {
+        form method="post" action=(place(question)) {
+            (token(who))
+            input type="hidden" name="decision" value="deny";
+            button class="second" type="submit" autofocus { "Deny" }
+        }
+        @if let Some((host, challenge)) = passkey {
+            form method="post" action=(place(question)) data-passkey="get"
+                data-options=(request(&(host, URL_SAFE_NO_PAD.encode(challenge)))) hidden {
+                (token(who))
+                input type="hidden" name="decision" value="approve";
+                input type="hidden" name="answer";
+                button class="first" type="submit" { "Allow with a passkey" }
+            }
+        } @else {
+            p class="warning" {
+                "A yes wants a passkey of yours. " a href="/oauth/account" { "Make one" }
+                ", and call this page by the gateway’s own name."
+            }
+        }
+    }
+}
+
+fn place(question: &Stored) -> String {
+    format!("/approvals/{}", question.approval.id)
+}
+
+fn sentence(question: &Stored) -> String {
+    visible(&question.sentence())
+}
+
+fn class(question: &Stored) -> &'static str {
+    match question.approval.class {
+        Class::Sensitive => "Sensitive",
+        Class::Critical => "Critical",
+    }
+}
+
+fn stands(question: &Stored, now: Time) -> &'static str {
+    let approval = &question.approval;
+    if approval.state == State::Pending && approval.expires_at <= now {
+        return State::Expired.as_str();
+    }
+    approval.state.as_str()
+}
+
+fn left(question: &Stored, now: Time) -> String {
+    let seconds = question.approval.expires_at.since(now).as_secs();
+    if seconds < 120 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) }
+}
+
+/// Indented JSON, each line made visible on its own.
+fn lines(params: &Value) -> String {
+    let text = serde_json::to_string_pretty(params).unwrap_or_default();
+    text.lines().map(visible).collect::<Vec<_>>().join("\n")
+}

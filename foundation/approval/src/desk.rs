@@ -1,0 +1,363 @@
+//! The desk: open questions in the store, and what may be done with them.
+//!
+//! - A question is durable before anyone hears of it; each change is one transaction over the machine of
+//!   [`moongate_core::approval`], so of a hundred answers at once one counts, and of a hundred dispatches one happens.
+//! - Nobody asks without end: a requester has so many open questions and so many an hour ([`Limits`]), and is refused beyond.
+//! - Questions outlive a restart. Those that are over stay for a month, for whoever looks back.
+//! - Whoever carries requests out hears of news by [`Desk::news`], takes [`Desk::undelivered`], and says [`Desk::delivered`].
+//!   What was not delivered when the gateway stopped is found again when it starts.
+
+mod rows;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_core::approval::{Class, Input, Means, Rejected, State};
+use moongate_core::seam::{Clock, Store};
+use moongate_core::{Approval, Code, Grant, Problem, Time};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use crate::document::{Asked, Document, Frame, challenge, hex};
+use rows::Refused;
+
+/// How much may be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Open questions of one requester.
+    pub open: u32,
+    /// Questions of one requester in an hour.
+    pub an_hour: u32,
+    /// Open questions altogether.
+    pub altogether: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { open: 3, an_hour: 10, altogether: 20_000 }
+    }
+}
+
+/// How a question is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The rule that wants a person.
+    pub rule: Arc<str>,
+    /// How much is at stake.
+    pub class: Class,
+    /// How many people have to say yes.
+    pub needed: u8,
+    /// How long anybody may take.
+    pub wait: Duration,
+}
+
+/// A question as it lies in the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stored {
+    /// Where it stands.
+    pub approval: Approval,
+    /// What was fixed when it was asked.
+    pub frame: Frame,
+    /// The document that its hash is of.
+    pub document: Value,
+    /// Whether whoever carries requests out knows what was decided.
+    pub delivered: bool,
+    /// What people signed when they said yes, as their passkeys gave it.
+    #[serde(default)]
+    pub receipts: Vec<Value>,
+}
+
+impl Stored {
+    /// What a passkey signs to say yes to just this: `SHA-256(hash ‖ nonce)`.
+    pub fn challenge(&self) -> [u8; 32] {
+        challenge(&self.approval.hash, &self.frame.nonce)
+    }
+
+    /// What there is to see of it.
+    pub fn view(&self) -> Value {
+        let Approval { id, hash, requester, class, rule, needed, asked_at, expires_at, state, votes, denied_by, since } =
+            &self.approval;
+        let votes: Vec<Value> =
+            votes.iter().map(|vote| json!({"by": &*vote.by, "means": vote.means.as_str(), "at": vote.at.0})).collect();
+        json!({
+            "id": &**id, "state": state.as_str(), "since": since.0, "class": class.as_str(), "rule": &**rule,
+            "requester": &**requester, "needed": needed, "votes": votes, "denied_by": denied_by.as_deref(),
+            "asked_at": asked_at.0, "expires_at": expires_at.0, "hash": hex(hash), "sentence": self.sentence(),
+            "document": self.document, "receipts": self.receipts,
+        })
+    }
+
+    /// What will happen, in one sentence. Words of strangers stand in it as they came.
+    pub fn sentence(&self) -> String {
+        let text = |pointer: &str| self.document.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let parts = self.document.pointer("/params/message/parts").and_then(Value::as_array);
+        let said: Vec<&str> =
+            parts.into_iter().flatten().filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
+        let skill = match text("/target/skill") {
+            "" => String::new(),
+            skill => format!(", skill {skill}"),
+        };
+        let said = if said.is_empty() { "data without words".to_owned() } else { format!("{:?}", said.join(" ")) };
+        format!("{} tells {}{skill}: {said}", self.approval.requester, text("/target/agent"))
+    }
+
+    /// The task that stands for the request.
+    pub fn task(&self) -> &str {
+        self.document.pointer("/target/task").and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// What a person says, and by what. Whoever calls has checked it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// No.
+    No,
+    /// Yes, by the operator's secret.
+    Secret,
+    /// Yes, by a passkey over [`Stored::challenge`]; what it signed.
+    Passkey(Value),
+}
+
+/// The desk.
+pub struct Desk {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    /// Questions that may still run out, by when.
+    clocks: Mutex<BTreeSet<(Time, Arc<str>)>>,
+    news: Notify,
+}
+
+impl Desk {
+    /// The desk of this store, with the questions that are open in it.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Arc<Self>, Problem> {
+        let mut open = rows::all(store.records(), rows::PENDING).await?;
+        open.extend(rows::all(store.records(), rows::DECIDED).await?);
+        let clocks = open.iter().filter(|one| !one.approval.state.is_final()).map(clock_of).collect();
+        Ok(Arc::new(Self { store, clock, limits, clocks: Mutex::new(clocks), news: Notify::new() }))
+    }
+
+    /// Asks; durable when the future is ready.
+    ///
+    /// # Errors
+    /// `TooManyQuestions`, `InvalidParams` for what cannot be asked about exactly, the store fails.
+    pub async fn ask(&self, asked: &Asked, terms: &Terms, body: &Arc<str>) -> Result<Stored, Problem> {
+        let now = self.clock.now();
+        let expires_at = now.plus(terms.wait);
+        let nonce = random()?.into();
+        let frame = Frame { nonce, rule: terms.rule.clone(), body: body.clone(), asked_at: now, expires_at };
+        let document = Document::of(asked, &frame)?;
+        let approval = Approval {
+            id: random()?.into(),
+            hash: document.hash()?,
+            requester: asked.requester.clone(),
+            class: terms.class,
+            rule: terms.rule.clone(),
+            needed: terms.needed,
+            asked_at: now,
+            expires_at,
+            state: State::Pending,
+            votes: Vec::new(),
+            denied_by: None,
+            since: now,
+        };
+        let stored =
+            Stored { approval, frame, document: document.value().clone(), delivered: false, receipts: Vec::new() };
+        if self.clocks.lock().len() >= self.limits.altogether {
+            return Err(Problem::new(Code::TooManyQuestions, "too many questions wait for people already"));
+        }
+        rows::add(self.store.records(), &stored, self.limits, now).await?.map_err(|refused| {
+            let why = match refused {
+                Refused::Open => format!("{} questions of this caller wait for a person already", self.limits.open),
+                Refused::Hour => format!("this caller has asked {} times within an hour", self.limits.an_hour),
+            };
+            Problem::new(Code::TooManyQuestions, why)
+        })?;
+        self.clocks.lock().insert(clock_of(&stored));
+        tracing::info!(
+            approval = &*stored.approval.id,
+            rule = &*terms.rule,
+            requester = &*asked.requester,
+            "a person is asked"
+        );
+        Ok(stored)
+    }
+
+    /// One question; `None` if there is none of this id.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn find(&self, id: &str) -> Result<Option<Stored>, Problem> {
+        rows::find(self.store.records(), id).await
+    }
+
+    /// All open questions, the oldest first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn pending(&self) -> Result<Vec<Stored>, Problem> {
+        let mut all = rows::all(self.store.records(), rows::PENDING).await?;
+        let now = self.clock.now();
+        all.retain(|one| one.approval.expires_at > now);
+        all.sort_by(|one, other| {
+            (one.approval.asked_at, &one.approval.id).cmp(&(other.approval.asked_at, &other.approval.id))
+        });
+        Ok(all)
+    }
+
+    /// The newest questions that are over, at most so many.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn past(&self, most: usize) -> Result<Vec<Stored>, Problem> {
+        let mut all = rows::all(self.store.records(), rows::OVER).await?;
+        all.sort_by_key(|one| std::cmp::Reverse(one.approval.since));
+        all.truncate(most);
+        Ok(all)
+    }
+
+    /// A person decides.
+    ///
+    /// # Errors
+    /// `NoSuchQuestion`; `QuestionDecided` for one that is over; `NotYoursToDecide`; the store fails.
+    pub async fn decide(&self, id: &str, by: Arc<str>, answer: Answer) -> Result<Stored, Problem> {
+        let (input, receipt, yes) = match answer {
+            Answer::No => (Input::Deny { by: by.clone() }, None, false),
+            Answer::Secret => (Input::Approve { by: by.clone(), means: Means::Secret }, None, true),
+            Answer::Passkey(receipt) => (Input::Approve { by: by.clone(), means: Means::Passkey }, Some(receipt), true),
+        };
+        let applied = self.apply_with(id, input, receipt).await?;
+        let (stored, _) = applied.map_err(|rejected| told(id, rejected))?;
+        tracing::info!(approval = id, by = &*by, yes, state = stored.approval.state.as_str(), "a person decided");
+        Ok(stored)
+    }
+
+    /// It is not asked any more; one that is over already is left as it is.
+    ///
+    /// # Errors
+    /// `NoSuchQuestion`, the store fails.
+    pub async fn cancel(&self, id: &str) -> Result<(), Problem> {
+        match self.apply(id, Input::Cancel).await? {
+            Ok(_) | Err(Rejected::Decided(_)) => Ok(()),
+            Err(rejected) => Err(told(id, rejected)),
+        }
+    }
+
+    /// The grant for a request that is about to be dispatched, if people said yes to just this one. Never twice.
+    ///
+    /// # Errors
+    /// `Unconfirmed` with why not; the store fails.
+    pub async fn consume(&self, id: &str, asked: &Asked) -> Result<Grant, Problem> {
+        let no = |why: &str| Problem::new(Code::Unconfirmed, format!("the request is not carried out: {why}"));
+        let Some(stored) = self.find(id).await? else { return Err(no("nobody was asked about it")) };
+        let hash = Document::of(asked, &stored.frame)?.hash()?;
+        match self.apply(id, Input::Consume { hash }).await? {
+            Ok((_, Some(grant))) => Ok(grant),
+            Ok((_, None)) | Err(Rejected::Undecided) => Err(no("nobody has said yes")),
+            Err(Rejected::OtherRequest) => {
+                tracing::warn!(approval = id, "a request is not the one that a person said yes to");
+                let _ = self.cancel(id).await;
+                Err(no("it is not the one that was asked about, or the rules are others by now; ask again"))
+            }
+            Err(Rejected::Decided(State::Consumed)) => {
+                Err(no("the yes was used before; whether the agent acted on it is not known"))
+            }
+            Err(Rejected::Decided(state)) => Err(no(&format!("the question is {}", state.as_str()))),
+            Err(rejected) => Err(told(id, rejected)),
+        }
+    }
+
+    /// What was decided and not delivered, in no order. What has run out by now is among it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn undelivered(&self) -> Result<Vec<Stored>, Problem> {
+        for id in self.overdue() {
+            let _ = self.apply(&id, Input::Tick).await?;
+        }
+        let mut all = rows::all(self.store.records(), rows::DECIDED).await?;
+        all.retain(|one| !one.delivered);
+        Ok(all)
+    }
+
+    /// Whoever carries requests out knows of it.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn delivered(&self, id: &str) -> Result<(), Problem> {
+        rows::deliver(self.store.records(), id).await
+    }
+
+    /// Ready when something was decided.
+    pub async fn news(&self) {
+        self.news.notified().await;
+    }
+
+    /// When the next question runs out.
+    pub fn next(&self) -> Option<Time> {
+        self.clocks.lock().first().map(|(at, _)| *at)
+    }
+
+    fn overdue(&self) -> Vec<Arc<str>> {
+        let now = self.clock.now();
+        self.clocks.lock().iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id.clone()).collect()
+    }
+
+    async fn apply(&self, id: &str, input: Input) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
+        self.apply_with(id, input, None).await
+    }
+
+    async fn apply_with(
+        &self,
+        id: &str,
+        input: Input,
+        receipt: Option<Value>,
+    ) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
+        let missing = || Problem::new(Code::NoSuchQuestion, format!("there is no question {id}"));
+        let applied =
+            rows::apply(self.store.records(), id, (input, receipt), self.clock.now()).await?.ok_or_else(missing)?;
+        if let Ok((stored, _)) = &applied {
+            if stored.approval.state.is_final() {
+                self.clocks.lock().remove(&clock_of(stored));
+            }
+            if stored.approval.state != State::Pending {
+                self.news.notify_one();
+            }
+        }
+        Ok(applied)
+    }
+}
+
+fn clock_of(stored: &Stored) -> (Time, Arc<str>) {
+    (stored.approval.expires_at, stored.approval.id.clone())
+}
+
+fn random() -> Result<String, Problem> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| Problem::new(Code::Internal, "the machine has no random numbers"))?;
+    Ok(hex(&bytes))
+}
+
+fn told(id: &str, rejected: Rejected) -> Problem {
+    match rejected {
+        Rejected::Decided(state) => {
+            Problem::new(Code::QuestionDecided, format!("the question {id} is {} already", state.as_str()))
+        }
+        Rejected::OwnQuestion => Problem::new(Code::NotYoursToDecide, "whoever asks does not decide"),
+        Rejected::WantsPasskey => {
+            Problem::new(Code::NotYoursToDecide, "what is critical is decided with a passkey, and in no other way")
+        }
+        Rejected::Twice => {
+            Problem::new(Code::NotYoursToDecide, "you have said yes before; it wants another person too")
+        }
+        Rejected::Undecided | Rejected::OtherRequest | Rejected::Nothing => {
+            Problem::new(Code::Unconfirmed, format!("the question {id} cannot do that"))
+        }
+    }
+}

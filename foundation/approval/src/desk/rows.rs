@@ -1,0 +1,154 @@
+//! Questions as rows: one kind for them, grouped by what may still come of them, and one for how much each
+//! requester has asked.
+
+use std::time::Duration;
+
+use moongate_core::approval::{Input, Rejected, State};
+use moongate_core::seam::records::{self, Broken, Page, Record, Records};
+use moongate_core::{Grant, Problem, Time};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Limits, Stored};
+
+const QUESTION: &str = "approval";
+const RATE: &str = "approval.rate";
+/// Groups: nobody has decided; decided, and something may still come of it; over.
+pub(super) const PENDING: &str = "pending";
+pub(super) const DECIDED: &str = "decided";
+pub(super) const OVER: &str = "over";
+const HOUR: Duration = Duration::from_secs(3600);
+/// How long a question that is over can be looked at.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Why a question is not asked.
+pub(super) enum Refused {
+    /// Too many wait already.
+    Open,
+    /// Too many came within an hour.
+    Hour,
+}
+
+/// How much a requester has asked.
+#[derive(Default, Serialize, Deserialize)]
+struct Rate {
+    open: u32,
+    asked: Vec<Time>,
+}
+
+fn read(record: &Record) -> Option<Stored> {
+    match serde_json::from_slice(&record.value) {
+        Ok(stored) => Some(stored),
+        Err(error) => {
+            tracing::error!(approval = record.key, %error, "a question in the store cannot be read; it stays unanswered");
+            None
+        }
+    }
+}
+
+fn write(page: &dyn Page, stored: &Stored) -> Result<(), Broken> {
+    let approval = &stored.approval;
+    let is_over = approval.state.is_final() && stored.delivered;
+    let group = match approval.state {
+        State::Pending => PENDING,
+        _ if is_over => OVER,
+        _ => DECIDED,
+    };
+    let record = Record {
+        key: approval.id.to_string(),
+        group: Some(group.to_owned()),
+        value: serde_json::to_vec(stored).map_err(|_| Broken)?,
+        expires_at: is_over.then(|| approval.since.plus(KEPT)),
+    };
+    page.put(QUESTION, &record)
+}
+
+fn rate(page: &dyn Page, requester: &str) -> Result<Rate, Broken> {
+    let found = page.record(RATE, requester)?;
+    Ok(found.and_then(|record| serde_json::from_slice(&record.value).ok()).unwrap_or_default())
+}
+
+fn put_rate(page: &dyn Page, requester: &str, rate: &Rate) -> Result<(), Broken> {
+    let last = rate.asked.last().map(|at| at.plus(HOUR));
+    let record = Record {
+        key: requester.to_owned(),
+        group: None,
+        value: serde_json::to_vec(rate).map_err(|_| Broken)?,
+        expires_at: last.filter(|_| rate.open == 0),
+    };
+    page.put(RATE, &record)
+}
+
+pub(super) async fn add(
+    records: &dyn Records,
+    stored: &Stored,
+    limits: Limits,
+    now: Time,
+) -> Result<Result<(), Refused>, Problem> {
+    let stored = stored.clone();
+    let added = records::change(records, move |page| {
+        let requester = &stored.approval.requester;
+        let mut rate = rate(page, requester)?;
+        rate.asked.retain(|at| at.plus(HOUR) > now);
+        if rate.open >= limits.open {
+            return Ok(Err(Refused::Open));
+        }
+        if rate.asked.len() >= limits.an_hour as usize {
+            return Ok(Err(Refused::Hour));
+        }
+        rate.open += 1;
+        rate.asked.push(now);
+        put_rate(page, requester, &rate)?;
+        write(page, &stored)?;
+        Ok(Ok(()))
+    });
+    added.await
+}
+
+pub(super) async fn find(records: &dyn Records, id: &str) -> Result<Option<Stored>, Problem> {
+    let id = id.to_owned();
+    records::look(records, move |page| Ok(page.record(QUESTION, &id)?.as_ref().and_then(read))).await
+}
+
+/// The questions of a group.
+pub(super) async fn all(records: &dyn Records, group: &'static str) -> Result<Vec<Stored>, Problem> {
+    records::look(records, move |page| Ok(page.group(QUESTION, group)?.iter().filter_map(read).collect())).await
+}
+
+/// What comes of one input; `None` if there is no such question.
+pub(super) async fn apply(
+    records: &dyn Records,
+    id: &str,
+    (input, receipt): (Input, Option<Value>),
+    now: Time,
+) -> Result<Option<Result<(Stored, Option<Grant>), Rejected>>, Problem> {
+    let id = id.to_owned();
+    let applied = records::change(records, move |page| {
+        let Some(stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(None) };
+        let (approval, grant) = match stored.approval.apply(&input, now) {
+            Ok(next) => next,
+            Err(rejected) => return Ok(Some(Err(rejected))),
+        };
+        // What was dispatched is known to whoever dispatches.
+        let delivered = approval.state == State::Consumed;
+        if stored.approval.state == State::Pending && approval.state != State::Pending {
+            let mut rate = rate(page, &approval.requester)?;
+            rate.open = rate.open.saturating_sub(1);
+            put_rate(page, &approval.requester, &rate)?;
+        }
+        let mut next = Stored { approval, delivered, ..stored };
+        next.receipts.extend(receipt.clone());
+        write(page, &next)?;
+        Ok(Some(Ok((next, grant))))
+    });
+    applied.await
+}
+
+pub(super) async fn deliver(records: &dyn Records, id: &str) -> Result<(), Problem> {
+    let id = id.to_owned();
+    let done = records::change(records, move |page| {
+        let Some(stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(()) };
+        write(page, &Stored { delivered: true, ..stored })
+    });
+    done.await
+}

@@ -1,0 +1,81 @@
+//! What a rule wants confirmed: a message waits as a task, in AUTH_REQUIRED, until people have said yes (A2A 1.0 §7.6).
+//!
+//! - The question is durable before the task is, and the task before its caller hears of it. The task's stored request names the
+//!   question, so nothing but the grant for just that request hands it over ([`crate::tasks::queue`]).
+//! - Only a message that begins a task can wait. What else a rule wants confirmed is refused.
+//! - The caller learns that somebody is asked and until when, and nothing by which the question could be answered.
+
+use std::sync::Arc;
+
+use moongate_approval::Asked;
+use moongate_approval::desk::Terms;
+use moongate_approval::document::digest;
+use moongate_core::{Challenge, Operation, Problem};
+use moongate_flow::pipeline::{Order, unconfirmed};
+use serde_json::json;
+
+use super::send::inline_config;
+use super::{Reply, queued};
+use crate::gateway::A2aGateway;
+use crate::supply;
+use crate::tasks::Held;
+
+/// Asks about a message, and answers with the task that waits.
+pub(super) async fn ask(
+    gateway: Arc<A2aGateway>,
+    challenge: Challenge,
+    mut order: Order<A2aGateway>,
+) -> Result<Reply, Problem> {
+    let gateway = &gateway;
+    let operation = order.call.operation;
+    if !operation.carries_message() {
+        return Err(unconfirmed(&challenge, "; only a message can wait for that"));
+    }
+    if order.envelope.head.task.is_some() {
+        return Err(unconfirmed(
+            &challenge,
+            "; a message that continues a task cannot wait for that, one that begins a task can",
+        ));
+    }
+    let Some(agent) = queued::agent_of(&order) else {
+        return Err(unconfirmed(&challenge, "; a message without an agent cannot wait for that"));
+    };
+    let permit = match operation {
+        Operation::Stream => Some(supply::StreamPermit::take(gateway, &order.principal)?),
+        _ => None,
+    };
+    let config = inline_config(gateway, &order.call)?;
+    let task = gateway.tasks.fresh_id();
+    let asked = Asked {
+        requester: order.principal.id.clone(),
+        operation: Operation::Send.as_str().into(),
+        agent: agent.name.shared(),
+        skill: order.resolved.skill.as_ref().map(|skill| skill.as_str().into()),
+        task: task.as_str().into(),
+        params: serde_json::from_slice(&order.call.recorded()?).unwrap_or_default(),
+        policy: challenge.policy.clone(),
+    };
+    let Challenge { rule, class, needed, wait, .. } = challenge;
+    let terms = Terms { rule, class, needed, wait };
+    let question = gateway.desk.ask(&asked, &terms, &digest(order.envelope.body.bytes())).await?;
+    let approval = &question.approval;
+    let until = crate::moment::write(approval.expires_at);
+    let held = Held {
+        id: task,
+        approval: approval.id.clone(),
+        text: format!("A person has to confirm this (rule {}). It waits until {until}.", approval.rule),
+        about: json!({"id": &*approval.id, "class": approval.class.as_str(), "expiresAt": until}),
+    };
+    let waiting = match queued::place(gateway, &mut order, config, Some(held)).await {
+        Ok(waiting) if waiting.is_new() => waiting,
+        // The same order came before: its own question stands.
+        other => {
+            gateway.desk.cancel(&approval.id).await?;
+            other?
+        }
+    };
+    match permit {
+        Some(permit) => Ok(Reply::Stream(queued::stream(&waiting, permit))),
+        None => queued::answer(gateway, &waiting, &order).await.map(Reply::Whole),
+    }
+}

@@ -1,0 +1,98 @@
+//! What people decide becomes of the tasks that wait for them: a yes lets them go to their agent, anything else ends them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use moongate_approval::{Asked, Stored};
+use moongate_core::approval::State;
+use moongate_core::task::Command;
+use moongate_core::{Grant, Operation, Problem, TaskId, TaskState};
+use moongate_transport::Drain;
+use serde_json::Value;
+
+use super::row::Told;
+use super::{Row, control};
+use crate::gateway::A2aGateway;
+
+/// Metadata of a task that waits for people: the question's id, its class, and until when.
+pub const APPROVAL: &str = "https://w3id.org/moongate/extensions/approval/v1";
+/// Without news, the desk is looked at this often.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Carries decisions out, until `drain` begins. What was decided while nobody ran is carried out first.
+pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
+    loop {
+        match gateway.desk.undelivered().await {
+            Ok(decided) => {
+                for question in decided {
+                    if let Err(problem) = deliver(&gateway, &question).await {
+                        tracing::error!(approval = &*question.approval.id, %problem, "a decision cannot be carried out; trying again");
+                    }
+                }
+            }
+            Err(problem) => tracing::warn!(%problem, "decisions cannot be read"),
+        }
+        let left = gateway.desk.next().map_or(LOOK, |at| at.since(gateway.clock.now()));
+        tokio::select! {
+            () = gateway.desk.news() => {}
+            () = tokio::time::sleep(left.min(LOOK)) => {}
+            () = drain.started() => return,
+        }
+    }
+}
+
+async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Problem> {
+    let id = TaskId::from(question.task());
+    if let Some(row) = gateway.tasks.any(&id).await? {
+        carry_out(&row, question.approval.state);
+        row.saved().await?;
+        gateway.tasks.ready.notify_one();
+    }
+    gateway.desk.delivered(&question.approval.id).await
+}
+
+/// A task that is over, or that an agent has, is left as it is.
+fn carry_out(row: &Arc<Row>, decided: State) {
+    let changed = match decided {
+        State::Approved => row.change(Command::Release, Told { text: "People have said yes.", ..Told::default() }),
+        _ if row.instance().is_some() => Ok(()),
+        State::Denied => control::end(row, TaskState::Rejected, "A person has said no."),
+        State::Expired => {
+            control::end(row, TaskState::Rejected, "Nobody has decided in time, or the yes came too early to be used.")
+        }
+        State::Cancelled => control::end(row, TaskState::Canceled, "It is not asked any more."),
+        State::Pending | State::Consumed => Ok(()),
+    };
+    if let Err(rejected) = changed {
+        tracing::debug!(task = %row.id, %rejected, "a decision came for a task that was ended");
+    }
+}
+
+/// The grant for a task that is about to be handed to its agent. It is made of what is about to be sent, and of the rules
+/// that are in force now.
+///
+/// # Errors
+/// Why it is not handed over.
+pub(super) async fn granted(gateway: &A2aGateway, row: &Row, approval: &str, params: &str) -> Result<Grant, Problem> {
+    let task = row.task();
+    let asked = Asked {
+        requester: task.owner,
+        operation: Operation::Send.as_str().into(),
+        agent: task.agent.shared(),
+        skill: task.skill.as_ref().map(|skill| skill.as_str().into()),
+        task: task.id.as_str().into(),
+        params: serde_json::from_str(params).unwrap_or_default(),
+        policy: gateway.settings.load().policy.clone(),
+    };
+    gateway.desk.consume(approval, &asked).await
+}
+
+/// A task that was cancelled is not asked about any more.
+pub(crate) async fn withdraw(gateway: &A2aGateway, row: &Row) {
+    let document = row.value();
+    let id = document.get("metadata").and_then(|metadata| metadata.get(APPROVAL)).and_then(|about| about.get("id"));
+    let Some(id) = id.and_then(Value::as_str) else { return };
+    if let Err(problem) = gateway.desk.cancel(id).await {
+        tracing::warn!(approval = id, %problem, "a question whose task was cancelled stays open");
+    }
+}

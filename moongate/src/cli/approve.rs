@@ -1,0 +1,117 @@
+//! `moongate approve`: the requests that wait for a person's yes at the running gateway.
+
+use clap::{Args, Subcommand};
+use moongate_approval::document::visible;
+use serde_json::Value;
+
+use super::agents::encoded;
+use super::client::Client;
+use super::output::data;
+use super::{Context, Ending, Failure};
+
+/// Arguments.
+#[derive(Args)]
+pub(crate) struct Approve {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Those that wait, the oldest first.
+    List {
+        /// The newest that are over instead.
+        #[arg(long)]
+        past: bool,
+    },
+    /// One, with everything that would be sent.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Say yes: it is sent, once.
+    Yes {
+        /// Its id.
+        id: String,
+    },
+    /// Say no: it is never sent.
+    No {
+        /// Its id.
+        id: String,
+    },
+}
+
+/// Carries the command out.
+pub(crate) fn approve(context: &Context, arguments: &Approve) -> Result<Ending, Failure> {
+    let client = Client::new(context)?;
+    let path = |id: &str| format!("/api/v1/approvals/{}", encoded(id));
+    match arguments.command.as_ref().unwrap_or(&Command::List { past: false }) {
+        Command::List { past } => {
+            let query = if *past { "?state=past" } else { "" };
+            list(context, &client.api("GET", &format!("/api/v1/approvals{query}"), None)?, *past);
+        }
+        Command::Show { id } => show(context, &client.api("GET", &path(id), None)?),
+        Command::Yes { id } => decided(context, &client.api("POST", &format!("{}:approve", path(id)), None)?),
+        Command::No { id } => decided(context, &client.api("POST", &format!("{}:deny", path(id)), None)?),
+    }
+    Ok(Ending::Yes)
+}
+
+fn text<'v>(view: &'v Value, pointer: &str) -> &'v str {
+    view.pointer(pointer).and_then(Value::as_str).unwrap_or("-")
+}
+
+fn list(context: &Context, answer: &Value, past: bool) {
+    if context.json {
+        data(&answer.to_string());
+        return;
+    }
+    let found = answer.get("approvals").and_then(Value::as_array).cloned().unwrap_or_default();
+    if found.is_empty() {
+        data(if past { "no question was asked lately" } else { "nothing waits for a yes" });
+    }
+    for one in found {
+        let (id, state, class) = (text(&one, "/id"), text(&one, "/state"), text(&one, "/class"));
+        data(&format!("{id}  {state:<9} {class:<9} {}", visible(text(&one, "/sentence"))));
+    }
+}
+
+fn show(context: &Context, view: &Value) {
+    if context.json {
+        data(&view.to_string());
+        return;
+    }
+    data(&visible(text(view, "/sentence")));
+    for (name, pointer) in [
+        ("state", "/state"),
+        ("class", "/class"),
+        ("rule", "/rule"),
+        ("asked by", "/requester"),
+        ("agent", "/document/target/agent"),
+        ("skill", "/document/target/skill"),
+        ("task", "/document/target/task"),
+    ] {
+        data(&format!("{name:<12} {}", visible(text(view, pointer))));
+    }
+    for (name, member) in [("asked", "asked_at"), ("waits until", "expires_at")] {
+        let at = view.get(member).and_then(Value::as_u64).unwrap_or_default();
+        data(&format!("{name:<12} {}", moongate_a2a::moment::write(moongate_core::Time(at))));
+    }
+    data("what would be sent:");
+    let params = view.pointer("/document/params").cloned().unwrap_or_default();
+    for line in serde_json::to_string_pretty(&params).unwrap_or_default().lines() {
+        data(&format!("  {}", visible(line)));
+    }
+}
+
+fn decided(context: &Context, view: &Value) {
+    if context.json {
+        data(&view.to_string());
+        return;
+    }
+    let (id, state) = (text(view, "/id"), text(view, "/state"));
+    match state {
+        "pending" => data(&format!("{id} has your yes and waits for another person's")),
+        state => data(&format!("{id} is {state}")),
+    }
+}
