@@ -106,6 +106,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let flow = flow(config, &verifier, &clock, &telemetry)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
+    outbound.vouch_with(notary.vouching());
     let gateway = gateway(config, &seams, &egress, vault, (&notary, desk));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let published = gateway.clone();

@@ -36,6 +36,7 @@ struct State {
     asked: Mutex<Vec<Asked>>,
     refusal: Mutex<Option<(u16, Value)>>,
     expires_in: Mutex<u64>,
+    grants: Mutex<Option<String>>,
 }
 
 /// A running endpoint; ends when dropped.
@@ -50,8 +51,12 @@ impl TokenEndpoint {
     pub async fn start(expires_in: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let state =
-            Arc::new(State { asked: Mutex::default(), refusal: Mutex::default(), expires_in: Mutex::new(expires_in) });
+        let state = Arc::new(State {
+            asked: Mutex::default(),
+            refusal: Mutex::default(),
+            expires_in: Mutex::new(expires_in),
+            grants: Mutex::default(),
+        });
         let server = tokio::spawn(serve(listener, state.clone()));
         Self { address, state, server }
     }
@@ -64,6 +69,11 @@ impl TokenEndpoint {
     /// Everything that it was asked, in order.
     pub fn asked(&self) -> Vec<Asked> {
         self.state.asked.lock().unwrap().clone()
+    }
+
+    /// Says from now on that it gives these scopes.
+    pub fn grant(&self, scopes: &str) {
+        *self.state.grants.lock().unwrap() = Some(scopes.to_owned());
     }
 
     /// Refuses everybody from now on, or no more.
@@ -107,7 +117,15 @@ async fn answer(state: &State, request: Request<Incoming>) -> Response<Full<Byte
     tokio::time::sleep(Duration::from_millis(50)).await;
     let (status, body) = state.refusal.lock().unwrap().clone().unwrap_or_else(|| {
         let expires_in = *state.expires_in.lock().unwrap();
-        (200, json!({"access_token": format!("token-{number}"), "token_type": "Bearer", "expires_in": expires_in}))
+        let token = format!("token-{number}");
+        let mut answer = json!({"access_token": token, "token_type": "Bearer", "expires_in": expires_in});
+        if form.starts_with(b"grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange&") {
+            answer["issued_token_type"] = json!("urn:ietf:params:oauth:token-type:access_token");
+        }
+        if let Some(scope) = state.grants.lock().unwrap().clone() {
+            answer["scope"] = json!(scope);
+        }
+        (200, answer)
     });
     let builder = Response::builder().status(status).header("content-type", "application/json");
     builder.body(Full::new(Bytes::from(body.to_string()))).unwrap()

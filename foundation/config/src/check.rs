@@ -14,7 +14,7 @@ use crate::keys::nearest;
 use crate::load::{CheckRule, RuleKind};
 use crate::problems::Mistake;
 use crate::read::Notes;
-use crate::schema::{Config, Verdict};
+use crate::schema::{Auth, Config, ExchangeSubject, Verdict};
 use crate::url::{Reach, Url};
 
 /// Where things stand, for messages.
@@ -67,6 +67,7 @@ pub(crate) fn all(config: &Config, places: &Places<'_>, notes: &Notes<'_>, check
     listeners(config, places, notes);
     duplicates(config, places, notes);
     oauth(config, places, notes);
+    exchanges(config, places, notes);
     references(config, places, notes);
     rules(config, places, notes, check_rule);
 }
@@ -183,6 +184,21 @@ fn oauth(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
         notes.mistake(
             Mistake::new(Code::ConfigDuplicate, message).at(place, "the domain's own name").hint("call it otherwise"),
         );
+    }
+}
+
+/// What the gateway's word for its callers wants of the rest of the file.
+fn exchanges(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
+    if config.public_url.is_some() {
+        return;
+    }
+    for (at, agent) in config.agents.iter().enumerate() {
+        if let Some(Auth::Exchange { subject: ExchangeSubject::Assertion, .. }) = &agent.auth {
+            let place = places.value(&format!("agents[{at}].auth.exchange.subject"));
+            let message = "nobody could tell whose word this is, as there is no `public_url`";
+            let mistake = Mistake::new(Code::ConfigWrongValue, message).at(place, "signed by the gateway");
+            notes.mistake(mistake.hint("set `public_url`, or let callers come with tokens (`subject = \"token\"`)"));
+        }
     }
 }
 

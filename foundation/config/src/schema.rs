@@ -376,6 +376,23 @@ pub enum Auth {
     },
     /// Tokens of the agent's own authorization server.
     Oauth(OauthClient),
+    /// Tokens of that server for each caller (RFC 8693).
+    Exchange {
+        /// The gateway there.
+        client: OauthClient,
+        /// By what it knows callers.
+        subject: ExchangeSubject,
+    },
+}
+
+/// What is exchanged for a token for the caller.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ExchangeSubject {
+    /// The caller's own access token.
+    #[default]
+    Token,
+    /// The gateway's word for the caller.
+    Assertion,
 }
 
 /// The gateway as a client of an authorization server.

@@ -2,6 +2,8 @@
 //!
 //! - The gateway signs with ES256 and a key that signs cards and nothing else. The same bytes are signed once while the key
 //!   is the same, so that a card which did not change keeps its signature. The key is replaced after ninety days.
+//! - Beside it stands a key that signs the gateway's word for its callers ([`crate::outbound::Voucher`]) and nothing else; one
+//!   key set publishes both.
 //! - Others are judged by keys that the operator named, or else by those that a signature names itself (`jku`), if these
 //!   lie where the card lies: whoever can put a card there can sign it there as well, and nobody else can.
 
@@ -22,7 +24,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 
 use crate::jwt::{KeySource, Keys};
-use crate::signing::{SigningKeys, Workshop};
+use crate::signing::{PublicKey, SigningKeys, Workshop};
 
 /// A key signs for so long.
 const TERM: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -36,6 +38,7 @@ const KEY_SETS: usize = 1024;
 /// Signs in the gateway's name, and judges others.
 pub struct Notary {
     own: SigningKeys,
+    vouching: Arc<SigningKeys>,
     clock: Arc<dyn Clock>,
     dialer: Arc<dyn Dialer>,
     made: Mutex<HashMap<[u8; 32], Signature>>,
@@ -43,14 +46,20 @@ pub struct Notary {
 }
 
 impl Notary {
-    /// With the gateway's key for cards, which is made here if there is none.
+    /// With the gateway's keys, which are made here if there are none.
     ///
     /// # Errors
     /// As [`SigningKeys::load_or_make`].
     pub async fn load_or_make(workshop: Workshop, dialer: Arc<dyn Dialer>) -> Result<Self, Problem> {
         let clock = workshop.clock.clone();
-        let own = SigningKeys::load_or_make(workshop, "card", KEEP).await?;
-        Ok(Self { own, clock, dialer, made: Mutex::default(), others: Mutex::default() })
+        let own = SigningKeys::load_or_make(workshop.clone(), "card", KEEP).await?;
+        let vouching = Arc::new(SigningKeys::load_or_make(workshop, "voucher", KEEP).await?);
+        Ok(Self { own, vouching, clock, dialer, made: Mutex::default(), others: Mutex::default() })
+    }
+
+    /// The keys of the gateway's word for its callers.
+    pub fn vouching(&self) -> Arc<SigningKeys> {
+        self.vouching.clone()
     }
 
     /// Replaces the key if it has signed for long enough; whether it was replaced. To be called now and then: what was signed
@@ -59,6 +68,9 @@ impl Notary {
     /// # Errors
     /// The store fails; the old key goes on signing.
     pub async fn tend(&self) -> Result<bool, Problem> {
+        if self.clock.now().since(self.vouching.current().made_at) >= TERM {
+            self.vouching.rotate().await?;
+        }
         if self.clock.now().since(self.own.current().made_at) < TERM {
             return Ok(false);
         }
@@ -110,7 +122,8 @@ impl seam::notary::Notary for Notary {
     }
 
     fn key_set(&self) -> Bytes {
-        self.own.jwks().to_string().into()
+        let keys = [self.own.published(), self.vouching.published()].concat();
+        json!({"keys": keys.iter().map(PublicKey::jwk).collect::<Vec<_>>()}).to_string().into()
     }
 
     fn judge<'a>(&'a self, signed: &'a Signed, trust: &'a Trust) -> Later<'a, Finding> {

@@ -1,5 +1,5 @@
-//! Credentials that the gateway fetches to be let in by targets: access tokens of the target's own authorization server
-//! (OAuth 2.0 client credentials, RFC 6749 §4.4).
+//! Credentials that the gateway fetches to be let in by targets: access tokens of the target's own authorization server, for
+//! itself ([`ClientCredentials`], RFC 6749 §4.4) or for its caller ([`TokenExchange`], RFC 8693).
 //!
 //! - One request at a time fetches, for all who wait; whoever asks may go away, what was begun is ended and kept.
 //! - A token serves for nine tenths of the time that it is valid, and is fetched again ahead of that, beside the requests.
@@ -8,44 +8,23 @@
 //!   token stands in a message, a log or a `Debug`.
 
 mod assertion;
+mod exchange;
 mod request;
+mod slot;
+mod voucher;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-use moongate_core::seam::credential::{Credential, Shown};
+use moongate_core::seam::credential::{Behalf, Credential, Shown};
 use moongate_core::seam::{Clock, Dialer, Later};
-use moongate_core::{Code, Mono, Problem};
-use tokio::sync::Mutex;
+use moongate_core::{Code, Problem};
 
 pub use assertion::AssertionKey;
+pub use exchange::{Subject, TokenExchange};
+use request::Wanted;
 pub use request::{Proof, TokenRequest};
-
-/// A token whose server does not say for how long it is valid.
-const UNSAID: Duration = Duration::from_secs(300);
-/// The longest that a token is kept.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// After a failure, the next try waits so long.
-const REST: Duration = Duration::from_secs(5);
-/// A target that refuses a token gets another one this often at most.
-const ANEW: Duration = Duration::from_secs(30);
-
-/// A token at hand.
-struct Held {
-    shown: Shown,
-    /// From when on another one is looked for.
-    ahead: Mono,
-    /// Until when it serves.
-    until: Mono,
-}
-
-#[derive(Default)]
-struct Tried {
-    failed: Option<(Mono, Problem)>,
-    /// When one was fetched because the target refused another.
-    anew: Option<Mono>,
-}
+use slot::{Old, Slot};
+pub use voucher::Voucher;
 
 /// Access tokens for one target. Cheap to clone.
 #[derive(Clone)]
@@ -55,87 +34,61 @@ struct Inner {
     request: TokenRequest,
     clock: Arc<dyn Clock>,
     dialer: Arc<dyn Dialer>,
-    held: ArcSwapOption<Held>,
-    fetching: Mutex<Tried>,
+    slot: Slot,
 }
 
 impl ClientCredentials {
     /// Nothing is fetched before somebody asks.
     pub fn new(request: TokenRequest, clock: Arc<dyn Clock>, dialer: Arc<dyn Dialer>) -> Self {
-        let inner = Inner { request, clock, dialer, held: ArcSwapOption::empty(), fetching: Mutex::default() };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner { request, clock, dialer, slot: Slot::default() }))
     }
 
-    /// A token that serves now.
-    fn at_hand(&self) -> Option<Arc<Held>> {
-        let now = self.0.clock.mono();
-        self.0.held.load_full().filter(|held| now < held.until)
-    }
-
-    /// Fetches a token, unless there is another one than `old` by the time that it is our turn; or, if it is the target that
-    /// refuses the old one, unless that was so a moment ago.
-    async fn fetch(&self, old: Option<Shown>, refused: bool) -> Result<Shown, Problem> {
+    async fn fetch(&self, old: Old) -> Result<Shown, Problem> {
         let this = self.clone();
-        let fetching = tokio::spawn(async move {
-            let inner = &this.0;
-            let mut tried = inner.fetching.lock().await;
-            if let Some(held) = this.at_hand().filter(|held| old.as_ref() != Some(&held.shown)) {
-                return Ok(held.shown.clone());
-            }
-            let now = inner.clock.mono();
-            if let Some((at, problem)) = &tried.failed
-                && now.since(*at) < REST
-            {
-                return Err(problem.clone());
-            }
-            if refused {
-                if tried.anew.is_some_and(|at| now.since(at) < ANEW) {
-                    return Err(Problem::new(Code::CredentialUnavailable, "the agent refuses every credential"));
-                }
-                tried.anew = Some(now);
-            }
-            match inner.request.send(&*inner.dialer, inner.clock.now()).await {
-                Ok(token) => {
-                    let valid = token.valid.unwrap_or(UNSAID).min(LONGEST);
-                    let (ahead, until) = (now.plus(valid.mul_f64(0.8)), now.plus(valid.mul_f64(0.9)));
-                    let shown = Shown::new(format!("Bearer {}", token.text));
-                    tried.failed = None;
-                    inner.held.store(Some(Arc::new(Held { shown: shown.clone(), ahead, until })));
-                    Ok(shown)
-                }
-                Err(problem) => {
-                    tracing::warn!(target_of = %inner.request.name, %problem, inside = problem.inside, "no credential for an agent");
-                    tried.failed = Some((now, problem.clone()));
-                    Err(problem)
-                }
-            }
-        });
-        let broken = || Problem::new(Code::CredentialUnavailable, "fetching a credential broke off");
-        fetching.await.unwrap_or_else(|_| Err(broken()))
+        ended(tokio::spawn(async move {
+            let inner = &*this.0;
+            let ask = async || inner.request.send(&*inner.dialer, inner.clock.now(), Wanted::Own).await;
+            inner.slot.fetch(&*inner.clock, old, || logged(&inner.request, ask())).await
+        }))
+        .await
     }
 }
 
+/// What a task of its own found, so that whoever waits may go away.
+async fn ended(fetching: tokio::task::JoinHandle<Result<Shown, Problem>>) -> Result<Shown, Problem> {
+    let broken = || Problem::new(Code::CredentialUnavailable, "fetching a credential broke off");
+    fetching.await.unwrap_or_else(|_| Err(broken()))
+}
+
+/// The same, and a failure is told to the operator.
+async fn logged<T>(request: &TokenRequest, asked: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+    asked.await.inspect_err(|problem| {
+        tracing::warn!(target_of = %request.name, %problem, inside = problem.inside, "no credential for an agent");
+    })
+}
+
 impl Credential for ClientCredentials {
-    fn ready(&self) -> Option<Shown> {
-        let held = self.at_hand()?;
-        if self.0.clock.mono() >= held.ahead && self.0.fetching.try_lock().is_ok() {
-            let (this, old) = (self.clone(), held.shown.clone());
-            tokio::spawn(async move { this.fetch(Some(old), false).await.map(|_| ()) });
+    fn ready(&self, _: &Behalf<'_>) -> Option<Shown> {
+        let now = self.0.clock.mono();
+        let held = self.0.slot.at_hand(now)?;
+        if self.0.slot.is_due(&held, now) {
+            let (this, old) = (self.clone(), Old::Ends(held.shown.clone()));
+            tokio::spawn(async move { this.fetch(old).await.map(|_| ()) });
         }
         Some(held.shown.clone())
     }
 
-    fn get(&self) -> Later<'_, Result<Shown, Problem>> {
+    fn get<'a>(&'a self, on: &'a Behalf<'a>) -> Later<'a, Result<Shown, Problem>> {
         Box::pin(async move {
-            match self.ready() {
+            match self.ready(on) {
                 Some(shown) => Ok(shown),
-                None => self.fetch(None, false).await,
+                None => self.fetch(Old::None).await,
             }
         })
     }
 
-    fn renewed<'a>(&'a self, refused: &'a Shown) -> Later<'a, Option<Shown>> {
-        Box::pin(async move { self.fetch(Some(refused.clone()), true).await.ok().filter(|shown| shown != refused) })
+    fn renewed<'a>(&'a self, _: &'a Behalf<'a>, refused: &'a Shown) -> Later<'a, Option<Shown>> {
+        Box::pin(async move { self.fetch(Old::Refused(refused.clone())).await.ok().filter(|shown| shown != refused) })
     }
 }
 

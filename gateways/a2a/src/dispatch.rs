@@ -23,6 +23,7 @@ use moongate_wire::a2a::{Dialect, Version};
 
 use crate::gateway::{A2aGateway, Chosen, Pick};
 use crate::supply::Stream;
+use crate::translation::behalf::Who;
 use crate::translation::exchange::{Bounds, Exchange, may_retry, verdict};
 use crate::translation::outgoing::passes;
 use crate::translation::{Answer, Outgoing};
@@ -160,6 +161,7 @@ impl Attempt {
             let upstream = self.chosen.endpoint.upstream_for(self.order.call.dialect).ok_or_else(no_interface)?;
             let exchange = Exchange {
                 call: &self.order.call,
+                who: Who::Caller(&self.order.principal),
                 upstream,
                 outgoing,
                 trace: trace.as_ref().map(|header| header.as_str()),

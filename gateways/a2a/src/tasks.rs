@@ -91,6 +91,8 @@ pub struct Sighting<'a> {
 
 /// A task that the gateway makes, for an agent that has not heard of it.
 pub struct Order {
+    /// Its id, a fresh one.
+    pub id: TaskId,
     /// The agent.
     pub agent: AgentName,
     /// The skill that was asked for.
@@ -339,7 +341,7 @@ impl Tasks {
     }
 
     /// An id that nobody can guess and that grows with time: new rows then stand together in the store's indexes.
-    pub(crate) fn fresh_id(&self) -> TaskId {
+    pub fn fresh_id(&self) -> TaskId {
         let now = self.home.clock.now().0;
         let nanoseconds = u32::try_from(now % 1000).unwrap_or_default() * 1_000_000;
         let moment = uuid::Timestamp::from_unix(uuid::NoContext, now / 1000, nanoseconds);
@@ -455,7 +457,7 @@ impl Tasks {
     /// `KeyReused` if another order came under the same key; `TooManyWaiting`; what keeps the store from taking it.
     pub async fn place(&self, who: &Principal, order: Order) -> Result<Placed, Problem> {
         let now = self.home.clock.now();
-        let id = order.held.as_ref().map_or_else(|| self.fresh_id(), |held| held.id.clone());
+        let id = order.id.clone();
         let Found::Place(place) = self.home.find(&id).await else {
             return Err(Problem::new(Code::Internal, "a random id was taken"));
         };

@@ -2,16 +2,18 @@
 //! about them, so that a token once fetched serves on and connections stay open.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use moongate_a2a::routing::credential::{Line, Shows};
 use moongate_config::Config;
-use moongate_config::schema::{Agent, Auth, ClientCertificate, ClientProof, OauthClient};
+use moongate_config::schema::{Agent, Auth, ClientCertificate, ClientProof, ExchangeSubject, OauthClient};
 use moongate_core::seam::{Clock, Dialer};
 use moongate_core::{Code, Problem};
-use moongate_identity::ServerIdentity;
-use moongate_identity::outbound::{AssertionKey, ClientCredentials, Proof, TokenRequest};
+use moongate_identity::outbound::{
+    AssertionKey, ClientCredentials, Proof, Subject, TokenExchange, TokenRequest, Voucher,
+};
+use moongate_identity::{ServerIdentity, SigningKeys};
 use moongate_transport::{HttpDialer, Pool, PoolConfig};
 use parking_lot::Mutex;
 use rustls::pki_types::CertificateDer;
@@ -19,8 +21,19 @@ use rustls::pki_types::CertificateDer;
 use super::names::SwappableNames;
 use super::trust::Boundary;
 
-/// An agent's name, its client, and what its key's file held.
-type ClientId = (String, OauthClient, Vec<u8>);
+/// An agent's name, its client, what its key's file held, and for whom it asks.
+type ClientId = (String, OauthClient, Vec<u8>, Asks);
+
+/// For whom tokens are asked, and by what these are known.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Asks {
+    /// The gateway itself.
+    Itself,
+    /// Callers, by their tokens.
+    ByTokens,
+    /// Callers, by the word of the gateway of this URL.
+    ByWord(String),
+}
 
 /// A certificate with what its files held, and the id on the other side.
 type LineId = (Option<(ClientCertificate, Vec<u8>)>, Option<String>);
@@ -37,6 +50,8 @@ pub(crate) struct Outbound {
     lines: Mutex<HashMap<LineId, Line>>,
     boundary: Arc<Boundary>,
     pub(crate) names: Arc<SwappableNames>,
+    /// What the gateway's word for its callers is signed with.
+    vouching: OnceLock<Arc<SigningKeys>>,
 }
 
 impl Outbound {
@@ -67,7 +82,13 @@ impl Outbound {
             lines: Mutex::default(),
             boundary: boundary.clone(),
             names,
+            vouching: OnceLock::new(),
         })
+    }
+
+    /// The gateway's word for its callers is signed with these; they are made after the ways out.
+    pub(crate) fn vouch_with(&self, keys: Arc<SigningKeys>) {
+        let _ = self.vouching.set(keys);
     }
 
     /// Connections without a certificate of the gateway.
@@ -84,7 +105,7 @@ impl Outbound {
     ///
     /// # Errors
     /// A key's file cannot be used.
-    pub(crate) fn shows(&self, agent: &Agent) -> Result<Option<Shows>, Problem> {
+    pub(crate) fn shows(&self, config: &Config, agent: &Agent) -> Result<Option<Shows>, Problem> {
         let header = |name: &str, value: &str| {
             let shows = Shows::header(name, value);
             let why = || format!("the credential of the agent {} cannot stand in a header", agent.name);
@@ -92,18 +113,25 @@ impl Outbound {
         };
         match (&agent.auth, &agent.authorization) {
             (Some(Auth::Header { name, value }), _) => header(name, value.expose()).map(Some),
-            (Some(Auth::Oauth(client)), _) => self.client(&agent.name, client).map(Some),
+            (Some(Auth::Oauth(client)), _) => self.client(&config.domain, &agent.name, client, Asks::Itself).map(Some),
+            (Some(Auth::Exchange { client, subject }), _) => {
+                let asks = match subject {
+                    ExchangeSubject::Token => Asks::ByTokens,
+                    ExchangeSubject::Assertion => Asks::ByWord(config.public_url.clone().unwrap_or_default()),
+                };
+                self.client(&config.domain, &agent.name, client, asks).map(Some)
+            }
             (None, Some(value)) => header("authorization", value.expose()).map(Some),
             (None, None) => Ok(None),
         }
     }
 
-    fn client(&self, name: &str, client: &OauthClient) -> Result<Shows, Problem> {
+    fn client(&self, domain: &str, name: &str, client: &OauthClient, asks: Asks) -> Result<Shows, Problem> {
         let key = match &client.proof {
             ClientProof::Secret(_) => Vec::new(),
             ClientProof::Key { path, .. } => std::fs::read(path).unwrap_or_default(),
         };
-        let id = (name.to_owned(), client.clone(), key);
+        let id = (name.to_owned(), client.clone(), key, asks.clone());
         if let Some(made) = self.clients.lock().get(&id) {
             return Ok(made.clone());
         }
@@ -119,8 +147,20 @@ impl Outbound {
             audience: client.audience.clone(),
             resource: client.resource.clone(),
         };
-        let made = ClientCredentials::new(request, self.clock.clone(), self.dialer.clone());
-        let shows = Shows::Fetched(Arc::new(made));
+        let (clock, dialer) = (self.clock.clone(), self.dialer.clone());
+        let subject = match asks {
+            Asks::Itself => None,
+            Asks::ByTokens => Some(Subject::Token),
+            Asks::ByWord(issuer) => {
+                let missing = || Problem::new(Code::Internal, "the keys of the gateway's word are not at hand");
+                let keys = self.vouching.get().ok_or_else(missing)?.clone();
+                Some(Subject::Assertion(Voucher { keys, issuer, domain: domain.to_owned() }))
+            }
+        };
+        let shows = Shows::Fetched(match subject {
+            None => Arc::new(ClientCredentials::new(request, clock, dialer)),
+            Some(subject) => Arc::new(TokenExchange::new(request, subject, clock, dialer)),
+        });
         let mut clients = self.clients.lock();
         clients.retain(|(held, ..), _| held != name);
         clients.insert(id, shows.clone());

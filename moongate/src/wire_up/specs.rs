@@ -27,7 +27,7 @@ pub(crate) fn specs(config: &Config, outbound: &Outbound) -> Result<Vec<Spec>, P
             };
             specs.push(fill(Spec::new(&agent.name, at), agent, Some(instance)));
         }
-        let (shows, line) = (outbound.shows(agent)?, outbound.line(agent)?);
+        let (shows, line) = (outbound.shows(config, agent)?, outbound.line(agent)?);
         for spec in specs.iter_mut().skip(first) {
             (spec.shows, spec.line) = (shows.clone(), line.clone());
         }

@@ -21,6 +21,7 @@ mod mtls;
 mod notary;
 mod oauth;
 mod outbound;
+mod outbound_exchange;
 mod people;
 mod queue;
 mod rates;

@@ -2,10 +2,11 @@
 
 use moongate_core::Code;
 
+use super::Words;
 use super::agents::secret;
 use crate::problems::Mistake;
 use crate::read::Table;
-use crate::schema::{Auth, ClientCertificate, ClientProof, OauthClient};
+use crate::schema::{Auth, ClientCertificate, ClientProof, ExchangeSubject, OauthClient};
 use crate::secret::Secret;
 use crate::url::{Reach, Url};
 
@@ -30,6 +31,9 @@ const RESERVED: [&str; 17] = [
     "tracestate",
 ];
 
+const SUBJECTS: Words<ExchangeSubject> =
+    &[("token", ExchangeSubject::Token), ("assertion", ExchangeSubject::Assertion)];
+
 /// Reads `auth`.
 pub(super) fn auth(table: &Table<'_>) -> Option<Auth> {
     let inner = table.table("auth")?;
@@ -38,10 +42,11 @@ pub(super) fn auth(table: &Table<'_>) -> Option<Auth> {
         let mistake = mistake.at(table.place_of("authorization"), "this").at(table.place_of("auth"), "and this");
         table.notes.mistake(mistake.hint("keep one of them"));
     }
-    let given: Vec<&str> = ["bearer", "api_key", "oauth"].into_iter().filter(|way| inner.has(way)).collect();
+    let given: Vec<&str> =
+        ["bearer", "api_key", "oauth", "exchange"].into_iter().filter(|way| inner.has(way)).collect();
     let [way] = given.as_slice() else {
         let message = format!("`{}` says {}", inner.path, if given.is_empty() { "nothing" } else { "several things" });
-        let hint = "give it one of `bearer`, `api_key` and `oauth`";
+        let hint = "give it one of `bearer`, `api_key`, `oauth` and `exchange`";
         table.notes.mistake(Mistake::new(Code::ConfigWrongValue, message).at(table.place_of("auth"), "").hint(hint));
         return None;
     };
@@ -55,6 +60,7 @@ pub(super) fn auth(table: &Table<'_>) -> Option<Auth> {
             Some(Auth::Header { name: "authorization".to_owned(), value })
         }
         "api_key" => Some(Auth::Header { name: header(&inner)?, value: secret(&inner, "api_key")? }),
+        "exchange" => exchange(&inner.table("exchange")?),
         _ => oauth(&inner.table("oauth")?).map(Auth::Oauth),
     }
 }
@@ -77,6 +83,14 @@ fn header(table: &Table<'_>) -> Option<String> {
         return None;
     }
     Some(name)
+}
+
+fn exchange(table: &Table<'_>) -> Option<Auth> {
+    let subject = table.word("subject", SUBJECTS).unwrap_or_default();
+    // Without it nobody could tell whether what comes is more than was asked for.
+    let scope = table.required("scope");
+    let client = oauth(table)?;
+    (!scope.trim().is_empty()).then_some(Auth::Exchange { client, subject })
 }
 
 fn oauth(table: &Table<'_>) -> Option<OauthClient> {

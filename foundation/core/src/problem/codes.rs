@@ -180,6 +180,11 @@ codes! {
     FormRefused = 436, Forbidden, Caller, NEVER, "the form was not sent from its own page", "open the page again and send the form from there";
     PasskeyRefused = 437, Params, Caller, NEVER, "the passkey does not hold", "open the page again and try once more, or sign in with the password";
 
+    // 0438 to 0440: tokens that are fetched for a caller
+    NoSubject = 438, Forbidden, Caller, NEVER, "the agent wants a token for its caller, and there is nothing to get one for", "call with an access token; operators: see `subject` in the agent's `auth.exchange`";
+    ExchangeRefused = 439, Forbidden, Caller, NEVER, "the agent's authorization server gives no token for the caller", "ask whoever runs that server whether it knows the caller and trusts the token's issuer";
+    ExchangeWidened = 440, InvalidAgentResponse, Target, NEVER, "the agent's authorization server gave more than was asked, or something else", "operators: compare `auth.exchange` with what that server is set to give";
+
     // 046x: people decide
     NoSuchQuestion = 460, NotFound, Caller, NEVER, "there is no such question", "list those that wait with `moongate approve`";
     QuestionDecided = 461, Conflict, Caller, NEVER, "the question is not open any more", "what was not answered in time is refused; whoever asked may ask again";

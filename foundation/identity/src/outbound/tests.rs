@@ -2,16 +2,19 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use moongate_config::Secret;
-use moongate_core::Time;
 use moongate_core::seam::{Fetch, Fetched};
+use moongate_core::{Mono, Scopes, Time};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
 
 #[derive(Default)]
-struct Hands(AtomicU64);
+pub(super) struct Hands(pub(super) AtomicU64);
 
 impl Clock for Hands {
     fn now(&self) -> Time {
@@ -25,24 +28,43 @@ impl Clock for Hands {
 
 /// Gives `t1`, `t2`, …, or is down.
 #[derive(Default)]
-struct Endpoint {
+pub(super) struct Endpoint {
     asked: AtomicUsize,
-    down: Mutex<bool>,
-    valid: Mutex<Value>,
+    pub(super) forms: Mutex<Vec<String>>,
+    pub(super) down: Mutex<bool>,
+    pub(super) valid: Mutex<Value>,
 }
 
 impl Dialer for Endpoint {
-    fn fetch(&self, _: Fetch) -> Later<'_, Result<Fetched, Problem>> {
+    fn fetch(&self, fetch: Fetch) -> Later<'_, Result<Fetched, Problem>> {
         let number = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        self.forms.lock().push(String::from_utf8_lossy(&fetch.body).into_owned());
         Box::pin(async move {
             tokio::task::yield_now().await;
             if *self.down.lock() {
                 return Err(Problem::new(Code::AgentUnreachable, "down"));
             }
-            let body =
-                json!({"access_token": format!("t{number}"), "token_type": "Bearer", "expires_in": *self.valid.lock()});
+            let body = json!({"access_token": format!("t{number}"), "token_type": "Bearer", "expires_in": *self.valid.lock(),
+                "issued_token_type": "urn:ietf:params:oauth:token-type:access_token"});
             Ok(Fetched { status: 200, headers: Vec::new(), body: body.to_string().into() })
         })
+    }
+}
+
+/// The gateway on its own.
+fn nobody() -> Behalf<'static> {
+    Behalf { id: "nobody", scopes: Cow::Owned(Scopes::default()), token: None, task: None }
+}
+
+pub(super) fn request() -> TokenRequest {
+    TokenRequest {
+        name: "lights".into(),
+        url: "https://idp.test/token".into(),
+        client: "gateway".into(),
+        proof: Proof::Secret(Secret::new("secret")),
+        scope: Some("home.use".into()),
+        audience: None,
+        resource: None,
     }
 }
 
@@ -56,16 +78,7 @@ impl Bed {
     fn new(valid: Value) -> Self {
         let (clock, endpoint) = (Arc::new(Hands::default()), Arc::new(Endpoint::default()));
         *endpoint.valid.lock() = valid;
-        let request = TokenRequest {
-            name: "lights".into(),
-            url: "https://idp.test/token".into(),
-            client: "gateway".into(),
-            proof: Proof::Secret(Secret::new("secret")),
-            scope: None,
-            audience: None,
-            resource: None,
-        };
-        let tokens = ClientCredentials::new(request, clock.clone(), endpoint.clone());
+        let tokens = ClientCredentials::new(request(), clock.clone(), endpoint.clone());
         Self { clock, endpoint, tokens }
     }
 
@@ -74,11 +87,11 @@ impl Bed {
     }
 
     fn ready(&self) -> Option<String> {
-        self.tokens.ready().map(text)
+        self.tokens.ready(&nobody()).map(text)
     }
 
     async fn get(&self) -> Option<String> {
-        self.tokens.get().await.ok().map(text)
+        self.tokens.get(&nobody()).await.ok().map(text)
     }
 
     fn asked(&self) -> usize {
@@ -86,7 +99,7 @@ impl Bed {
     }
 }
 
-fn text(shown: Shown) -> String {
+pub(super) fn text(shown: Shown) -> String {
     String::from_utf8_lossy(shown.expose()).into_owned()
 }
 
@@ -122,7 +135,7 @@ async fn while_the_endpoint_is_down_the_token_at_hand_serves_and_the_endpoint_is
     assert_eq!(bed.asked(), 2);
     bed.pass(6);
     for _ in 0..3 {
-        let problem = bed.tokens.get().await.unwrap_err();
+        let problem = bed.tokens.get(&nobody()).await.unwrap_err();
         assert_eq!(problem.code, Code::CredentialUnavailable);
     }
     assert_eq!(bed.asked(), 3, "one try, then a rest");
@@ -134,13 +147,14 @@ async fn while_the_endpoint_is_down_the_token_at_hand_serves_and_the_endpoint_is
 #[tokio::test]
 async fn a_refused_token_is_replaced_once_in_a_while() {
     let bed = Bed::new(Value::Null);
-    let first = bed.tokens.get().await.unwrap();
-    let all = tokio::join!(bed.tokens.renewed(&first), bed.tokens.renewed(&first));
+    let first = bed.tokens.get(&nobody()).await.unwrap();
+    let on = nobody();
+    let all = tokio::join!(bed.tokens.renewed(&on, &first), bed.tokens.renewed(&on, &first));
     assert_eq!((all.0.map(text).as_deref(), all.1.map(text).as_deref()), (Some("Bearer t2"), Some("Bearer t2")));
-    let second = bed.tokens.get().await.unwrap();
-    assert_eq!((bed.tokens.renewed(&second).await, bed.asked()), (None, 2));
+    let second = bed.tokens.get(&nobody()).await.unwrap();
+    assert_eq!((bed.tokens.renewed(&nobody(), &second).await, bed.asked()), (None, 2));
     bed.pass(31);
-    assert_eq!(bed.tokens.renewed(&second).await.map(text).as_deref(), Some("Bearer t3"));
+    assert_eq!(bed.tokens.renewed(&nobody(), &second).await.map(text).as_deref(), Some("Bearer t3"));
     // Nobody said for how long it is valid.
     bed.pass(269);
     assert!(bed.ready().is_some());

@@ -21,6 +21,7 @@ use crate::gateway::{A2aGateway, Pick};
 use crate::supply::{self, Stream, StreamPermit, Until};
 use crate::tasks::push::{PushConfig, wrap_task};
 use crate::tasks::{Held, Order as NewOrder, Placed, Row, Terms, request};
+use crate::translation::behalf;
 
 /// How long a key is remembered.
 const KEY_WINDOW: std::time::Duration = std::time::Duration::from_secs(600);
@@ -86,6 +87,7 @@ pub(super) async fn place(
     // An instance that was chosen is let go: the hand-over chooses anew, and this request is not in its way.
     order.picked = Pick::Queue(agent.clone());
     let call = &order.call;
+    behalf::prepare(&agent, &order.principal, call).await?;
     let params = call.value()?;
     let context = order.envelope.head.context.clone();
     let context = context.unwrap_or_else(|| ContextId::new(uuid::Uuid::new_v4().to_string()));
@@ -101,9 +103,13 @@ pub(super) async fn place(
         request: request::write(&call.service.extensions, held.as_ref().map(|held| &*held.approval), &call.recorded()?),
         config: config.map(Arc::new),
     };
+    // A worker may have it at once: what it needs is there before.
+    let id = held.as_ref().map_or_else(|| gateway.tasks.fresh_id(), |held| held.id.clone());
+    behalf::entrust(&agent, &order.principal, call, &id);
     let placed = gateway.tasks.place(
         &order.principal,
         NewOrder {
+            id,
             agent: agent.name.clone(),
             skill: order.resolved.skill.clone(),
             context,

@@ -18,7 +18,7 @@ use crate::gateway::A2aGateway;
 use crate::supply;
 use crate::tasks::push::{self, PushConfig};
 use crate::tasks::{Owned, Row, Sighting, Terms, fold, request};
-use crate::translation::{Answer, Learned, Outgoing};
+use crate::translation::{Answer, Learned, Outgoing, behalf};
 
 /// Sends the message and answers with the task or message that came of it.
 pub(super) async fn send(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>) -> Result<Whole, Problem> {
@@ -226,6 +226,7 @@ pub(super) async fn sight(
             },
         )
         .await?;
+    behalf::entrust(&chosen.agent, &order.principal, &order.call, &row.id);
     // Before the answer: the history of a task that is over is not written any more.
     row.expect_message(&order.call.canonical);
     if !new {

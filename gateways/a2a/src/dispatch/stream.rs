@@ -18,6 +18,7 @@ use crate::gateway::A2aGateway;
 use crate::supply::{self, Piece, Stream};
 use crate::tasks::Row;
 use crate::tasks::push::PushConfig;
+use crate::translation::behalf::{self, Who};
 use crate::translation::exchange::{Events, Exchange};
 use crate::translation::{Answer, Learned, Outgoing};
 
@@ -102,7 +103,8 @@ async fn open_once(
 ) -> Result<(Events, Answer), Problem> {
     let upstream = attempt.chosen.endpoint.upstream_for(attempt.order.call.dialect).ok_or_else(no_interface)?;
     let bounds = attempt.bounds(gateway);
-    let exchange = Exchange { call: &attempt.order.call, upstream, outgoing, trace, bounds };
+    let who = Who::Caller(&attempt.order.principal);
+    let exchange = Exchange { call: &attempt.order.call, who, upstream, outgoing, trace, bounds };
     let mut events = exchange.events().await?;
     let first = tokio::time::timeout(bounds.timeout, events.next())
         .await
@@ -136,6 +138,7 @@ async fn begin(
                     super::push::keep(gateway, &row, config, row.seq().saturating_sub(1)).await?;
                 }
                 row.expect_message(&order.call.canonical);
+                behalf::entrust(&chosen.agent, &order.principal, &order.call, &row.id);
                 Ok(Some((row, false)))
             }
             None => {

@@ -13,7 +13,7 @@ use crate::security;
 use crate::supply::{self, Stream};
 use crate::tasks::people;
 use crate::tasks::{Owned, Row, control, fold, list as listing};
-use crate::translation::{Answer, Learned, Outgoing};
+use crate::translation::{Answer, Learned, Outgoing, behalf};
 
 pub(super) fn row_of(gateway: &A2aGateway, order: &Order<A2aGateway>) -> Option<Arc<Row>> {
     let id = order.envelope.head.task.as_ref()?;
@@ -193,7 +193,10 @@ pub(super) async fn subscribe(gateway: &Arc<A2aGateway>, order: Order<A2aGateway
     let legacy = order.call.is_legacy_grpc();
     let from = order.call.wishes.from;
     let row = match row_of(gateway, &order) {
-        Some(row) => row,
+        Some(row) => {
+            refresh(gateway, &order, &row).await;
+            row
+        }
         None => adopt(gateway, order).await?,
     };
     let from = from.filter(|from| *from < row.seq());
@@ -209,6 +212,17 @@ pub(super) async fn subscribe(gateway: &Arc<A2aGateway>, order: Order<A2aGateway
     let stream = Stream::follow(&row, supply::Until::Terminal, from, permit);
     supply::watch(gateway, &row);
     Ok(stream)
+}
+
+/// The watch on the task may go on with what is got for its owner, who is here again. If that cannot be had now, the record is
+/// told all the same.
+async fn refresh(gateway: &A2aGateway, order: &Order<A2aGateway>, row: &Row) {
+    let agent = gateway.directory.load().agents.get(&row.agent).cloned();
+    let Some(agent) = agent.filter(|_| !row.state().is_terminal()) else { return };
+    match behalf::prepare(&agent, &order.principal, &order.call).await {
+        Ok(()) => behalf::entrust(&agent, &order.principal, &order.call, &row.id),
+        Err(problem) => tracing::debug!(task = %row.id, %problem, "a followed task has no credential"),
+    }
 }
 
 /// Asks the agent for a task that we have no record of; only where the operator allows it.

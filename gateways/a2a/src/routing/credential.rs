@@ -1,5 +1,5 @@
-//! What the gateway shows to an agent, and by which line it reaches it. Only the configuration says so: nothing here is made of
-//! what a caller sent.
+//! What the gateway shows to an agent, and by which line it reaches it. Only the configuration says so, and nothing that a
+//! caller sent is ever shown; what is fetched may be fetched for the caller.
 
 use std::fmt;
 use std::sync::Arc;

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 use super::rename;
 use crate::call::Call;
 use crate::gateway::A2aGateway;
-use crate::routing::directory::{Agent, Endpoint};
+use crate::routing::directory::{Agent, Endpoint, Upstream};
 use crate::tasks::{Row, control};
+use crate::translation::behalf::Who;
 use crate::translation::exchange::{Bounds, Events, Exchange};
 use crate::translation::{Answer, Learned, Outgoing};
 
@@ -118,12 +119,30 @@ impl Watch {
         Bounds { timeout: agent.settings.timeout, answer_bytes: settings.answer_bytes, json: settings.json }
     }
 
+    /// A request for the task's owner.
+    fn exchange<'a>(
+        &'a self,
+        call: &'a Call,
+        upstream: &'a Upstream,
+        outgoing: &'a Outgoing,
+        agent: &'a Agent,
+    ) -> Exchange<'a> {
+        Exchange {
+            call,
+            who: Who::Owner(&self.row, agent),
+            upstream,
+            outgoing,
+            trace: None,
+            bounds: self.bounds(agent),
+        }
+    }
+
     /// Follows the agent's own stream to its end.
     async fn subscribed(&self, agent: &Agent, endpoint: &Endpoint) -> Result<(), Problem> {
         let call = internal(Operation::Subscribe, json!({"id": self.row.upstream_id().as_str()}));
         let outgoing = Outgoing::same(Operation::Subscribe);
         let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
-        let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
+        let exchange = self.exchange(&call, upstream, &outgoing, agent);
         let mut events: Events = exchange.events().await?;
         // A silent stream is given up now and then: the next look begins with the task as it stands.
         while let Ok(Some(event)) = tokio::time::timeout(SILENCE, events.next()).await {
@@ -141,7 +160,7 @@ impl Watch {
         let call = internal(Operation::Get, json!({"id": self.row.upstream_id().as_str()}));
         let outgoing = Outgoing::same(Operation::Get);
         let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
-        let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: self.bounds(agent) };
+        let exchange = self.exchange(&call, upstream, &outgoing, agent);
         self.record(exchange.whole().await?)
     }
 
@@ -205,7 +224,7 @@ pub async fn cancel(
     let call = internal(Operation::Cancel, json!({"id": id.as_str()}));
     let outgoing = Outgoing::same(Operation::Cancel);
     let upstream = endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
-    let exchange = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds: watch.bounds(&agent) };
+    let exchange = watch.exchange(&call, upstream, &outgoing, &agent);
     watch.record(exchange.whole().await?)
 }
 

@@ -26,6 +26,7 @@ use super::{Row, control, people};
 use crate::gateway::{A2aGateway, Chosen};
 use crate::routing::directory::Agent;
 use crate::supply::{self, watch};
+use crate::translation::behalf::Who;
 use crate::translation::exchange::{Bounds, Exchange, verdict};
 use crate::translation::{Answer, Learned, Outgoing};
 
@@ -249,7 +250,7 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
     }
     let (params, extensions) = (params(row, asked.params.get()), asked.extensions);
     let result = match chosen {
-        Ok(chosen) => exchange(gateway, *chosen, params, extensions).await,
+        Ok(chosen) => exchange(gateway, row, *chosen, params, extensions).await,
         // The gateway's own limit: nothing was tried, and nothing is wrong with the agent.
         Err(problem) if problem.code == Code::AgentOverloaded => {
             again(row, gateway.clock.now().plus(CROWDED));
@@ -295,6 +296,7 @@ fn params(row: &Row, asked: &str) -> Value {
 
 async fn exchange(
     gateway: &Arc<A2aGateway>,
+    row: &Row,
     chosen: Chosen,
     params: Value,
     extensions: Vec<String>,
@@ -309,7 +311,8 @@ async fn exchange(
     let instance = chosen.endpoint.id.clone();
     let upstream = chosen.endpoint.upstream_for(call.dialect).ok_or_else(crate::dispatch::no_interface)?;
     chosen.agent.series.attempts.inc();
-    let result = Exchange { call: &call, upstream, outgoing: &outgoing, trace: None, bounds }.whole().await;
+    let who = Who::Owner(row, &chosen.agent);
+    let result = Exchange { call: &call, who, upstream, outgoing: &outgoing, trace: None, bounds }.whole().await;
     chosen.finish(gateway.clock.mono(), verdict(result.as_ref().map(|_| ())));
     result.map(|answer| (instance, answer))
 }

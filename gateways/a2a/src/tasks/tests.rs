@@ -189,6 +189,7 @@ async fn a_claim_that_was_overtaken_is_not_taken_up() {
     let tasks = tasks();
     let me = Principal::local("home");
     let order = Order {
+        id: tasks.fresh_id(),
         agent: "a".into(),
         skill: None,
         context: "c".into(),

@@ -17,6 +17,7 @@ use moongate_wire::a2a::{Binding, Dialect, error, grpc};
 use moongate_wire::json::Limits;
 use moongate_wire::sse;
 
+use super::behalf::Who;
 use super::incoming::{self, Answer, garbage};
 use super::outgoing::{self, Outgoing};
 use crate::call::Call;
@@ -39,6 +40,8 @@ pub struct Bounds {
 pub struct Exchange<'a> {
     /// The client's request.
     pub call: &'a Call,
+    /// For whom.
+    pub who: Who<'a>,
     /// Where to.
     pub upstream: &'a Upstream,
     /// What is asked.
@@ -112,7 +115,7 @@ impl Exchange<'_> {
         Ok(Events::only(dialect, only, self.bounds))
     }
 
-    /// Sends with the gateway's own credential. One that was fetched and is refused is fetched anew and shown once more: the
+    /// Sends with the gateway's credential, its own or one for whoever asks. One that was fetched and is refused is fetched anew and shown once more: the
     /// agent did not look at the request.
     async fn send(&self, by_get: bool) -> Result<Response<PoolBody>, Problem> {
         let credential = match &self.upstream.shows {
@@ -122,15 +125,16 @@ impl Exchange<'_> {
             }
             Some(Shows::Fetched(credential)) => credential,
         };
-        let shown = match credential.ready() {
+        let on = self.who.behalf(self.call);
+        let shown = match credential.ready(&on) {
             Some(shown) => shown,
-            None => credential.get().await?,
+            None => credential.get(&on).await?,
         };
         let response = self.send_with(by_get, Shows::fetched(&shown)).await?;
         if !refuses(&response) {
             return Ok(response);
         }
-        match credential.renewed(&shown).await {
+        match credential.renewed(&on, &shown).await {
             Some(another) => self.send_with(by_get, Shows::fetched(&another)).await,
             None => Ok(response),
         }
