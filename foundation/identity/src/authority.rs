@@ -3,15 +3,17 @@
 //!
 //! - The protocol is the crate `oauth-as` (docs/decisions/0009): grants, PKCE, rotation, reuse detection, metadata, errors.
 //! - Ours: where its records lie ([`storage`]), who signs ([`seams`], [`crate::signing`]), what people are asked
-//!   ([`consent`]), which programs there are ([`clients`]), and what a token is worth at this moment ([`standing`]).
+//!   ([`consent`]), which programs there are ([`clients`]), what one token is exchanged for ([`exchange`]), and what a token is
+//!   worth at this moment ([`standing`]).
 //! - A token counts while its row is in the store: revoking takes the row away and raises the [`Epoch`], under which
 //!   identities are remembered.
 //!
-//! RFC 6749, 6750, 7009, 7517, 7523, 7636, 7662, 8414, 8628 (with RFC 10027's rules), 8705, 8707, 9068, 9207, 9700, 9728.
+//! RFC 6749, 6750, 7009, 7517, 7523, 7636, 7662, 8414, 8628 (with RFC 10027's rules), 8693, 8705, 8707, 9068, 9207, 9700, 9728.
 
 mod certified;
 pub mod clients;
 pub mod consent;
+mod exchange;
 pub mod form;
 mod pace;
 mod rows;

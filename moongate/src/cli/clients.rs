@@ -27,6 +27,8 @@ enum Grant {
     Code,
     /// The program speaks for itself.
     Client,
+    /// The program turns a token that it was handed into one of its own.
+    Exchange,
 }
 
 impl Grant {
@@ -35,6 +37,7 @@ impl Grant {
             Self::Device => "device_code",
             Self::Code => "authorization_code",
             Self::Client => "client_credentials",
+            Self::Exchange => "token_exchange",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod certified;
 mod contracts;
+mod exchange;
 mod keys;
 mod tokens;
 

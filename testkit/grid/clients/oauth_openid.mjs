@@ -1,7 +1,7 @@
 // npm openid-client as a stranger at the gateway's authorization server: it registers nothing itself, discovers everything, and
 // uses each token at an agent. One JSON line a case: {case, ok, detail}.
 //
-// Input is a JSON document on standard input: {issuer, agent, secret, keys, people?}. With `people`, a browser is played over
+// Input is a JSON document on standard input: {issuer, agent, secret, relay, keys, people?}. With `people`, a browser is played over
 // HTTP: forms are posted as a page would, with its cookies.
 
 import { createRequire } from 'node:module';
@@ -73,6 +73,15 @@ async function works(token) {
 async function worthless(token) {
   const { status, body } = await call(token);
   check(status === 401 && body.error.data[0].metadata.code === 'MG-0401', 'the agent said', status, body);
+}
+
+const urn = (name) => `urn:ietf:params:oauth:${name}`;
+
+// RFC 8693: the client's own token in exchange for one that it was handed.
+function exchange(who, subject_token, more = {}) {
+  return oidc.genericGrantRequest(who, urn('grant-type:token-exchange'), {
+    subject_token, subject_token_type: urn('token-type:access_token'), ...more,
+  });
 }
 
 async function machines() {
@@ -179,6 +188,32 @@ async function machines() {
     const resource = await (await fetch(url)).json();
     check(resource.authorization_servers.includes(issuer), resource);
   });
+  const relay = await client('relay', oidc.ClientSecretBasic(input.relay));
+  await tell('token exchange', async () => {
+    check(server.grant_types_supported.includes(urn('grant-type:token-exchange')), server.grant_types_supported);
+    const { access_token: subject } = await oidc.clientCredentialsGrant(robot);
+    const tokens = await exchange(relay, subject, { scope: 'a2a:*:*' });
+    check(tokens.issued_token_type === urn('token-type:access_token') && tokens.scope === 'a2a:*:send', tokens);
+    check(tokens.token_type === 'bearer' && tokens.expires_in <= 3600 && !tokens.refresh_token, tokens);
+    const keys = jose.createRemoteJWKSet(new URL(server.jwks_uri));
+    const { payload } = await jose.jwtVerify(tokens.access_token, keys, { issuer, audience: issuer, typ: 'at+jwt' });
+    check(payload.sub === 'robot' && payload.client_id === 'relay' && payload.act?.sub === 'relay', payload);
+    check(payload.exp <= jose.decodeJwt(subject).exp, payload);
+    await works(tokens.access_token);
+    const about = await oidc.tokenIntrospection(relay, tokens.access_token);
+    check(about.active === true && about.sub === 'robot' && about.act?.sub === 'relay', about);
+    await oidc.tokenRevocation(robot, subject);
+    check((await oidc.tokenIntrospection(relay, tokens.access_token)).active === false, 'it outlives its subject');
+    await worthless(tokens.access_token);
+  });
+  await tell('token exchange, what is refused', async () => {
+    const { access_token: subject } = await oidc.clientCredentialsGrant(robot);
+    await refused(exchange(robot, subject), 'unauthorized_client');
+    await refused(exchange(relay, 'x'), 'invalid_request');
+    await refused(exchange(relay, subject, { scope: 'a2a:*:cancel' }), 'invalid_scope');
+    await refused(exchange(relay, subject, { resource: 'https://other.example' }), 'invalid_target');
+    await refused(exchange(relay, subject, { actor_token: subject, actor_token_type: urn('token-type:access_token') }), 'invalid_request');
+  });
   await tell('a grant that it was not registered for', async () => {
     await refused(oidc.initiateDeviceAuthorization(robot, {}), 'unauthorized_client');
   });
@@ -187,7 +222,7 @@ async function machines() {
 await machines();
 if (input.people) {
   const { people } = await import('./oauth_people.mjs');
-  await people({ oidc, jose, input, issuer, client, tell, check, refused, works, worthless });
+  await people({ oidc, jose, input, issuer, client, tell, check, refused, works, worthless, exchange });
 }
 // What still polls for an answer that does not come must not keep this alive.
 process.exit(0);

@@ -45,7 +45,7 @@ class Browser {
 
 const plain = (text) => text.replace(/&(lt|gt|quot|amp|#39);/g, (_, name) => ({ lt: '<', gt: '>', quot: '"', amp: '&', '#39': "'" })[name]);
 
-export async function people({ oidc, jose, input, issuer, client, tell, check, refused, works, worthless }) {
+export async function people({ oidc, jose, input, issuer, client, tell, check, refused, works, worthless, exchange }) {
   const { name, password } = input.people;
   const browser = new Browser(issuer);
 
@@ -102,6 +102,14 @@ export async function people({ oidc, jose, input, issuer, client, tell, check, r
       body: new URLSearchParams({ user_code: begun.user_code, answer: 'allow' }),
     });
     check(stranger.status === 403, 'a form without its token is answered', stranger.status);
+  });
+  await tell("token exchange of a person's token", async () => {
+    const relay = await client('relay', oidc.ClientSecretBasic(input.relay));
+    const tokens = await exchange(relay, device.access_token);
+    const claims = jose.decodeJwt(tokens.access_token);
+    check(claims.sub === name && claims.client_id === 'relay' && claims.act?.sub === 'relay', claims);
+    check(claims.scope === 'a2a:*:send' && claims.exp <= jose.decodeJwt(device.access_token).exp, claims);
+    await works(tokens.access_token);
   });
   await tell('refresh: rotation', async () => {
     const next = await oidc.refreshTokenGrant(tv, device.refresh_token);

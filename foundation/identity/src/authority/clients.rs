@@ -32,7 +32,7 @@ pub struct NewClient {
     pub name: Option<String>,
     /// How it proves who it is.
     pub proof: ClientProof,
-    /// How it may get tokens: `authorization_code`, `device_code`, `client_credentials`.
+    /// How it may get tokens: `authorization_code`, `device_code`, `client_credentials`, `token_exchange`.
     pub grants: Vec<String>,
     /// What it may get at most, as text.
     pub scopes: Vec<String>,
@@ -185,11 +185,12 @@ fn credential(proof: &ClientProof) -> Result<(ClientAuth, Option<String>), Probl
 }
 
 /// Names of grants as operators write them.
-const GRANTS: [(&str, GrantType); 4] = [
+const GRANTS: [(&str, GrantType); 5] = [
     ("authorization_code", GrantType::AuthorizationCode),
     ("device_code", GrantType::DeviceCode),
     ("client_credentials", GrantType::ClientCredentials),
     ("refresh_token", GrantType::RefreshToken),
+    ("token_exchange", GrantType::TokenExchange),
 ];
 
 fn view(row: &ClientRow) -> Value {

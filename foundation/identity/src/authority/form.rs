@@ -29,7 +29,7 @@ const OTHER: usize = 2048;
 pub(super) fn excess(pairs: &[(String, String)]) -> Option<&str> {
     let is_excessive = |name: &str, value: &str| match name {
         "scope" => value.len() > SCOPE.1 || value.split(' ').filter(|word| !word.is_empty()).count() > SCOPE.0,
-        "token" | "client_assertion" => value.len() > SIGNED,
+        "token" | "subject_token" | "client_assertion" => value.len() > SIGNED,
         _ => value.len() > OTHER,
     };
     pairs.iter().find(|(name, value)| is_excessive(name, value)).map(|(name, _)| name.get(..64).unwrap_or(name))

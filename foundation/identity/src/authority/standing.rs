@@ -3,12 +3,14 @@
 use std::time::SystemTime;
 
 use moongate_core::seam::Later;
+use moongate_core::seam::records::Broken;
 use moongate_core::{Problem, Scopes, Time};
 use oauth_as::IssuedToken;
 
 use super::Authority;
 use super::consent::broken;
-use super::rows::{CLIENT, TOKEN, hashed, moment};
+use super::exchange::{Descent, MOST_ACTORS};
+use super::rows::{CLIENT, Sheet, TOKEN, hashed, moment};
 use super::storage::ClientRow;
 
 /// What a person may do.
@@ -29,36 +31,56 @@ pub trait People: Send + Sync {
 /// Who a token speaks for, and what it is worth.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
-    /// The program that holds it.
+    /// The program that holds it; of one that was exchanged, the program that held the first.
     pub client: String,
     /// The person for whom; a program that speaks for itself has none.
     pub user: Option<String>,
     /// What it may do now.
     pub scopes: Scopes,
+    /// How many act for one another: so often was it exchanged.
+    pub actors: usize,
+}
+
+/// A token and those that it was exchanged for, back to the first.
+struct Line {
+    first: IssuedToken,
+    /// What all of them, and all who hold them, have in common.
+    scopes: Scopes,
+    length: usize,
+}
+
+/// Nothing if one of them is gone, or who holds it.
+fn line(sheet: &Sheet<'_>, mut key: String, most: &Scopes) -> Result<Option<Line>, Broken> {
+    let mut scopes = most.clone();
+    for length in 0..=MOST_ACTORS {
+        let Some(token) = sheet.read::<IssuedToken>(TOKEN, &key)? else { return Ok(None) };
+        let client: Option<ClientRow> = sheet.read(CLIENT, token.client_id.as_str())?;
+        let Some(client) = client.filter(|row| !row.disabled) else { return Ok(None) };
+        let own = Scopes::read(&token.scope.to_string());
+        scopes = scopes.meet(&own).meet(&Scopes::read(&client.client.allowed_scopes.to_string()));
+        match sheet.read::<Descent>(TOKEN, &key)?.and_then(|descent| descent.from) {
+            None => return Ok(Some(Line { first: token, scopes, length })),
+            Some(from) => key = from,
+        }
+    }
+    Ok(None)
 }
 
 impl Authority {
     /// What a token is worth that we have signed and that has not expired; `None` if it was revoked, or its client or its
-    /// person is gone.
+    /// person is gone, or any token that it was exchanged for.
     ///
     /// # Errors
     /// The store fails.
     pub async fn standing(&self, token: &str) -> Result<Option<Standing>, Problem> {
-        let key = hashed(token);
-        let look = self.grants.look(move |sheet| {
-            let Some(token) = sheet.read::<IssuedToken>(TOKEN, &key)? else { return Ok(None) };
-            let client: Option<ClientRow> = sheet.read(CLIENT, token.client_id.as_str())?;
-            Ok(client.filter(|row| !row.disabled).map(|row| (token, row.client)))
-        });
-        let Some((token, client)) = look.await.map_err(broken)? else { return Ok(None) };
-        let mut scopes = Scopes::read(&token.scope.to_string())
-            .meet(&Scopes::read(&client.allowed_scopes.to_string()))
-            .meet(&self.state.load().terms.scopes);
-        if let Some(user) = &token.subject {
-            let Some(rights) = self.rights(user, token.grant_established_at).await? else { return Ok(None) };
+        let (key, most) = (hashed(token), self.state.load().terms.scopes.clone());
+        let look = self.grants.look(move |sheet| line(sheet, key.clone(), &most));
+        let Some(Line { first, mut scopes, length }) = look.await.map_err(broken)? else { return Ok(None) };
+        if let Some(user) = &first.subject {
+            let Some(rights) = self.rights(user, first.grant_established_at).await? else { return Ok(None) };
             scopes = scopes.meet(&rights);
         }
-        Ok(Some(Standing { client: client.client_id.to_string(), user: token.subject, scopes }))
+        Ok(Some(Standing { client: first.client_id.to_string(), user: first.subject, scopes, actors: length }))
     }
 
     /// What a person may do who allowed something at that moment; `None` if that person is not there any more.

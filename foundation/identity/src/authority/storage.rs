@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::epoch::Epoch;
 
+use super::exchange::{Exchange, put_exchanged, withheld};
 use super::rows::{CLIENT, CODE, DEVICE, Entry, REFRESH, REPLAY, Sheet, TOKEN, hashed};
 use barrier::is_revoked;
 pub(super) use barrier::raise;
@@ -57,6 +58,8 @@ pub(super) struct Asking {
     pub(super) certificate: Option<CertificateThumbprint>,
     /// What a person gives the device that is approved.
     pub(super) granted: Option<ScopeSet>,
+    /// The exchange of one token for another.
+    pub(super) exchange: Option<Exchange>,
     /// Becomes true when a token was refused because its client holds too many.
     pub(super) full: Arc<AtomicBool>,
 }
@@ -162,6 +165,11 @@ fn put_code(sheet: &Sheet<'_>, record: &AuthorizationCodeRecord) -> Result<(), B
     sheet.write(CODE, &key, Entry { value: &value, group: None, until: Some(record.expires_at) })
 }
 
+/// The exchange that the request at hand asks for.
+fn exchange() -> Option<Exchange> {
+    ASKING.try_with(|asking| asking.exchange.clone()).ok().flatten()
+}
+
 fn put_token(sheet: &Sheet<'_>, token: &IssuedToken) -> Result<(), Broken> {
     let mut value = token.clone();
     let key = hashed(&std::mem::take(&mut value.access_token));
@@ -240,7 +248,15 @@ impl Storage for Grants {
     async fn get_client(&self, client_id: &ClientId) -> Result<Option<Arc<Client>>, StorageError> {
         let id = client_id.clone();
         let row: Option<ClientRow> = self.look(move |sheet| sheet.read(CLIENT, id.as_str())).await?;
-        Ok(row.filter(|row| !row.disabled).map(|row| Arc::new(widened(row.client))))
+        let exchange = exchange();
+        Ok(row.filter(|row| !row.disabled).map(|row| {
+            let mut client = widened(row.client);
+            match exchange {
+                Some(exchange) => exchange.settle(&mut client),
+                None => withheld(&mut client),
+            }
+            Arc::new(client)
+        }))
     }
 
     async fn put_client(&self, client: Client) -> Result<(), StorageError> {
@@ -347,10 +363,18 @@ impl Storage for Grants {
     }
 
     async fn put_token(&self, token: IssuedToken) -> Result<WriteOutcome, StorageError> {
+        let exchange = exchange();
         let put = self.change(move |sheet| {
             let (family, subject) = (token.family_id.as_deref(), token.subject.as_deref());
             if is_revoked(sheet, &token.client_id, family, subject, token.grant_established_at)? {
                 return Ok(Some(WriteOutcome::RefusedRevoked));
+            }
+            if let Some(exchange) = &exchange {
+                return Ok(match put_exchanged(sheet, &token, exchange.from())? {
+                    Some(true) => Some(WriteOutcome::Applied),
+                    Some(false) => None,
+                    None => Some(WriteOutcome::RefusedRevoked),
+                });
             }
             if family.is_none() && sheet.live(TOKEN, &own_tokens(&token.client_id), token.issued_at)? >= HELD {
                 return Ok(None);
@@ -367,6 +391,10 @@ impl Storage for Grants {
     async fn get_token(&self, access_token: &str) -> Result<Option<Arc<IssuedToken>>, StorageError> {
         let (text, key) = (access_token.to_owned(), hashed(access_token));
         let found: Option<IssuedToken> = self.look(move |sheet| sheet.read(TOKEN, &key)).await?;
+        let found = match exchange() {
+            Some(exchange) => exchange.shown(access_token, found),
+            None => found,
+        };
         Ok(found.map(|mut token| {
             token.access_token = text;
             Arc::new(token)

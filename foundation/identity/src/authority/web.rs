@@ -127,7 +127,12 @@ impl Authority {
             }
         }
         let asks_about = form::first(&pairs, "token").filter(|_| path == "/oauth/introspect").map(str::to_owned);
-        let asking = Asking { remote: Some(remote), scopes, ..Asking::default() };
+        let exchange = match self.exchange(path, &pairs).await {
+            Ok(exchange) => exchange,
+            Err(refusal) => return refusal,
+        };
+        let request = exchange.iter().fold(request, |request, one| one.posed(request));
+        let asking = Asking { remote: Some(remote), scopes, exchange: exchange.clone(), ..Asking::default() };
         let full = asking.full.clone();
         let response = self.spoken(asking, certificate, &pairs, request).await;
         if full.load(Ordering::Acquire) {
@@ -136,6 +141,7 @@ impl Authority {
         if begins && response.status().is_success() {
             self.begun.note(ALL, now);
         }
+        let response = exchange.iter().fold(response, |response, one| one.answered(response));
         match asks_about {
             Some(token) if response.status().is_success() => self.current(&token, response).await,
             _ => response,
@@ -296,7 +302,7 @@ fn document(value: &Value) -> Response<Bytes> {
 }
 
 /// The same, with what is the matter.
-fn told(response: Response<Bytes>, why: &str) -> Response<Bytes> {
+pub(super) fn told(response: Response<Bytes>, why: &str) -> Response<Bytes> {
     response.map(|body| with(serde_json::from_slice(&body).unwrap_or_default(), "error_description", why))
 }
 
@@ -325,7 +331,7 @@ fn slow_down() -> Response<Bytes> {
 }
 
 /// An error of RFC 6749 §5.2.
-fn refused(status: StatusCode, error: &str) -> Response<Bytes> {
+pub(super) fn refused(status: StatusCode, error: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(json!({ "error": error }).to_string()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

@@ -22,7 +22,7 @@ async fn machine(scene: &Scene, scope: &str) -> (u16, Value, String) {
 }
 
 /// A device that alice let in: its tokens.
-async fn device(scene: &Scene) -> Value {
+pub(super) async fn device(scene: &Scene) -> Value {
     scene.client("tv", ClientProof::Public, "device_code", &["a2a:*:*"]).await;
     let (status, begun) = scene.post("/oauth/device_authorization", None, "client_id=tv&scope=a2a:*:*").await;
     assert_eq!(status, 200, "{begun}");
@@ -56,7 +56,7 @@ fn redeeming(there: &str) -> String {
     )
 }
 
-async fn refreshed(scene: &Scene, refresh: &str) -> (u16, Value) {
+pub(super) async fn refreshed(scene: &Scene, refresh: &str) -> (u16, Value) {
     let form = format!("grant_type=refresh_token&client_id=tv&refresh_token={refresh}");
     scene.post("/oauth/token", None, &form).await
 }

@@ -55,7 +55,7 @@ fn grants(new: &NewClient) -> Result<Vec<GrantType>, Problem> {
         let (_, grant) = known.ok_or_else(|| {
             wrong(
                 "grants",
-                format!("{name:?} is no grant; there are authorization_code, device_code, client_credentials"),
+                format!("{name:?} is no grant; there are authorization_code, device_code, client_credentials, token_exchange"),
             )
         })?;
         grants.push(*grant);
@@ -67,6 +67,10 @@ fn grants(new: &NewClient) -> Result<Vec<GrantType>, Problem> {
     }
     if public && grants.contains(&GrantType::ClientCredentials) {
         return Err(wrong("grants", "client_credentials is for clients that prove who they are"));
+    }
+    let proves = matches!(new.proof, ClientProof::Secret | ClientProof::Keys(_));
+    if !proves && grants.contains(&GrantType::TokenExchange) {
+        return Err(wrong("grants", "token_exchange is for clients that prove who they are by a secret or by keys"));
     }
     if grants.contains(&GrantType::AuthorizationCode) && new.redirect_uris.is_empty() {
         return Err(wrong("redirect_uris", "authorization_code wants a redirect URI"));
