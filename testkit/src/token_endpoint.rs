@@ -71,6 +71,11 @@ impl TokenEndpoint {
         self.state.asked.lock().unwrap().clone()
     }
 
+    /// Its tokens are valid for so many seconds from now on.
+    pub fn last(&self, seconds: u64) {
+        *self.state.expires_in.lock().unwrap() = seconds;
+    }
+
     /// Says from now on that it gives these scopes.
     pub fn grant(&self, scopes: &str) {
         *self.state.grants.lock().unwrap() = Some(scopes.to_owned());

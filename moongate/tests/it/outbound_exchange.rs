@@ -6,7 +6,7 @@ use moongate_testkit::token_endpoint::{Asked, TokenEndpoint};
 use serde_json::json;
 
 use crate::stage::{
-    Binding, Caller, Gateway, MOONGATE, Operation, Refusal, SPEAKERS, at_once, id, saying, state, until_state,
+    Binding, Caller, Gateway, MOONGATE, Operation, Refusal, SPEAKERS, at_once, id, on, saying, state, until_state,
     with_entries,
 };
 use crate::support::{Agent, Manner, eventually, get};
@@ -283,4 +283,23 @@ async fn a_task_that_runs_is_followed_with_what_was_got_for_its_owner() {
     agent.release(10);
     until_state(&alice, &id(&task), "COMPLETED").await;
     assert_eq!((shown(&agent), endpoint.asked().len()), (vec!["Bearer token-1".to_owned()], 1));
+}
+
+#[tokio::test]
+async fn an_owner_who_comes_back_brings_the_means_to_follow_a_task_again() {
+    let (issuer, agent) = (Issuer::start().await, Scripted::start(Plan::new("home").bare()).await);
+    let endpoint = TokenEndpoint::start(2).await;
+    let more = format!("{}[log]\nformat = \"json\"\nlevel = \"debug\"\n", issuer.entry(&["a2a:*:*"], ""));
+    let gateway = with_entries(&[agent.entry(&exchange(&endpoint, ""))], &more).await;
+    let alice = bearing(&gateway, &issuer.token("a2a:*:*"));
+    let task = alice.call(Operation::Send, &at_once("steps 1")).await.unwrap()["task"].clone();
+    eventually("nobody can follow it", || async { gateway.log_text().contains("has run out") }).await;
+    assert_eq!(endpoint.asked().len(), 1, "the gateway has nothing to exchange on its own");
+    endpoint.last(600);
+    let mut events = alice.open(Operation::Subscribe, &on(&id(&task))).await.unwrap();
+    events.event().await;
+    agent.release(10);
+    let last = events.rest().await.unwrap().pop().unwrap();
+    assert_eq!(state(&last["statusUpdate"]), "COMPLETED", "{last}");
+    assert_eq!(endpoint.asked().len(), 2);
 }

@@ -109,7 +109,10 @@ async fn only_who_was_registered_for_it_exchanges_and_only_what_counts() {
     let scene = scene("memory:").await;
     let (robot, secret) = machine(&scene, "robot", &["a2a:*:send"]).await;
     let butler = relay(&scene, "butler", &["a2a:lights.set:send"]).await;
-    assert_eq!(refused(&scene, &("robot", secret), &robot, "").await, "unauthorized_client");
+    let robots = ("robot", secret);
+    for more in ["", "&scope=a2a:door.open:get"] {
+        assert_eq!(refused(&scene, &robots, &robot, more).await, "unauthorized_client");
+    }
     assert_eq!(refused(&scene, &("butler", "guess".to_owned()), &robot, "").await, "invalid_client");
     for subject in ["", "x", &format!("{robot}x"), &robot.replace('.', "")] {
         assert_eq!(refused(&scene, &butler, subject, "").await, "invalid_request", "{subject}");
