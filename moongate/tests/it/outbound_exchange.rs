@@ -188,16 +188,24 @@ async fn a_task_that_waits_goes_out_with_what_was_got_for_its_owner_while_that_l
     let wide = bearing(&gateway, &issuer.token_with("a2a:*:*", |_, claims| claims["jti"] = json!("another")));
     let waiting = alice.call(Operation::Send, &at_once("hello")).await.unwrap()["task"].clone();
     assert_eq!(state(&waiting), "SUBMITTED", "{waiting}");
+    // What goes into the queue before any agent is tried is no different.
+    let keyed = |caller: Caller| caller.with("idempotency-key", "once");
+    let nobody = keyed(Caller::rpc(&gateway.plain())).call(Operation::Send, &at_once("hello")).await.unwrap_err();
+    assert_eq!(told(&nobody), "MG-0438", "{nobody:?}");
+    let bob = issuer.token_with("a2a:*:*", |_, claims| claims["sub"] = json!("bob"));
+    let bob = keyed(bearing(&gateway, &bob));
+    let his = bob.call(Operation::Send, &at_once("hello")).await.unwrap()["task"].clone();
     let other = wide.call(Operation::Send, &at_once("hello")).await.unwrap()["task"].clone();
     agent.set_manner(Manner::Done);
     for task in [&waiting, &other] {
         until_state(&alice, &id(task), "COMPLETED").await;
     }
+    until_state(&bob, &id(&his), "COMPLETED").await;
     let mut seen = shown_by_sends(&agent);
     seen.sort();
     seen.dedup();
-    assert_eq!(seen, ["Bearer token-1", "Bearer token-2"], "each with what came for its own token");
-    assert_eq!(endpoint.asked().len(), 2);
+    assert_eq!(seen, ["Bearer token-1", "Bearer token-2", "Bearer token-3"], "each with what came for its own token");
+    assert_eq!(endpoint.asked().len(), 3);
 }
 
 #[tokio::test]
