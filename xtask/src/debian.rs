@@ -35,6 +35,12 @@ pub(crate) const TESTSSL: Tool =
 /// Slow requests of every kind.
 pub(crate) const SLOWHTTPTEST: Tool =
     Tool { name: "slowhttptest", probe: &["sh", "-c", "command -v slowhttptest"], packages: &["slowhttptest"] };
+/// Go with its own transparency log, which reads ours.
+pub(crate) const GO: Tool = Tool {
+    name: "Go with golang.org/x/mod",
+    probe: &["sh", "-c", "go version && test -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog"],
+    packages: &["golang-go", "golang-golang-x-mod-dev"],
+};
 /// What the benchmark compares with.
 pub(crate) const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx"] };
 /// What counts instructions.

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::debian::{CC, CHROMIUM, CXX, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, TESTSSL, VALGRIND, succeeds};
+use crate::debian::{CC, CHROMIUM, CXX, GO, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, TESTSSL, VALGRIND, succeeds};
 use crate::step::{Spell, Step, run};
 use crate::tidy;
 use crate::tree::{Tree, root};
@@ -64,6 +64,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         python_step("oauth", "testkit/grid/oauth.py", &[]).after("build"),
         python_step("browser", "testkit/grid/browser.py", &[]).tool(CHROMIUM).after("build"),
         python_step("outbound", "testkit/grid/outbound.py", &[]).after("build"),
+        python_step("audit", "testkit/grid/audit.py", &[]).tool(GO).after("build"),
     ];
     steps.extend(examples(root).into_iter().map(|folder| {
         let run = Spell::new(&["./run", "--once"]).at(&format!("examples/{folder}"));
@@ -171,6 +172,7 @@ pub(crate) fn soak() -> Result<bool, String> {
         steps.push(grid_step(&format!("grid {round}"), &["--json", &file]).after("build"));
     }
     steps.push(Step::new("kills", vec![kills(200).within(60 * 60)]).tool(CC));
+    steps.push(python_step("audit", "testkit/grid/audit.py", &["--lines", "1000000"]).tool(GO).after("build"));
     steps.push(fuzz_step(300));
     Ok(run(&steps, &root()))
 }

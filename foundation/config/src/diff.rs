@@ -41,6 +41,8 @@ fn foundations(old: &Config, new: &Config) -> Vec<Row> {
         compare!(old, new, tls.ca_dir),
         compare!(old, new, store.url),
         compare!(old, new, store.durability),
+        compare!(old, new, audit.on),
+        compare!(old, new, audit.dir),
         compare!(old, new, egress.allow),
         compare!(old, new, egress.dns),
     ]

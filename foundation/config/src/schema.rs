@@ -4,6 +4,7 @@
 //! What each key means, its default and whether a change needs a restart stand in the table `crate::keys`, which
 //! also makes `docs/reference/configuration.md`; this module repeats none of it but the shape.
 
+mod audit;
 mod oauth;
 mod trust;
 
@@ -17,6 +18,7 @@ use moongate_core::approval::Class;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 
+pub use audit::Audit;
 pub use oauth::Oauth;
 pub use trust::{Device, Issuer, Jwks, Peer, PeerAgent, Revocation};
 
@@ -35,6 +37,8 @@ pub struct Config {
     pub tls: Tls,
     /// What survives a restart.
     pub store: StoreConfig,
+    /// The log that nobody can change quietly.
+    pub audit: Audit,
     /// What addresses from strangers may be called.
     pub egress: Egress,
     /// How much of anything is too much.

@@ -1,6 +1,7 @@
 //! From the file's tables to the typed [`Config`]. Agents, the largest part, are read in `typed::agents`.
 
 mod agents;
+mod audit;
 mod auth;
 mod issuers;
 mod oauth;
@@ -56,6 +57,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         public_url: url(root, "public_url").map(|url| url.trim_end_matches('/').to_owned()),
         listen: listen(&inner(root, "listen")),
         tls,
+        audit: audit::audit(&inner(root, "audit")),
         store: store(&inner(root, "store")),
         egress: egress(&inner(root, "egress")),
         limits: limits(&inner(root, "limits")),

@@ -95,7 +95,7 @@ impl Principal {
             id: "operator".into(),
             kind: PrincipalKind::Operator,
             domain: domain.into(),
-            scopes: Scopes::read("a2a:*:* register topology admin:*"),
+            scopes: Scopes::read("a2a:*:* register topology audit:* admin:*"),
             proof: Proof::Loopback,
             expires_at: None,
         }

@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use crate::entry::Entry;
+use crate::entry::{Deed, Entry, Intent, Line};
 use crate::envelope::Arrival;
 use crate::principal::Principal;
 use crate::problem::Problem;
@@ -29,10 +29,28 @@ pub trait Clock: Send + Sync {
     fn mono(&self) -> Mono;
 }
 
-/// Takes one entry for each request that ended. Must not block.
+/// Takes one entry for each request that ended, and one for each deed that was none. Must not block.
+///
+/// Who keeps a record that counts says so by the last two; numbers and logs need neither.
 pub trait Recorder: Send + Sync {
-    /// Writes it down.
+    /// Writes it down. Whoever calls it has waited for [`Recorder::room`] before.
     fn record(&self, entry: Entry, trace: Option<&TraceContext>);
+
+    /// Writes down what was no request.
+    fn note(&self, deed: Deed) {
+        let _ = deed;
+    }
+
+    /// Ready once there is room for one more entry; `None` if there is.
+    fn room(&self) -> Option<Later<'_, Result<(), Problem>>> {
+        None
+    }
+
+    /// Writes down what is about to happen; durable when the future is ready. `None` where no such record is kept.
+    fn intend(&self, line: Line) -> Option<Later<'_, Result<Intent, Problem>>> {
+        let _ = line;
+        None
+    }
 }
 
 /// Says who stands behind a connection and its credential.

@@ -12,6 +12,7 @@
 pub mod pipeline;
 pub mod policy;
 pub mod rate;
+pub mod record;
 
 pub use pipeline::{Dispatch, Flow, Gateway, Ran, Trail, run};
 pub use policy::{Asks, Policy, PolicyRule, Verdict};

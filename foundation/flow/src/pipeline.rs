@@ -1,17 +1,16 @@
 //! The pipeline itself: [`run`] reads like the picture in the crate's documentation.
 
 use std::future::Future;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use moongate_core::decision::Refusal;
 use moongate_core::seam::{Clock, Recorder, Verifier, identify};
-use moongate_core::{
-    Challenge, Clearance, Code, Decision, Entry, Envelope, Principal, Problem, Resolved, Route, Target,
-};
+use moongate_core::{Challenge, Clearance, Code, Decision, Envelope, Principal, Problem, Resolved, Route};
 
 use crate::policy::{Policy, Subject};
 use crate::rate::Meter;
+use crate::record::Draft;
 
 /// What a gateway contributes: which candidates could serve a request, and which one shall.
 pub trait Gateway: Send + Sync {
@@ -79,7 +78,7 @@ pub trait Dispatch<G: Gateway>: Send + Sync {
     /// gateway itself, by the grant that this becomes.
     fn ask(&self, challenge: Challenge, order: Order<G>) -> impl Future<Output = Result<Self::Answer, Problem>> + Send;
 
-    /// Whether runs with it are entered in the record.
+    /// Whether runs with it are entered in the record, as all are that do anything.
     const RECORDS: bool = true;
 
     /// The word for an answer in records: `done`, `stream`, `accepted`.
@@ -146,12 +145,9 @@ pub async fn run<G: Gateway, D: Dispatch<G>>(
     credential: Option<&str>,
     call: G::Call,
 ) -> Ran<D::Answer> {
-    let mut trail = Trail::default();
-    let draft = EntryDraft::open(flow, &envelope);
-    let result = stages(flow, gateway, dispatch, envelope, credential, call, &mut trail).await;
-    if D::RECORDS {
-        draft.close(flow, &trail, result.as_ref().map(D::result));
-    }
+    let mut draft = Draft::open(flow, &envelope, D::RECORDS);
+    let result = stages(flow, gateway, dispatch, envelope, credential, call, &mut draft).await;
+    let trail = draft.close(result.as_ref().map(D::result));
     Ran { trail, result }
 }
 
@@ -162,25 +158,27 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
     envelope: Envelope,
     credential: Option<&str>,
     call: G::Call,
-    trail: &mut Trail,
+    draft: &mut Draft<'_>,
 ) -> Result<D::Answer, Problem> {
+    draft.room().await?;
     let principal = identify(&*flow.verifier, &envelope.arrival, credential).await?;
-    trail.principal = Some(principal.clone());
+    draft.trail.principal = Some(principal.clone());
     // What leaves no record, as an explanation, costs nobody a request.
     if D::RECORDS {
         flow.meter.admit(&principal, envelope.arrival.remote.ip(), flow.clock.mono())?;
     }
     gateway.recall(&principal, &envelope, &call).await?;
     let resolved = gateway.resolve(&principal, &envelope, &call)?;
-    trail.resolved = Some(resolved.clone());
+    draft.trail.resolved = Some(resolved.clone());
     gateway.may(&principal, &envelope, &resolved, &call)?;
     let decision = authorize(flow, gateway, &principal, &envelope, &resolved, &call);
     let confirmed = confirm(decision)?;
     if let Confirmed::Cleared(clearance) = &confirmed {
-        trail.cleared_by = Some(clearance.rule().into());
+        draft.trail.cleared_by = Some(clearance.rule().into());
     }
     let (route, picked) = gateway.pick(&principal, &envelope, &resolved, &call)?;
-    trail.route = Some(route.clone());
+    draft.trail.route = Some(route.clone());
+    draft.intend(&resolved).await?;
     let order = Order { principal, envelope, call, resolved, route, picked };
     match confirmed {
         Confirmed::Cleared(clearance) => dispatch.dispatch(clearance, order).await,
@@ -231,62 +229,4 @@ fn confirm(decision: Decision) -> Result<Confirmed, Problem> {
 /// The refusal of what wants a person, where nobody is asked.
 pub fn unconfirmed(challenge: &Challenge, why: &str) -> Problem {
     Problem::new(Code::Unconfirmed, format!("the rule {} wants a person to confirm this{why}", challenge.rule))
-}
-
-/// The entry that is opened before *dispatch* and closed after it.
-struct EntryDraft {
-    entry: Entry,
-    trace: Option<moongate_core::seam::TraceContext>,
-    began: moongate_core::Mono,
-}
-
-impl EntryDraft {
-    fn open(flow: &Flow, envelope: &Envelope) -> Self {
-        static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "-".into());
-        let nobody = NOBODY.clone();
-        let entry = Entry {
-            request: envelope.id.clone(),
-            source: nobody.clone(),
-            domain: nobody.clone(),
-            target: nobody.clone(),
-            instance: nobody.clone(),
-            operation: envelope.head.operation,
-            listener: envelope.arrival.listener,
-            result: "failed",
-            code: None,
-            rule: nobody,
-            at: flow.clock.now(),
-            took: std::time::Duration::ZERO,
-        };
-        Self { entry, trace: envelope.trace, began: envelope.arrival.at }
-    }
-
-    fn close(self, flow: &Flow, trail: &Trail, result: Result<&'static str, &Problem>) {
-        let mut entry = self.entry;
-        if let Some(who) = &trail.principal {
-            entry.source = who.id.clone();
-            entry.domain = who.domain.clone();
-        }
-        if let Some(resolved) = &trail.resolved {
-            entry.rule = resolved.rule.clone();
-        }
-        match trail.route.as_ref().map(|route| &route.target) {
-            Some(Target::Agent { agent, instance }) => {
-                entry.target = agent.shared();
-                entry.instance = instance.shared();
-            }
-            Some(Target::Here) | None => {}
-        }
-        match result {
-            Ok(word) => entry.result = word,
-            Err(problem) => {
-                entry.code = Some(problem.code);
-                if let Some(inside) = &problem.inside {
-                    tracing::warn!(request = %entry.request, code = %problem.code, target = %entry.target, inside, "{}", problem.detail);
-                }
-            }
-        }
-        entry.took = flow.clock.mono() - self.began;
-        flow.recorder.record(entry, self.trace.as_ref());
-    }
 }

@@ -104,6 +104,11 @@ impl Meter {
         Self { home: home.into(), rates: ArcSwap::from_pointee(rates), shards, hasher: RandomState::new() }
     }
 
+    /// The domain of this gateway.
+    pub(crate) fn home(&self) -> &str {
+        &self.home
+    }
+
     /// Lets a request through, or not.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use moongate_approval::Desk;
 use moongate_core::seam::notary::Notary;
-use moongate_core::seam::{Clock, Dialer};
+use moongate_core::seam::{Clock, Dialer, Recorder};
 use moongate_core::task::Timeouts;
 use moongate_core::{
     AgentName, Code, Envelope, InstanceId, Listener, Mono, Operation, Principal, Problem, RequestId, Resolved, Route,
@@ -116,6 +116,8 @@ pub struct A2aGateway {
     pub notary: Arc<dyn Notary>,
     /// Questions that wait for people.
     pub desk: Arc<Desk>,
+    /// Where it is written down what becomes of their answers.
+    pub recorder: Arc<dyn Recorder>,
     /// Retries that load permits.
     pub budget: RetryBudget,
     /// Streams that are open.
@@ -148,6 +150,8 @@ pub struct Parts {
     pub notary: Arc<dyn Notary>,
     /// Questions that wait for people.
     pub desk: Arc<Desk>,
+    /// Where it is written down what becomes of their answers.
+    pub recorder: Arc<dyn Recorder>,
     /// All tasks.
     pub tasks: Arc<Tasks>,
     /// Retries allowed, in percent of requests.
@@ -168,6 +172,7 @@ impl A2aGateway {
             clock: parts.clock,
             notary: parts.notary,
             desk: parts.desk,
+            recorder: parts.recorder,
             budget: RetryBudget::new(parts.retry_budget_percent),
             streams: AtomicUsize::new(0),
             streams_of: Mutex::default(),

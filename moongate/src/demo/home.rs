@@ -145,7 +145,7 @@ fn configuration([main, plain, admin]: [u16; 3], agents: &[Member]) -> String {
         "# The home of `moongate demo`; it is gone when the demonstration ends.\n\
          domain = \"demo.home.arpa\"\n\n\
          [listen]\nmain = \"127.0.0.1:{main}\"\nplain = \"127.0.0.1:{plain}\"\nadmin = \"127.0.0.1:{admin}\"\n\n\
-         [store]\nurl = \"memory:\"\n\n[log]\nlevel = \"error\"\n\n[routing]\nprobe_seconds = 2\n"
+         [store]\nurl = \"memory:\"\n\n[audit]\non = true\n\n[log]\nlevel = \"error\"\n\n[routing]\nprobe_seconds = 2\n"
     );
     for Member { name, port, .. } in agents {
         text.push_str(&format!(

@@ -22,6 +22,7 @@ use moongate_transport::Peer;
 use serde_json::{Value, json};
 
 use super::Surface;
+use super::deeds::ended;
 
 /// Tokens that are listed at most.
 const LISTED: usize = 1000;
@@ -44,7 +45,12 @@ impl Surface {
             Err(problem) => return problem_response(&problem),
         };
         let request = Request::from_parts(parts, body);
-        authority.handle(peer.remote.ip().to_canonical(), peer.certificate.clone(), request).await.map(ReplyBody::whole)
+        let doing = match self.form_deed(&peer, &request).await {
+            Ok(doing) => doing,
+            Err(refused) => return *refused,
+        };
+        let response = authority.handle(peer.remote.ip().to_canonical(), peer.certificate.clone(), request).await;
+        ended(doing, response.map(ReplyBody::whole))
     }
 
     /// Answers the operator.
@@ -54,7 +60,7 @@ impl Surface {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Response<ReplyBody> {
-        let answered = self.administered(listener, peer, request).await;
+        let answered = self.about_clients(listener, peer, request).await;
         answered.unwrap_or_else(|problem| {
             if let Some(inside) = &problem.inside {
                 tracing::warn!(code = %problem.code, inside, "{}", problem.detail);
@@ -63,7 +69,7 @@ impl Surface {
         })
     }
 
-    async fn administered(
+    async fn about_clients(
         &self,
         listener: Listener,
         peer: Peer,

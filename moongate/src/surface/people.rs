@@ -14,6 +14,7 @@ use moongate_core::{Arrival, Code, Domain, Listener, Problem};
 use moongate_transport::Peer;
 
 use super::Surface;
+use super::deeds::ended;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -28,7 +29,12 @@ impl Surface {
             Err(problem) => return problem_response(&problem),
         };
         let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };
-        self.pages.handle(visitor, request).await.map(ReplyBody::whole)
+        let doing = match self.form_deed(&peer, &request).await {
+            Ok(doing) => doing,
+            Err(refused) => return *refused,
+        };
+        let response = self.pages.handle(visitor, request).await;
+        ended(doing, response.map(ReplyBody::whole))
     }
 
     /// Answers the operator.

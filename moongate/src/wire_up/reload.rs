@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use moongate_a2a::routing::discovery::Address;
 use moongate_config::{Config, Effect, Loaded, Watch, diff};
-use moongate_core::{Listener, Problem};
+use moongate_core::{Code, Listener, Problem};
 
 use super::{Running, listeners, rules, settings, specs};
 
@@ -52,6 +52,8 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
                                 }
                             }
                         }
+                        let sections: Vec<&str> = changes.iter().map(|change| change.section.as_str()).collect();
+                        running.records.did("config.reload", "configuration", None, Some(&sections.join(" ")));
                         let named = changes.into_iter().map(|c| (c.section, c.effect == Effect::Applied)).collect();
                         running.status.reloaded(named);
                         running.telemetry.metrics().config_reloaded(true);
@@ -77,6 +79,8 @@ fn renew(running: &Running, current: &Loaded) {
 
 fn refused(running: &Running, why: String) {
     tracing::error!("the changed configuration is not taken over; the old one stays in force\n{why}");
+    let problem = Problem::new(Code::ConfigWrongValue, "the configuration was refused");
+    running.records.did("config.reload", "configuration", Some(&problem), None);
     running.telemetry.metrics().config_reloaded(false);
     running.status.refused(why);
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests stand outside the program, with sockets of their own")]
 
 mod approvals;
+mod audit;
 mod authority;
 mod balancing;
 mod ca;

@@ -553,3 +553,14 @@ async fn an_agent_of_another_domain_is_reached_only_by_a_certificate_of_that_dom
     eventually("the revoked agent is not reached", || async { ask("far").await.json().get("error").is_some() }).await;
     eventually("no connection to it is open", || async { good.2.load(Ordering::Relaxed) == 0 }).await;
 }
+
+#[tokio::test]
+async fn what_another_domain_asks_for_is_in_the_audit_log_before_it_is_done() {
+    let home = Home::start("[audit]\non = true\n").await;
+    let sent = home.say(&home.car.client(CAR), "lights.set", &[]).await.unwrap();
+    assert!(is_done(&sent), "{}", sent.text());
+    let lines = crate::audit::lines(&home.gateway, &["--source", CAR], 2).await;
+    assert_eq!((&lines[0]["phase"], &lines[0]["result"]), (&"intent".into(), &"intended".into()), "{lines:?}");
+    assert_eq!((&lines[1]["phase"], &lines[1]["intent"]), (&"outcome".into(), &lines[0]["seq"]), "{lines:?}");
+    assert_eq!((&lines[1]["source"]["domain"], &lines[1]["skill"]), (&"car.example".into(), &"lights.set".into()));
+}

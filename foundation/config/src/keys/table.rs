@@ -1,6 +1,7 @@
 //! The rows.
 
 mod agents;
+mod audit;
 mod auth;
 
 mod oauth;
@@ -9,6 +10,7 @@ use super::Effect::{self, Applied, NeedsRestart};
 use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
 pub(crate) use agents::{AGENT, SKILL};
+use audit::AUDIT;
 pub(crate) use auth::AUTH;
 use oauth::OAUTH;
 
@@ -65,6 +67,7 @@ pub(crate) static ROOT: Section = Section {
         open("listen", Kind::Table(&LISTEN), "", NeedsRestart, "Where the gateway listens."),
         open("tls", Kind::Table(&TLS), "", NeedsRestart, "The main listener's certificate."),
         open("store", Kind::Table(&STORE), "", NeedsRestart, "What survives a restart."),
+        open("audit", Kind::Table(&AUDIT), "", NeedsRestart, "The log that nobody can change quietly."),
         open("egress", Kind::Table(&EGRESS), "", Applied, "Which addresses from strangers may be called."),
         open("limits", Kind::Table(&LIMITS), "", Applied, "How much of anything is too much."),
         open("tasks", Kind::Table(&TASKS), "", Applied, "How tasks are kept."),

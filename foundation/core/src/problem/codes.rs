@@ -227,6 +227,16 @@ codes! {
     StoreLocked = 803, Internal, Gateway, LATER, "another process uses the store", "stop the other gateway, or give this one a store of its own";
     StoreDamaged = 804, Internal, Gateway, NEVER, "the store's file is damaged, or not a store of Moongate", "the file is left as it is: restore a backup, or choose another path";
 
+    // 085x: the audit log
+    AuditUnwritable = 851, Unavailable, Gateway, LATER, "the audit log cannot be written", "see the log; free space on the disk or mend it: the gateway tries again by itself";
+    AuditDamaged = 852, Internal, Gateway, NEVER, "the audit log does not match what was signed", "nothing is changed: see what `moongate audit verify` says, keep the folder as evidence";
+    AuditShortened = 853, Internal, Gateway, NEVER, "the audit log is shorter than what was signed", "put back the newer files; a restored backup must not sign again what it has forgotten";
+    AuditLocked = 854, Internal, Gateway, LATER, "another process writes the audit log", "stop the other gateway, or give this one a folder of its own in `audit.dir`";
+    AuditKeyUnusable = 855, Internal, Gateway, NEVER, "the key of the audit log cannot be used", "make it readable for this account only, or put the right one back";
+    AuditBehind = 856, Overloaded, Gateway, LATER, "the audit log does not keep up", "come back later; the disk is slow, or the load too high for it";
+    AuditOff = 857, NotFound, Gateway, NEVER, "there is no audit log", "turn it on with `on = true` in `[audit]`";
+    NoSuchEntryLogged = 858, NotFound, Caller, NEVER, "the audit log has no such entry", "look for it with `moongate audit search`";
+
     // 09xx: ourselves
     Internal = 901, Internal, Gateway, LATER, "something broke inside the gateway", "please report it with the request id";
     Draining = 902, Unavailable, Gateway, LATER, "the gateway is shutting down", "connect again: another node or the restarted one will answer";

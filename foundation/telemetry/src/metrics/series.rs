@@ -102,7 +102,7 @@ impl AgentSeries {
 }
 
 /// How a request can end without a problem, and a place for words that this room does not know.
-const RESULTS: [&str; 5] = ["done", "stream", "accepted", "failed", "other"];
+const RESULTS: [&str; 6] = ["done", "stream", "accepted", "failed", "abandoned", "other"];
 
 /// What is counted for one operation of one agent.
 #[derive(Debug, Default)]

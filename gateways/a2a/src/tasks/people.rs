@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use moongate_approval::{Asked, Stored};
 use moongate_core::approval::State;
+use moongate_core::entry::{Deed, Line};
 use moongate_core::task::Command;
 use moongate_core::{Grant, Operation, Problem, TaskId, TaskState};
 use moongate_transport::Drain;
@@ -65,6 +66,29 @@ fn carry_out(row: &Arc<Row>, decided: State) {
     };
     if let Err(rejected) = changed {
         tracing::debug!(task = %row.id, %rejected, "a decision came for a task that was ended");
+    }
+}
+
+/// Writes down that a task goes out by people's yes; durable before it does, where a record is kept.
+///
+/// # Errors
+/// It cannot be written down, and so is not done.
+pub(super) async fn goes_out(gateway: &A2aGateway, row: &Row, approval: &str) -> Result<Deed, Problem> {
+    let deed = Deed {
+        operation: "approval.dispatch".into(),
+        source: row.task().owner,
+        domain: gateway.settings.load().domain.clone(),
+        address: None,
+        target: row.agent.shared(),
+        result: "intended",
+        code: None,
+        detail: Some(format!("task={} approval={approval}", row.id).into()),
+        intent: None,
+        at: gateway.clock.now(),
+    };
+    match gateway.recorder.intend(Line::Deed(deed.clone())) {
+        Some(intended) => Ok(Deed { intent: Some(intended.await?), ..deed }),
+        None => Ok(deed),
     }
 }
 

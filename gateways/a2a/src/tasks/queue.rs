@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use moongate_core::entry::Deed;
 use moongate_core::seam::tasks::{Claim, Stored};
 use moongate_core::task::{Command, Fence};
 use moongate_core::{AgentName, Clearance, Code, Operation, Problem, Retry, TaskId, TaskState, Time};
@@ -235,13 +236,11 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
     };
     let chosen = gateway.instance_of(agent);
     let is_sent = chosen.is_ok();
+    let mut deed = None;
     // Last of all: a yes is used up by this.
     if let (Some(approval), Ok(_)) = (&asked.approval, &chosen) {
-        match people::granted(gateway, row, approval, asked.params.get()).await {
-            Ok(grant) => {
-                let clearance = Clearance::granted(grant);
-                tracing::info!(task = %row.id, approval, rule = clearance.rule(), "a task goes out by people's yes");
-            }
+        match by_a_yes(gateway, row, approval, asked.params.get()).await {
+            Ok(intended) => deed = Some(intended),
             Err(problem) => {
                 let _ = control::end(row, TaskState::Rejected, &format!("{}.", problem.detail));
                 return;
@@ -258,6 +257,10 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
         }
         Err(problem) => Err(problem),
     };
+    if let Some(deed) = deed {
+        let code = result.as_ref().err().map(|problem| problem.code);
+        gateway.recorder.note(Deed { result: if code.is_none() { "done" } else { "failed" }, code, ..deed });
+    }
     match result {
         Ok((instance, answer)) => {
             gateway.lanes.reopen(&agent.name);
@@ -265,6 +268,22 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
         }
         Err(problem) if asked.approval.is_some() && is_sent => spent(row, &problem),
         Err(problem) => failed(gateway, agent, row, &problem, now),
+    }
+}
+
+/// Uses people's yes up; what is written down of it until it has ended.
+async fn by_a_yes(gateway: &A2aGateway, row: &Arc<Row>, approval: &str, params: &str) -> Result<Deed, Problem> {
+    let deed = people::goes_out(gateway, row, approval).await?;
+    match people::granted(gateway, row, approval, params).await {
+        Ok(grant) => {
+            let clearance = Clearance::granted(grant);
+            tracing::info!(task = %row.id, approval, rule = clearance.rule(), "a task goes out by people's yes");
+            Ok(deed)
+        }
+        Err(problem) => {
+            gateway.recorder.note(Deed { result: "failed", code: Some(problem.code), ..deed });
+            Err(problem)
+        }
     }
 }
 

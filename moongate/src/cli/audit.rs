@@ -1,0 +1,356 @@
+//! `moongate audit`: the log, by its files; also while the gateway runs. Nothing is changed, no gateway is asked.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use moongate_audit::{Files, Report, VerifyingKey, Wanted, check_growth, export, follows, verify};
+use moongate_config::Config;
+use moongate_core::{Code, Problem};
+use serde_json::{Value, json};
+
+use super::output::{data, talk};
+use super::{Context, Ending, Failure};
+use crate::wire_up::{failed, record, rules};
+
+/// Arguments.
+#[derive(Args)]
+pub(crate) struct Audit {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Check every line against what was signed; exit code 1 if anything does not fit.
+    #[command(visible_alias = "fsck")]
+    Verify(Verify),
+    /// Prove that a line is in the log, or that the log has only grown since a checkpoint.
+    Prove(Prove),
+    /// Write the log as a folder that other programs verify (C2SP tlog-tiles).
+    Export(Export),
+    /// Find lines by what they say.
+    Search(Box<Search>),
+}
+
+/// Which log.
+#[derive(Args)]
+struct Which {
+    /// The month, as 2026-11; the running one if absent.
+    #[arg(long, value_name = "MONTH")]
+    shard: Option<String>,
+    /// An exported log instead of the gateway's own.
+    #[arg(long, value_name = "DIR", conflicts_with = "shard")]
+    dir: Option<PathBuf>,
+    /// The file with the public key, known from elsewhere; with --dir, the one that lies there if absent.
+    #[arg(long, value_name = "FILE")]
+    vkey: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Verify {
+    #[command(flatten)]
+    which: Which,
+    /// A checkpoint that was kept from before; the log must be the same one, grown. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
+}
+
+#[derive(Args)]
+struct Prove {
+    #[command(flatten)]
+    which: Which,
+    /// The line's number.
+    #[arg(required_unless_present_any = ["request", "since"], conflicts_with_all = ["request", "since"])]
+    line: Option<u64>,
+    /// The last line of this request instead.
+    #[arg(long, value_name = "ID", conflicts_with = "since")]
+    request: Option<String>,
+    /// Prove instead that the log has only grown since this checkpoint.
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Export {
+    /// The folder to write; it must be empty, or not exist yet.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// The month, as 2026-11; the running one if absent.
+    #[arg(long, value_name = "MONTH")]
+    shard: Option<String>,
+}
+
+#[derive(Args)]
+struct Search {
+    #[command(flatten)]
+    which: Which,
+    /// Who asked.
+    #[arg(long)]
+    source: Option<String>,
+    /// Of which trust domain.
+    #[arg(long)]
+    domain: Option<String>,
+    /// Which agent, or what an action was for.
+    #[arg(long)]
+    target: Option<String>,
+    /// Which skill.
+    #[arg(long)]
+    skill: Option<String>,
+    /// What was asked for: send, cancel, agents.add, oauth.token, config.reload, …
+    #[arg(long)]
+    operation: Option<String>,
+    /// How it ended: done, stream, accepted, failed, abandoned, intended, unknown.
+    #[arg(long)]
+    result: Option<String>,
+    /// The problem's code.
+    #[arg(long)]
+    code: Option<String>,
+    /// The request's id.
+    #[arg(long, value_name = "ID")]
+    request: Option<String>,
+    /// The trace that it belongs to.
+    #[arg(long, value_name = "ID")]
+    trace: Option<String>,
+    /// At this time or later: 2026-11-27, 2026-11-27T18:30.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this time.
+    #[arg(long, value_name = "TIME")]
+    before: Option<String>,
+    /// The most lines; of more, the last ones.
+    #[arg(long, default_value_t = 100)]
+    limit: usize,
+}
+
+/// Carries the command out.
+pub(crate) fn audit(context: &Context, arguments: &Audit) -> Result<Ending, Failure> {
+    match &arguments.command {
+        Command::Verify(arguments) => verified(context, arguments),
+        Command::Prove(arguments) => prove(context, arguments),
+        Command::Export(arguments) => exported(context, arguments),
+        Command::Search(arguments) => search(context, arguments),
+    }
+}
+
+/// A log to read, and the key that it has to be signed with.
+struct Open {
+    files: Files,
+    key: VerifyingKey,
+    /// The shard before it, and the mark, if it is the gateway's own.
+    before: Option<Files>,
+    mark: Option<PathBuf>,
+}
+
+fn config(context: &Context) -> Result<Config, Failure> {
+    Ok(moongate_config::load(&context.config, &rules::check)?.config)
+}
+
+/// The logs that the arguments name: one, or for `all` every month.
+fn open(context: &Context, which: &Which, all: bool) -> Result<Vec<Open>, Failure> {
+    let vkey = which.vkey.as_deref().map(key_in).transpose()?;
+    if let Some(dir) = &which.dir {
+        let files = Files::at(dir);
+        let key = vkey.map_or_else(|| files.vkey(), Ok)?;
+        return Ok(vec![Open { files, key, before: None, mark: None }]);
+    }
+    let config = config(context)?;
+    let place = record::place(&config);
+    let shards = Files::shards(&place.folder)?;
+    let wanted = match (&which.shard, all) {
+        (Some(shard), _) => vec![shard.clone()],
+        (None, true) => shards.iter().map(|(name, _)| name.clone()).collect(),
+        (None, false) => shards.last().map(|(name, _)| name.clone()).into_iter().collect(),
+    };
+    let find = |name: &String| {
+        let at = shards.iter().position(|(known, _)| known == name);
+        let at = at.ok_or_else(|| Problem::new(Code::NoSuchEntryLogged, format!("there is no shard {name}")))?;
+        let files = shards.get(at).map(|(_, files)| files.clone());
+        let before = at.checked_sub(1).and_then(|at| shards.get(at)).map(|(_, files)| files.clone());
+        let origin = format!("{}/audit/{name}", config.domain);
+        let key = vkey.clone().map_or_else(|| record::verifying(&config, name), |key| Ok(key.named(&origin)))?;
+        let files = files.unwrap_or_else(|| Files::at(place.folder.join(name)));
+        Ok(Open { files, key, before, mark: Some(place.mark.clone()) })
+    };
+    Ok(wanted.iter().map(find).collect::<Result<_, Problem>>()?)
+}
+
+/// The one log that the arguments name.
+fn one(context: &Context, which: &Which) -> Result<Open, Failure> {
+    let missing = || Failure::from(Problem::new(Code::AuditOff, "there is no audit log"));
+    open(context, which, false)?.pop().ok_or_else(missing)
+}
+
+fn key_in(path: &Path) -> Result<VerifyingKey, Problem> {
+    VerifyingKey::parse(&text_of(path)?).ok_or_else(|| failed(format!("{} holds no public key", path.display())))
+}
+
+fn text_of(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| failed(format!("{}: {error}", path.display())))
+}
+
+fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
+    let mut saved = Vec::new();
+    for path in &arguments.checkpoint {
+        saved.push((path.display().to_string(), text_of(path)?.into_bytes()));
+    }
+    let all = saved.is_empty();
+    let mut ending = Ending::Yes;
+    let mut views = Vec::new();
+    for Open { files, key, before, mark } in open(context, &arguments.which, all)? {
+        let mut report = verify(&files, &key, &saved, mark.as_deref())?;
+        if let Some(before) = before.filter(|_| report.size > 0) {
+            report.findings.extend(follows(&files, &before)?);
+        }
+        if !report.findings.is_empty() {
+            ending = Ending::No;
+        }
+        if context.json { views.push(view(&report)) } else { show(&report) }
+    }
+    if context.json {
+        data(&json!({ "shards": views }).to_string());
+    } else if matches!(ending, Ending::No) {
+        talk("hint: nothing was changed; keep the folder as it is. docs/guide/audit.md says what each finding means");
+    }
+    Ok(ending)
+}
+
+fn view(report: &Report) -> Value {
+    let findings = report.findings.iter().map(|finding| json!({"line": finding.line, "what": finding.what}));
+    json!({
+        "origin": report.origin, "size": report.size, "root": report.root.map(|root| root.to_string()),
+        "unsigned": report.unsigned, "ok": report.findings.is_empty(), "findings": findings.collect::<Vec<_>>(),
+    })
+}
+
+/// So many findings are shown; where one line is wrong, all that follow may be.
+const SHOWN: usize = 20;
+
+fn show(report: &Report) {
+    let root = report.root.map_or_else(|| "unknown".to_owned(), |root| root.to_string());
+    let verdict = if report.findings.is_empty() { "ok" } else { "NOT OK" };
+    data(&format!("{}  {} lines  root {root}  {verdict}", report.origin, report.size));
+    if report.unsigned > 0 {
+        talk(&format!("{} lines came after the last checkpoint", report.unsigned));
+    }
+    for finding in report.findings.iter().take(SHOWN) {
+        let line = finding.line.map_or(String::new(), |line| format!("line {line}: "));
+        data(&format!("  {line}{}", finding.what));
+    }
+    if report.findings.len() > SHOWN {
+        data(&format!("  and {} more", report.findings.len() - SHOWN));
+    }
+}
+
+fn prove(context: &Context, arguments: &Prove) -> Result<Ending, Failure> {
+    let log = one(context, &arguments.which)?;
+    if let Some(since) = &arguments.since {
+        return grown(context, &log, since);
+    }
+    let index = match (&arguments.line, &arguments.request) {
+        (Some(line), _) => *line,
+        (None, request) => {
+            let request = request.clone().unwrap_or_default();
+            let wanted = Wanted { members: vec![("request", request.clone())], limit: 1, ..Wanted::default() };
+            let Some(found) = log.files.search(&wanted, &log.key)?.pop() else {
+                talk(&format!("the log has no line of the request {request}"));
+                return Ok(Ending::No);
+            };
+            found.index
+        }
+    };
+    let proven = log.files.prove(index, &log.key)?;
+    let line = String::from_utf8_lossy(&proven.line).into_owned();
+    let path: Vec<String> = proven.path.iter().map(ToString::to_string).collect();
+    if context.json {
+        let checkpoint = &proven.signed.text;
+        let proof =
+            json!({"index": index, "line": line, "path": path, "checkpoint": checkpoint, "vkey": log.key.to_string()});
+        data(&proof.to_string());
+    } else {
+        // C2SP tlog-proof: what an outsider needs beside the line and the key.
+        data(&format!("c2sp.org/tlog-proof@v1\nindex {index}"));
+        path.iter().for_each(|hash| data(hash));
+        data("");
+        data(proven.signed.text.trim_end());
+        talk(&line);
+    }
+    Ok(Ending::Yes)
+}
+
+/// Proves that the log has only grown since a checkpoint.
+fn grown(context: &Context, log: &Open, since: &Path) -> Result<Ending, Failure> {
+    let note = text_of(since)?;
+    let old = moongate_audit::Signed::open(note.as_bytes(), &log.key);
+    let old = old.ok_or_else(|| failed(format!("{} is no checkpoint of this log", since.display())))?.checkpoint;
+    let (path, now) = log.files.growth(old.size, &log.key)?;
+    let new = &now.checkpoint;
+    let holds = check_growth(old.size, old.root, new.size, new.root, &path);
+    let path: Vec<String> = path.iter().map(ToString::to_string).collect();
+    if context.json {
+        data(
+            &json!({"old": old.size, "size": new.size, "path": path, "checkpoint": now.text, "ok": holds}).to_string(),
+        );
+    } else {
+        path.iter().for_each(|hash| data(hash));
+        let verdict = if holds { "has only grown" } else { "is NOT the same one grown" };
+        talk(&format!("{} {verdict}: {} lines then, {} now", log.key.name(), old.size, new.size));
+    }
+    Ok(if holds { Ending::Yes } else { Ending::No })
+}
+
+fn exported(context: &Context, arguments: &Export) -> Result<Ending, Failure> {
+    let which = Which { shard: arguments.shard.clone(), dir: None, vkey: None };
+    let log = one(context, &which)?;
+    let exported = export(&log.files, &log.key, &arguments.out)?;
+    let size = exported.signed.checkpoint.size;
+    if context.json {
+        data(
+            &json!({"written": arguments.out, "size": size, "tiles": exported.tiles, "vkey": log.key.to_string()})
+                .to_string(),
+        );
+    } else {
+        data(&arguments.out.display().to_string());
+        talk(&format!(
+            "{size} lines in {} tiles; whoever verifies them needs the key from elsewhere: {}",
+            exported.tiles, log.key
+        ));
+    }
+    Ok(Ending::Yes)
+}
+
+fn search(context: &Context, arguments: &Search) -> Result<Ending, Failure> {
+    let log = one(context, &arguments.which)?;
+    let asked = [
+        ("source", &arguments.source),
+        ("domain", &arguments.domain),
+        ("target", &arguments.target),
+        ("skill", &arguments.skill),
+        ("operation", &arguments.operation),
+        ("result", &arguments.result),
+        ("code", &arguments.code),
+        ("request", &arguments.request),
+        ("trace", &arguments.trace),
+    ];
+    let members = asked.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
+    let (since, before) = (arguments.since.clone(), arguments.before.clone());
+    let found = log.files.search(&Wanted { members, since, before, limit: arguments.limit }, &log.key)?;
+    for one in &found {
+        if context.json { data(&one.leaf.to_string()) } else { data(&told(one.index, &one.leaf)) }
+    }
+    Ok(if found.is_empty() { Ending::No } else { Ending::Yes })
+}
+
+/// A line for people.
+fn told(index: u64, leaf: &Value) -> String {
+    let text = |place: &str| leaf.pointer(place).and_then(Value::as_str).unwrap_or("-").to_owned();
+    let code = leaf.get("code").and_then(Value::as_str).map_or(String::new(), |code| format!(" {code}"));
+    format!(
+        "{index:>7}  {}  {:<16} {} → {} {}  {}{code}",
+        text("/ts"),
+        text("/operation"),
+        text("/source/id"),
+        text("/target"),
+        text("/skill"),
+        text("/result"),
+    )
+}

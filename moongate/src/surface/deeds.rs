@@ -1,0 +1,223 @@
+//! What changes something and is no request to an agent is in the record before it is done, and again with how it ended:
+//! operators' actions, sign-ins, tokens that are given and taken back.
+//!
+//! - The first line is durable before anything happens; where that cannot be, nothing happens.
+//! - Reading leaves no line. Heartbeats, explanations and questions about tokens leave one, afterwards.
+//! - Whoever is not known gets no line flushed for the asking: what is refused is said once, afterwards.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Response};
+use moongate_a2a::endpoint::{ReplyBody, problem_response};
+use moongate_core::entry::{Deed, Line};
+use moongate_core::seam::Recorder;
+use moongate_core::{Listener, Problem};
+use moongate_transport::Peer;
+
+use super::Surface;
+use crate::wire_up::record::Records;
+
+/// Operations that change nothing anybody has to answer for.
+const LIGHT: [&str; 3] = ["agents.heartbeat", "explain", "oauth.introspect"];
+
+/// What is being done. Its last line is written when it ends, also if its caller goes away before.
+pub(super) struct Doing {
+    records: Arc<Records>,
+    deed: Option<Deed>,
+}
+
+/// Who does it, as far as that is known before it is done.
+pub(super) struct Doer {
+    pub(super) source: Arc<str>,
+    pub(super) domain: Arc<str>,
+    /// Whether that one may be made to wait for, so that a line is flushed before.
+    pub(super) known: bool,
+    pub(super) detail: Option<Arc<str>>,
+}
+
+impl Surface {
+    /// Notes what a caller of the API is about to do; nothing for what only reads.
+    pub(super) async fn api_deed<B>(
+        &self,
+        listener: Listener,
+        peer: &Peer,
+        request: &Request<B>,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        if reads(request.method()) || self.records.log().is_none() {
+            return Ok(None);
+        }
+        let doer = match self.caller(listener, peer.clone(), request).await {
+            Ok(who) => Doer { source: who.id.clone(), domain: who.domain.clone(), known: true, detail: None },
+            Err(_) => Doer { source: "-".into(), domain: "-".into(), known: false, detail: None },
+        };
+        self.deed(peer, request, doer).await
+    }
+
+    /// The same for programs and people at the authorization server, who say in the form who they are.
+    pub(super) async fn form_deed(
+        &self,
+        peer: &Peer,
+        request: &Request<Bytes>,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        if reads(request.method()) || self.records.log().is_none() {
+            return Ok(None);
+        }
+        let claimed =
+            field(request.body(), "client_id").or_else(|| field(request.body(), "name")).or_else(|| basic(request));
+        let detail = field(request.body(), "grant_type").map(|grant| format!("grant_type={grant}").into());
+        let source = claimed.map_or_else(|| Arc::from("-"), Arc::from);
+        self.deed(peer, request, Doer { source, domain: "-".into(), known: true, detail }).await
+    }
+
+    async fn deed<B>(
+        &self,
+        peer: &Peer,
+        request: &Request<B>,
+        doer: Doer,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        let operation = operation(request.method(), request.uri().path());
+        let light = !doer.known || LIGHT.contains(&&*operation);
+        let deed = Deed {
+            operation: operation.into(),
+            source: doer.source,
+            domain: doer.domain,
+            address: Some(peer.remote.ip().to_canonical()),
+            target: request.uri().path().into(),
+            result: "intended",
+            code: None,
+            detail: doer.detail,
+            intent: None,
+            at: self.records.clock.now(),
+        };
+        let mut doing = Doing { records: self.records.clone(), deed: None };
+        if light {
+            doing.deed = Some(deed);
+        } else if let Some(intended) = self.records.intend(Line::Deed(deed.clone())) {
+            let refused = |problem: Problem| Box::new(problem_response(&problem));
+            doing.deed = Some(Deed { intent: Some(intended.await.map_err(refused)?), ..deed });
+        }
+        Ok(Some(doing))
+    }
+}
+
+impl Doing {
+    /// It has ended with this answer.
+    pub(super) fn ended<B>(mut self, response: &Response<B>) {
+        if let Some(deed) = &mut self.deed {
+            let status = response.status();
+            deed.result = if status.is_client_error() || status.is_server_error() { "failed" } else { "done" };
+            let before = deed.detail.as_deref().map_or(String::new(), |detail| format!("{detail} "));
+            deed.detail = Some(format!("{before}status={}", status.as_u16()).into());
+        }
+    }
+}
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        let Some(mut deed) = self.deed.take() else { return };
+        if deed.result == "intended" {
+            deed.result = "abandoned";
+        }
+        deed.at = self.records.clock.now();
+        self.records.note(deed);
+    }
+}
+
+/// Notes the end of what was begun, if anything was.
+pub(super) fn ended(doing: Option<Doing>, response: Response<ReplyBody>) -> Response<ReplyBody> {
+    if let Some(doing) = doing {
+        doing.ended(&response);
+    }
+    response
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// The word for what a request does: `agents.register`, `tasks.cancel`, `oauth.token`.
+fn operation(method: &Method, path: &str) -> String {
+    if let Some(place) = path.strip_prefix("/oauth/") {
+        return format!("oauth.{}", place.replace('/', "."));
+    }
+    let path = path.strip_prefix("/api/v1/").unwrap_or(path).trim_end_matches('/');
+    let (path, verb) = path.rsplit_once(':').map_or((path, None), |(path, verb)| (path, Some(verb)));
+    let mut segments = path.split('/');
+    let (noun, last) = (segments.next().unwrap_or_default(), segments.nth(1));
+    let verb: Cow<'_, str> = match (verb.or(last), method) {
+        (Some(verb), _) => verb.into(),
+        (None, &Method::POST) if noun == "explain" => return noun.to_owned(),
+        (None, &Method::POST) => "add".into(),
+        (None, &Method::DELETE) => "remove".into(),
+        (None, other) => other.as_str().to_ascii_lowercase().into(),
+    };
+    format!("{noun}.{verb}")
+}
+
+/// A field of a form.
+fn field(body: &[u8], name: &str) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let value = text.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?.1;
+    let decoded = decoded(value);
+    (!decoded.is_empty()).then_some(decoded)
+}
+
+/// Without its percent-escapes; a broken one stays as it is.
+fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(if *first == b'+' { b' ' } else { *first });
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The name in an `Authorization: Basic …`.
+fn basic<B>(request: &Request<B>) -> Option<String> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, encoded) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
+    let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    text.split_once(':').map(|(name, _)| decoded(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_named_by_what_they_do() {
+        for (method, path, expected) in [
+            (Method::POST, "/api/v1/agents", "agents.add"),
+            (Method::DELETE, "/api/v1/agents/lights", "agents.remove"),
+            (Method::PUT, "/api/v1/agents/lights/heartbeat", "agents.heartbeat"),
+            (Method::POST, "/api/v1/tasks/7:cancel", "tasks.cancel"),
+            (Method::POST, "/api/v1/store:backup", "store.backup"),
+            (Method::POST, "/api/v1/explain", "explain"),
+            (Method::POST, "/oauth/token", "oauth.token"),
+            (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
+        ] {
+            assert_eq!(operation(&method, path), expected);
+        }
+    }
+
+    #[test]
+    fn forms_say_who_asks() {
+        let body = b"grant_type=client_credentials&client_id=night%20watch";
+        assert_eq!(field(body, "client_id").as_deref(), Some("night watch"));
+        assert_eq!(field(body, "name"), None);
+    }
+}
