@@ -113,22 +113,17 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     outbound.vouch_with(notary.vouching());
     let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
-    let published = gateway.clone();
-    let registry = Arc::new(AgentRegistry::new(
-        Grounds {
-            clock: clock.clone(),
-            dialer: dialer.clone(),
-            egress: egress.clone(),
-            notary: notary.clone(),
-            pool: outbound.pool(),
-            metrics: telemetry.metrics().clone(),
-            own: bound.addresses(),
-            store: store.clone(),
-        },
-        settings::registry(config)?,
-        move |directory| published.directory.store(Arc::new(directory)),
-    ));
-    registry.restore().await?;
+    let grounds = Grounds {
+        clock: clock.clone(),
+        dialer: dialer.clone(),
+        egress: egress.clone(),
+        notary: notary.clone(),
+        pool: outbound.pool(),
+        metrics: telemetry.metrics().clone(),
+        own: bound.addresses(),
+        store: store.clone(),
+    };
+    let registry = registry(config, grounds, &gateway).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface =
@@ -161,6 +156,15 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     });
     running.configure_agents(config).await?;
     Ok(running)
+}
+
+/// Agents that were registered before; what is known of them is the gateway's directory from now on.
+async fn registry(config: &Config, grounds: Grounds, gateway: &Arc<A2aGateway>) -> Result<Arc<AgentRegistry>, Problem> {
+    let published = gateway.clone();
+    let publish = move |directory| published.directory.store(Arc::new(directory));
+    let registry = Arc::new(AgentRegistry::new(grounds, settings::registry(config)?, publish));
+    registry.restore().await?;
+    Ok(registry)
 }
 
 /// The gateway without agents.
