@@ -71,6 +71,11 @@ pub struct Stored {
 }
 
 impl Stored {
+    /// The agent that it would go to.
+    pub fn agent(&self) -> &str {
+        self.document.pointer("/target/agent").and_then(Value::as_str).unwrap_or_default()
+    }
+
     /// What a passkey signs to say yes to just this: `SHA-256(hash ‖ nonce)`.
     pub fn challenge(&self) -> [u8; 32] {
         challenge(&self.approval.hash, &self.frame.nonce)

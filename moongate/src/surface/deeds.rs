@@ -145,6 +145,9 @@ fn operation(method: &Method, path: &str) -> String {
     if let Some(place) = path.strip_prefix("/oauth/") {
         return format!("oauth.{}", place.replace('/', "."));
     }
+    if path.starts_with("/approvals/") {
+        return "approvals.answer".to_owned();
+    }
     let path = path.strip_prefix("/api/v1/").unwrap_or(path).trim_end_matches('/');
     let (path, verb) = path.rsplit_once(':').map_or((path, None), |(path, verb)| (path, Some(verb)));
     let mut segments = path.split('/');
@@ -207,6 +210,8 @@ mod tests {
             (Method::POST, "/api/v1/tasks/7:cancel", "tasks.cancel"),
             (Method::POST, "/api/v1/store:backup", "store.backup"),
             (Method::POST, "/api/v1/explain", "explain"),
+            (Method::POST, "/api/v1/approvals/7:approve", "approvals.approve"),
+            (Method::POST, "/approvals/7", "approvals.answer"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
         ] {

@@ -4,6 +4,7 @@ use moongate_testkit::agent::{Agent, Plan};
 use moongate_testkit::authenticator::Authenticator;
 use serde_json::{Value, json};
 
+use crate::audit::lines;
 use crate::people::operate;
 use crate::stage::{Caller, Gateway, MOONGATE, Operation, SPEAKERS, at_once, id, on, saying, state, task, until_state};
 use crate::support::{Browser, ROUTING, err, http, moongate, out, reload};
@@ -214,6 +215,15 @@ async fn questions_wait_over_a_restart_and_are_carried_out_after_it() {
     told(&gateway, &["no", &names.1]).await;
     until_state(&caller, &no, "REJECTED").await;
     assert_eq!(sent(&agent), 1);
+    // The log has who decided, and the dispatch before it was done and after.
+    let went = lines(&gateway, &["--operation", "approval.dispatch"], 2).await;
+    let phases: Vec<&str> = went.iter().map(|line| line["phase"].as_str().unwrap()).collect();
+    assert_eq!((phases, &went[1]["result"]), (vec!["intent", "outcome"], &json!("done")), "{went:?}");
+    assert!(went[0]["detail"].as_str().unwrap().contains(&names.0), "{went:?}");
+    for (operation, name) in [("approval.approved", &names.0), ("approval.denied", &names.1)] {
+        let line = &lines(&gateway, &["--operation", operation], 1).await[0];
+        assert!(line["detail"].as_str().unwrap().contains(name.as_str()) && line["source"]["id"] != "-", "{line}");
+    }
 }
 
 #[tokio::test]

@@ -49,7 +49,31 @@ async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Pro
         row.saved().await?;
         gateway.tasks.ready.notify_one();
     }
+    gateway.recorder.note(decision(gateway, question));
     gateway.desk.delivered(&question.approval.id).await
+}
+
+/// What was decided, by whom and by what, for the record. Where the gateway was killed just now it may be there twice.
+fn decision(gateway: &A2aGateway, question: &Stored) -> Deed {
+    let approval = &question.approval;
+    let voters: Vec<&str> = match &approval.denied_by {
+        Some(by) => vec![by],
+        None => approval.votes.iter().map(|vote| &*vote.by).collect(),
+    };
+    let means: Vec<&str> = approval.votes.iter().map(|vote| vote.means.as_str()).collect();
+    let source = if voters.is_empty() { "gateway".to_owned() } else { voters.join(" ") };
+    Deed {
+        operation: format!("approval.{}", approval.state.as_str()).into(),
+        source: source.into(),
+        domain: gateway.settings.load().domain.clone(),
+        address: None,
+        target: question.agent().into(),
+        result: "done",
+        code: None,
+        detail: Some(format!("task={} approval={} by={}", question.task(), approval.id, means.join(",")).into()),
+        intent: None,
+        at: approval.since,
+    }
 }
 
 /// A task that is over, or that an agent has, is left as it is.
