@@ -22,13 +22,24 @@ impl Candidate {
     }
 }
 
+/// What a request may mean to one candidate: policy judges each of them, and the strictest answer counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meaning {
+    /// The candidate.
+    pub agent: AgentName,
+    /// The skill; `None` if the agent has none that it could be.
+    pub skill: Option<SkillId>,
+    /// The skill's tags, as this agent's own cards say.
+    pub tags: Vec<Arc<str>>,
+}
+
 /// The outcome of the stage *resolve*: what policy judges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resolved {
     /// The skill, once it is known.
     pub skill: Option<SkillId>,
-    /// Tags of that skill.
-    pub tags: Vec<Arc<str>>,
+    /// What the request may mean, to each candidate: a message that names no skill may be taken as any of its agent's.
+    pub meanings: Vec<Meaning>,
     /// Who could serve it; empty when the gateway itself answers.
     pub candidates: Vec<Candidate>,
     /// The rule of routing that decided, in words for people: `task`, `path`, `tenant`, `skill`, `context`,
@@ -41,7 +52,7 @@ pub struct Resolved {
 impl Resolved {
     /// The gateway answers this itself.
     pub fn here() -> Self {
-        Self { skill: None, tags: Vec::new(), candidates: Vec::new(), rule: "gateway".into(), score: None }
+        Self { skill: None, meanings: Vec::new(), candidates: Vec::new(), rule: "gateway".into(), score: None }
     }
 }
 

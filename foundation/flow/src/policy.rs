@@ -2,14 +2,17 @@
 //!
 //! Rules only narrow. A matching `deny` refuses, a matching `confirm` asks a person, an `allow` lifts a confirmation but
 //! never a refusal. A `confirm` that does not speak of the operation is about messages: whoever may see a task reads and
-//! cancels it as ever. With no rules at all, everything is allowed that the caller's scopes reach. Rules for another skill or
+//! cancels it as ever.
+//!
+//! Where a request may mean several things, to several agents or as several skills, each is judged by itself and the strictest
+//! answer counts: an `allow` for one of them lifts nothing from another. With no rules at all, everything is allowed that the caller's scopes reach. Rules for another skill or
 //! another operation are not asked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::approval::Class;
-use moongate_core::{Challenge, Code, Decision, Head, Principal, Problem, Resolved, Time};
+use moongate_core::{Challenge, Code, Decision, Head, Meaning, Principal, Problem, Resolved, Time};
 use moongate_rules::{Facts, Rule, RuleSet, SkillFacts};
 
 /// What a rule says when it matches.
@@ -96,45 +99,63 @@ impl Policy {
         if let Some(open) = self.open() {
             return open;
         }
-        let acts = subject.head.operation.carries_message();
-        let mut lifted: Option<&PolicyRule> = None;
+        let nobody = [Meaning { agent: "".into(), skill: resolved.skill.clone(), tags: Vec::new() }];
+        let meanings = if resolved.meanings.is_empty() { nobody.as_slice() } else { resolved.meanings.as_slice() };
         let mut asks: Option<(&PolicyRule, Asks)> = None;
-        let agents: Vec<Option<&str>> = if resolved.candidates.is_empty() {
-            vec![None]
-        } else {
-            resolved.candidates.iter().map(|candidate| Some(candidate.agent.as_str())).collect()
-        };
-        let candidates = self.set.candidates(&facts(who, resolved, subject, None));
-        for rule in candidates.filter_map(|index| self.rules.get(index)) {
-            for agent in &agents {
-                match rule.rule.matches(&facts(who, resolved, subject, *agent)) {
-                    Ok(false) => {}
-                    Ok(true) => match rule.verdict {
-                        Verdict::Deny => return denied(rule),
-                        // Reading what became of a question asks nobody anew, unless a rule says so.
-                        Verdict::Confirm(_) if !(acts || rule.rule.reads().operation) => {}
-                        Verdict::Confirm(how) => asks = Some(stricter(asks, (rule, how))),
-                        Verdict::Allow => lifted = lifted.or(Some(rule)),
-                    },
-                    Err(error) => {
-                        tracing::warn!(rule = %rule.name, %error, "a policy rule could not be evaluated; the request is refused");
-                        return denied(rule);
-                    }
-                }
+        let mut lifted: Option<&PolicyRule> = None;
+        for meaning in meanings {
+            match self.judge(&facts(who, meaning, subject), subject.head.operation.carries_message()) {
+                Judged::Denied(rule) => return denied(rule),
+                Judged::Asks(rule, how) => asks = Some(stricter(asks, (rule, how))),
+                Judged::Allowed(rule) => lifted = lifted.or(rule),
             }
         }
-        match (lifted, asks) {
-            (Some(rule), _) => Decision::Allow(rule.name.clone()),
-            (None, Some((rule, how))) => Decision::Confirm(Challenge {
+        match (asks, lifted) {
+            (Some((rule, how)), _) => Decision::Confirm(Challenge {
                 rule: rule.name.clone(),
                 class: how.class,
                 needed: how.people,
                 wait: how.wait,
                 policy: self.version.clone(),
             }),
+            (None, Some(rule)) => Decision::Allow(rule.name.clone()),
             (None, None) => Decision::Allow(self.open.clone()),
         }
     }
+
+    /// Judges one of the things that a request may mean.
+    fn judge(&self, facts: &Facts<'_>, acts: bool) -> Judged<'_> {
+        let mut lifted: Option<&PolicyRule> = None;
+        let mut asks: Option<(&PolicyRule, Asks)> = None;
+        for rule in self.set.candidates(facts).filter_map(|index| self.rules.get(index)) {
+            match rule.rule.matches(facts) {
+                Ok(false) => {}
+                Ok(true) => match rule.verdict {
+                    Verdict::Deny => return Judged::Denied(rule),
+                    // Reading what became of a question asks nobody anew, unless a rule says so.
+                    Verdict::Confirm(_) if !(acts || rule.rule.reads().operation) => {}
+                    Verdict::Confirm(how) => asks = Some(stricter(asks, (rule, how))),
+                    Verdict::Allow => lifted = lifted.or(Some(rule)),
+                },
+                Err(error) => {
+                    tracing::warn!(rule = %rule.name, %error, "a policy rule could not be evaluated; the request is refused");
+                    return Judged::Denied(rule);
+                }
+            }
+        }
+        match (lifted, asks) {
+            (None, Some((rule, how))) => Judged::Asks(rule, how),
+            (lifted, _) => Judged::Allowed(lifted),
+        }
+    }
+}
+
+/// What the rules say to one meaning.
+enum Judged<'r> {
+    Denied(&'r PolicyRule),
+    Asks(&'r PolicyRule, Asks),
+    /// By the rule that lifted a question, if one did.
+    Allowed(Option<&'r PolicyRule>),
 }
 
 /// Of two rules that ask, the one that asks more; of equals, the first.
@@ -147,10 +168,11 @@ fn denied(rule: &PolicyRule) -> Decision {
     Decision::Deny(Problem::new(Code::Forbidden, format!("the rule {} refuses this", rule.name)))
 }
 
-fn facts<'a>(who: &'a Principal, resolved: &'a Resolved, subject: &Subject<'a>, agent: Option<&'a str>) -> Facts<'a> {
-    let skill = resolved.skill.as_ref().map(|id| SkillFacts {
+fn facts<'a>(who: &'a Principal, meaning: &'a Meaning, subject: &Subject<'a>) -> Facts<'a> {
+    let agent = Some(meaning.agent.as_str()).filter(|agent| !agent.is_empty());
+    let skill = meaning.skill.as_ref().map(|id| SkillFacts {
         id: id.as_str(),
-        tags: &resolved.tags,
+        tags: &meaning.tags,
         agent: agent.unwrap_or_default(),
     });
     Facts {
@@ -212,7 +234,8 @@ mod tests {
         ]);
         let asked = |skill| {
             ask(skill, |who, resolved, subject| {
-                policy.set.candidates(&facts(who, resolved, subject, None)).collect::<Vec<_>>()
+                let meaning = Meaning { agent: "".into(), skill: resolved.skill.clone(), tags: Vec::new() };
+                policy.set.candidates(&facts(who, &meaning, subject)).collect::<Vec<_>>()
             })
         };
         assert_eq!(asked(Some("lights.set")), [1, 2, 4]);

@@ -81,7 +81,7 @@ impl<'f> Draft<'f> {
     fn is_sensitive(&self, resolved: &Resolved) -> bool {
         let home = self.flow.meter.home();
         self.trail.principal.as_ref().is_some_and(|who| *who.domain != *home)
-            || resolved.tags.iter().any(|tag| SENSITIVE.iter().any(|word| tag.eq_ignore_ascii_case(word)))
+            || resolved.meanings.iter().flat_map(|meaning| &meaning.tags).any(|tag| is_sensitive(tag))
     }
 
     /// The request has ended.
@@ -141,4 +141,8 @@ fn agent(target: &Target) -> &str {
         Target::Agent { agent, .. } => agent.as_str(),
         Target::Here => "-",
     }
+}
+
+fn is_sensitive(tag: &str) -> bool {
+    SENSITIVE.iter().any(|word| tag.eq_ignore_ascii_case(word))
 }

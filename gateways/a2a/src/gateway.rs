@@ -251,6 +251,8 @@ impl A2aGateway {
             let key = key.and_then(|agent| self.hash_of(who, envelope, agent));
             let picked = pool.balancer.pick(now, key, tried);
             let name = picked.as_ref().and_then(|picked| directory.instances.get(picked.instance.id()));
+            // Nobody gets what policy has not judged with that one in mind.
+            let name = name.filter(|name| resolved.candidates.iter().any(|candidate| candidate.agent == **name));
             if let Some(agent) = name.and_then(|name| directory.agents.get(name)) {
                 return self.admit(operation, agent, picked, &agent.name);
             }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use moongate_core::{AgentName, Candidate, Code, Envelope, Head, Principal, Problem, Resolved, SkillId};
+use moongate_core::{AgentName, Candidate, Code, Envelope, Head, Meaning, Principal, Problem, Resolved, SkillId};
 use moongate_rules::{Facts, SkillFacts};
 
 use super::directory::{Agent, Directory, Visibility};
@@ -29,6 +29,66 @@ pub struct View<'a> {
 /// # Errors
 /// `TaskNotFound`, `NoSuchAgent`, `NoSkill`, `NoAgents`, `ContradictingRoute` or `TaskElsewhere`.
 pub fn resolve(view: &View<'_>, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {
+    let mut resolved = found(view, envelope, call)?;
+    resolved.meanings = meanings(view.directory, &envelope.head, &resolved);
+    Ok(resolved)
+}
+
+/// What the request may mean to each candidate. A message may be taken as the skill that it names, as the skill of its task, and,
+/// where there is neither, as any of its agent's.
+fn meanings(directory: &Directory, head: &Head, resolved: &Resolved) -> Vec<Meaning> {
+    let mut all = Vec::with_capacity(resolved.candidates.len());
+    for candidate in &resolved.candidates {
+        let agent = directory.agents.get(&candidate.agent);
+        let mut skills: Vec<&SkillId> = resolved.skill.iter().collect();
+        let named = head.skill.as_ref().filter(|_| head.operation.carries_message());
+        skills.extend(named.filter(|named| !is_long_for(named, candidate, resolved)));
+        skills.dedup();
+        let meaning = |skill: Option<&SkillId>| Meaning {
+            agent: candidate.agent.clone(),
+            skill: skill.cloned(),
+            tags: skill.map(|skill| tags_of(agent, skill.as_str())).unwrap_or_default(),
+        };
+        if skills.is_empty() && head.operation.carries_message() {
+            let every = agent.into_iter().flat_map(|agent| agent.card.skills.iter());
+            let before = all.len();
+            all.extend(every.map(|skill| meaning(Some(&SkillId::from(skill.id.as_str())))));
+            if all.len() == before {
+                all.push(meaning(None));
+            }
+        } else if skills.is_empty() {
+            all.push(meaning(None));
+        } else {
+            all.extend(skills.into_iter().map(|skill| meaning(Some(skill))));
+        }
+    }
+    all
+}
+
+/// Whether the skill is named as `AGENT/SKILL`, and is what was resolved.
+fn is_long_for(named: &SkillId, candidate: &Candidate, resolved: &Resolved) -> bool {
+    named.as_str().split_once('/').is_some_and(|(agent, skill)| {
+        agent == candidate.agent.as_str() && resolved.skill.as_ref().is_some_and(|resolved| resolved.as_str() == skill)
+    })
+}
+
+/// The tags of a skill, as the cards of all the agent's instances say.
+fn tags_of(agent: Option<&Arc<Agent>>, skill: &str) -> Vec<Arc<str>> {
+    let cards = agent
+        .into_iter()
+        .flat_map(|agent| std::iter::once(&agent.card).chain(agent.endpoints.iter().map(|endpoint| &endpoint.card)));
+    let mut tags: Vec<Arc<str>> = Vec::new();
+    for held in cards.flat_map(|card| card.skills.iter()).filter(|held| held.id == skill) {
+        for tag in &held.tags {
+            if !tags.iter().any(|known| **known == **tag) {
+                tags.push(Arc::from(tag.as_str()));
+            }
+        }
+    }
+    tags
+}
+
+fn found(view: &View<'_>, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {
     let head = &envelope.head;
     let base = base_agent(view, head)?;
     if let Some(id) = &head.task {
@@ -69,7 +129,7 @@ fn base_agent<'a>(view: &View<'a>, head: &Head) -> Result<Option<&'a Arc<Agent>>
 fn agent_alone(agent: &Agent, rule: &str) -> Resolved {
     Resolved {
         skill: None,
-        tags: Vec::new(),
+        meanings: Vec::new(),
         candidates: vec![Candidate::only(agent.name.clone())],
         rule: rule.into(),
         score: None,
@@ -92,28 +152,15 @@ fn by_task(view: &View<'_>, head: &Head, id: &str, base: Option<&Arc<Agent>>) ->
                 )
                 .field("message.contextId", "differs from the task's"));
             }
-            let (skill, tags) = row
-                .skill
-                .as_ref()
-                .map(|skill| (Some(skill.clone()), tags_of(view.directory, &row.agent, skill.as_str())))
-                .unwrap_or_default();
             let candidate = Candidate { agent: row.agent.clone(), weight: 1, pinned: row.instance() };
-            Ok(Resolved { skill, tags, candidates: vec![candidate], rule: "task".into(), score: None })
+            let skill = row.skill.clone();
+            Ok(Resolved { skill, meanings: Vec::new(), candidates: vec![candidate], rule: "task".into(), score: None })
         }
         Owned::No => match base.filter(|agent| agent.settings.adopt) {
             Some(agent) => Ok(agent_alone(agent, "adopt")),
             None => Err(not_found()),
         },
     }
-}
-
-fn tags_of(directory: &Directory, agent: &AgentName, skill: &str) -> Vec<Arc<str>> {
-    directory
-        .agents
-        .get(agent)
-        .and_then(|agent| agent.card.skills.iter().find(|held| held.id == skill))
-        .map(|held| held.tags.iter().map(|tag| Arc::from(tag.as_str())).collect())
-        .unwrap_or_default()
 }
 
 fn by_content(view: &View<'_>, head: &Head, call: &Call, base: Option<&Arc<Agent>>) -> Result<Resolved, Problem> {
@@ -171,7 +218,6 @@ fn by_intent(view: &View<'_>, hit: &super::search::Hit) -> Result<Resolved, Prob
         Some(pool) if pool.uniform => holders(pool.agents.iter(), &doc.id, "intent"),
         _ => holders(std::iter::once(&doc.agent), &doc.id, "intent"),
     };
-    resolved.tags = tags_of(view.directory, &doc.agent, doc.id.as_str());
     resolved.score = Some((hit.score * 1000.0) as u32);
     Ok(resolved)
 }
@@ -201,7 +247,7 @@ fn no_skill(view: &View<'_>, near: &[super::search::Hit]) -> Problem {
 fn holders<'a>(agents: impl Iterator<Item = &'a AgentName>, skill: &SkillId, rule: &str) -> Resolved {
     Resolved {
         skill: Some(skill.clone()),
-        tags: Vec::new(),
+        meanings: Vec::new(),
         candidates: agents.map(|agent| Candidate::only(agent.clone())).collect(),
         rule: rule.into(),
         score: None,
@@ -238,7 +284,6 @@ fn by_skill(
     }
     if let Some(mut resolved) = by_routes(view, head, call, base, Some((&skill, &names)))? {
         resolved.skill = Some(skill.clone());
-        resolved.tags = pool.skill.tags.iter().map(|tag| Arc::from(tag.as_str())).collect();
         return Ok(resolved);
     }
     if names.len() > 1 && !pool.uniform {
@@ -253,9 +298,7 @@ fn by_skill(
         ));
     }
     names.sort();
-    let mut resolved = holders(names.into_iter(), &skill, "skill");
-    resolved.tags = pool.skill.tags.iter().map(|tag| Arc::from(tag.as_str())).collect();
-    Ok(resolved)
+    Ok(holders(names.into_iter(), &skill, "skill"))
 }
 
 fn by_context(view: &View<'_>, head: &Head, base: Option<&Arc<Agent>>) -> Option<Resolved> {
@@ -266,7 +309,13 @@ fn by_context(view: &View<'_>, head: &Head, base: Option<&Arc<Agent>>) -> Option
     }
     let pinned = view.directory.instances.contains_key(&instance).then_some(instance);
     let candidate = Candidate { agent, weight: 1, pinned };
-    Some(Resolved { skill: None, tags: Vec::new(), candidates: vec![candidate], rule: "context".into(), score: None })
+    Some(Resolved {
+        skill: None,
+        meanings: Vec::new(),
+        candidates: vec![candidate],
+        rule: "context".into(),
+        score: None,
+    })
 }
 
 fn by_routes(
@@ -303,5 +352,5 @@ fn by_routes(
         return Ok(None);
     }
     let skill = skill.map(|(id, _)| id.clone());
-    Ok(Some(Resolved { skill, tags: Vec::new(), candidates, rule: format!("routes[{index}]").into(), score: None }))
+    Ok(Some(Resolved { skill, meanings: Vec::new(), candidates, rule: format!("routes[{index}]").into(), score: None }))
 }
