@@ -111,7 +111,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
     outbound.vouch_with(notary.vouching());
-    let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records));
+    let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records, &verifier));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
     let grounds = Grounds {
         clock: clock.clone(),
@@ -173,7 +173,7 @@ fn gateway(
     seams: &Seams,
     egress: &Arc<SwappableEgress>,
     vault: Arc<dyn seam::Vault>,
-    (notary, desk, records): (&Arc<Notary>, Arc<Desk>, &Arc<Records>),
+    (notary, desk, records, verifier): (&Arc<Notary>, Arc<Desk>, &Arc<Records>, &Arc<Doorkeeper>),
 ) -> Arc<A2aGateway> {
     let Seams { store, clock, dialer, .. } = seams;
     Arc::new(A2aGateway::new(Parts {
@@ -182,6 +182,7 @@ fn gateway(
         courier: Courier { dialer: dialer.clone(), egress: egress.clone(), give_up: config.tasks.push_seconds },
         clock: clock.clone(),
         notary: notary.clone(),
+        verifier: verifier.clone(),
         desk,
         recorder: records.clone(),
         tasks: Arc::new(Tasks::new(store.clone(), clock.clone(), vault)),

@@ -105,7 +105,12 @@ impl Stored {
             "" => String::new(),
             skill => format!(", skill {skill}"),
         };
-        let said = if said.is_empty() { "data without words".to_owned() } else { format!("{:?}", said.join(" ")) };
+        let parts = parts.map_or(0, Vec::len);
+        let said = match (said.is_empty(), parts > said.len()) {
+            (true, _) => "data without words".to_owned(),
+            (false, true) => format!("{:?}, and data besides", said.join(" ")),
+            (false, false) => format!("{:?}", said.join(" ")),
+        };
         format!("{} tells {}{skill}: {said}", self.approval.requester, text("/target/agent"))
     }
 
@@ -254,6 +259,17 @@ impl Desk {
         }
     }
 
+    /// It was never asked: whoever wanted it asked before. Nobody has seen it, and it counts for no limit.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn take_back(&self, id: &str) -> Result<(), Problem> {
+        if let Some(stored) = rows::remove(self.store.records(), id).await? {
+            self.clocks.lock().remove(&clock_of(&stored));
+        }
+        Ok(())
+    }
+
     /// The grant for a request that is about to be dispatched, if people said yes to just this one. Never twice.
     ///
     /// # Errors
@@ -283,8 +299,13 @@ impl Desk {
     /// # Errors
     /// The store fails.
     pub async fn undelivered(&self) -> Result<Vec<Stored>, Problem> {
-        for id in self.overdue() {
-            let _ = self.apply(&id, Input::Tick).await?;
+        for (at, id) in self.overdue() {
+            match self.apply(&id, Input::Tick).await {
+                Ok(_) => {}
+                Err(problem) if problem.code == Code::NoSuchQuestion => {}
+                Err(problem) => return Err(problem),
+            }
+            self.clocks.lock().remove(&(at, id));
         }
         let mut all = rows::all(self.store.records(), rows::DECIDED).await?;
         all.retain(|one| !one.delivered);
@@ -309,9 +330,9 @@ impl Desk {
         self.clocks.lock().first().map(|(at, _)| *at)
     }
 
-    fn overdue(&self) -> Vec<Arc<str>> {
+    fn overdue(&self) -> Vec<(Time, Arc<str>)> {
         let now = self.clock.now();
-        self.clocks.lock().iter().take_while(|(at, _)| *at <= now).map(|(_, id)| id.clone()).collect()
+        self.clocks.lock().iter().take_while(|(at, _)| *at <= now).cloned().collect()
     }
 
     async fn apply(&self, id: &str, input: Input) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {

@@ -29,6 +29,10 @@ pub struct Asked {
     pub task: Arc<str>,
     /// The parameters, all of them.
     pub params: Value,
+    /// The extensions that are declared to the agent.
+    pub extensions: Vec<String>,
+    /// Where the agent is, by a hash: another one of the same name is not meant.
+    pub place: Arc<str>,
     /// The rules that are in force, by their hash.
     pub policy: Arc<str>,
 }
@@ -68,8 +72,10 @@ impl Document {
         target.insert("agent".to_owned(), text(&asked.agent));
         target.insert("skill".to_owned(), asked.skill.as_ref().map_or(Value::Null, text));
         target.insert("task".to_owned(), text(&asked.task));
+        target.insert("place".to_owned(), text(&asked.place));
         members.insert("target".to_owned(), Value::Object(target));
         members.insert("params".to_owned(), asked.params.clone());
+        members.insert("extensions".to_owned(), asked.extensions.iter().map(|one| Value::from(one.as_str())).collect());
         members.insert("body_sha256".to_owned(), text(&frame.body));
         let mut policy = Map::new();
         policy.insert("rule".to_owned(), text(&frame.rule));
@@ -179,6 +185,8 @@ mod tests {
             skill: Some("door.open".into()),
             task: "t-1".into(),
             params: json!({"message": {"parts": [{"text": "open"}, {"data": {"level": 3}}]}}),
+            extensions: Vec::new(),
+            place: "here".into(),
             policy: "p".into(),
         }
     }
@@ -205,6 +213,8 @@ mod tests {
             Asked { task: "t-2".into(), ..asked() },
             Asked { params: json!({"message": {"parts": [{"text": "open "}]}}), ..asked() },
             Asked { policy: "q".into(), ..asked() },
+            Asked { extensions: vec!["https://x.example/force".into()], ..asked() },
+            Asked { place: "elsewhere".into(), ..asked() },
         ];
         let frames = [
             Frame { nonce: "m".into(), ..frame() },

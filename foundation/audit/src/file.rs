@@ -33,6 +33,18 @@ pub(crate) fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     linked.and_then(|()| settle(path))
 }
 
+/// Makes a folder, with those above it, that only this account can enter.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::DirBuilderExt;
+        builder.mode(0o700);
+    }
+    builder.create(path)
+}
+
 /// Whether others than this account could read it.
 pub(crate) fn is_private(path: &Path) -> io::Result<bool> {
     let metadata = fs::metadata(path)?;

@@ -7,7 +7,7 @@
 
 mod recover;
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -59,7 +59,7 @@ impl Shard {
         let folder = log.join(name);
         let origin = format!("{domain}/audit/{name}");
         let made = || -> io::Result<Self> {
-            fs::create_dir_all(&folder)?;
+            crate::file::private_folder(&folder)?;
             file::replace(&folder.join("vkey"), format!("{}\n", key.verifying(&origin)).as_bytes())?;
             let (entries, synced) = (read_write(&folder.join("entries"))?, read_write(&folder.join("synced"))?);
             entries.sync_all()?;
@@ -194,12 +194,22 @@ impl Derived {
     }
 }
 
+/// Lines are nobody else's to read.
+fn private(options: &mut OpenOptions) -> &mut OpenOptions {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}
+
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    private(OpenOptions::new().append(true).create(true)).open(path)
 }
 
 fn read_write(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
+    private(OpenOptions::new().read(true).write(true).create(true).truncate(false)).open(path)
 }
 
 /// Writes the length and its complement, by which a half-written one is told from a whole one.

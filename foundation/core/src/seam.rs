@@ -68,6 +68,12 @@ pub trait Verifier: Send + Sync {
     /// The same at once, where nobody has to be asked; `None` where [`Verifier::verify`] has to be waited for.
     fn known(&self, arrival: &Arrival, credential: Option<&str>) -> Option<Result<Arc<Principal>, Problem>>;
 
+    /// Whether whoever owns a task would still be let in: the caller of this id is known to somebody here.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    fn stands<'a>(&'a self, owner: &'a str) -> Later<'a, Result<bool, Problem>>;
+
     /// Ready once credentials may be worth something else than at the moment of this call.
     fn changes(&self) -> Later<'static, ()>;
 }

@@ -124,6 +124,8 @@ pub struct Trail {
     pub resolved: Option<Resolved>,
     /// *authorize*, *confirm*: the rule that let it through.
     pub cleared_by: Option<Arc<str>>,
+    /// *confirm*: the rule by which people are asked first.
+    pub asked_by: Option<Arc<str>>,
     /// *pick*.
     pub route: Option<Route>,
 }
@@ -182,7 +184,10 @@ async fn stages<G: Gateway, D: Dispatch<G>>(
     let order = Order { principal, envelope, call, resolved, route, picked };
     match confirmed {
         Confirmed::Cleared(clearance) => dispatch.dispatch(clearance, order).await,
-        Confirmed::Asks(challenge) => dispatch.ask(challenge, order).await,
+        Confirmed::Asks(challenge) => {
+            draft.trail.asked_by = Some(challenge.rule.clone());
+            dispatch.ask(challenge, order).await
+        }
     }
 }
 

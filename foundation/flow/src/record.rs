@@ -88,6 +88,7 @@ impl<'f> Draft<'f> {
     pub(crate) fn close(mut self, result: Result<&'static str, &Problem>) -> Trail {
         if let Some(entry) = &mut self.entry {
             match result {
+                Ok(_) if self.trail.asked_by.is_some() => entry.result = "asked",
                 Ok(word) => entry.result = word,
                 Err(problem) => {
                     (entry.result, entry.code) = ("failed", Some(problem.code));
@@ -111,7 +112,7 @@ impl<'f> Draft<'f> {
             entry.rule = resolved.rule.clone();
             entry.skill = resolved.skill.clone();
         }
-        if let Some(rule) = &self.trail.cleared_by {
+        if let Some(rule) = self.trail.cleared_by.as_ref().or(self.trail.asked_by.as_ref()) {
             entry.cleared_by = rule.clone();
         }
         if let Some(Target::Agent { agent, instance }) = self.trail.route.as_ref().map(|route| &route.target) {

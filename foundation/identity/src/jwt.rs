@@ -130,6 +130,21 @@ impl Tokens {
         valid.then(|| found.holder.clone())
     }
 
+    /// Whether a caller that some issuer has named is known to it still, as far as can be said here.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn stands(&self, who: &str) -> Result<bool, Problem> {
+        let of = |name: &str| who.strip_prefix(name).is_some_and(|rest| rest.starts_with(['/', ':']));
+        if self.issuers.iter().any(|issuer| of(&issuer.name)) {
+            return Ok(true);
+        }
+        match &self.own {
+            Some(own) => Ok(own.knows(who).await?.unwrap_or_default()),
+            None => Ok(false),
+        }
+    }
+
     /// Ready once a token of our own may be worth something else than at the moment of this call.
     pub fn changes(&self) -> Later<'static, ()> {
         match &self.own {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use moongate_approval::Desk;
 use moongate_core::seam::notary::Notary;
-use moongate_core::seam::{Clock, Dialer, Recorder};
+use moongate_core::seam::{Clock, Dialer, Recorder, Verifier};
 use moongate_core::task::Timeouts;
 use moongate_core::{
     AgentName, Code, Envelope, InstanceId, Listener, Mono, Operation, Principal, Problem, RequestId, Resolved, Route,
@@ -114,6 +114,8 @@ pub struct A2aGateway {
     pub clock: Arc<dyn Clock>,
     /// Signs cards, and judges those of agents.
     pub notary: Arc<dyn Notary>,
+    /// Who is known here.
+    pub verifier: Arc<dyn Verifier>,
     /// Questions that wait for people.
     pub desk: Arc<Desk>,
     /// Where it is written down what becomes of their answers.
@@ -148,6 +150,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// Signs cards, and judges those of agents.
     pub notary: Arc<dyn Notary>,
+    /// Who is known here.
+    pub verifier: Arc<dyn Verifier>,
     /// Questions that wait for people.
     pub desk: Arc<Desk>,
     /// Where it is written down what becomes of their answers.
@@ -171,6 +175,7 @@ impl A2aGateway {
             courier: parts.courier,
             clock: parts.clock,
             notary: parts.notary,
+            verifier: parts.verifier,
             desk: parts.desk,
             recorder: parts.recorder,
             budget: RetryBudget::new(parts.retry_budget_percent),

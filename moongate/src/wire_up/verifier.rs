@@ -223,6 +223,22 @@ impl Verifier for Doorkeeper {
         tokens.known(token).map(|holder| self.arrived(holder, arrival))
     }
 
+    fn stands<'a>(&'a self, owner: &'a str) -> Later<'a, Result<bool, Problem>> {
+        Box::pin(async move {
+            if [&self.local.id, &self.operator.id].iter().any(|id| ***id == *owner) {
+                return Ok(true);
+            }
+            let allowed = self.allowed.load_full();
+            if owner.starts_with("device/") {
+                return Ok(allowed.devices.contains_key(owner));
+            }
+            if let Some(rest) = owner.strip_prefix("spiffe://") {
+                return Ok(allowed.domains.contains_key(rest.split('/').next().unwrap_or_default()));
+            }
+            self.tokens.load_full().stands(owner).await
+        })
+    }
+
     fn changes(&self) -> Later<'static, ()> {
         let (standing, tokens) = (self.standing.clone().after(self.standing.now()), self.tokens.load().changes());
         Box::pin(async move {

@@ -161,8 +161,9 @@ async fn bed() -> (Vec<Agent>, Gateway, Known) {
     let mut known = Known { tasks: Vec::new(), contexts: Vec::new() };
     for (agent, name) in [(&a, "a"), (&b, "b")] {
         agent.set_manner(Manner::Task);
-        let task = send(&gateway.plain(), &format!("/agents/{name}"), &message("begin")).await.json()["result"]["task"]
-            .clone();
+        // Without a skill, what is denied for one of the agent's is denied for all.
+        let begin = crate::support::routed("begin", &json!({"skillId": "shared"}));
+        let task = send(&gateway.plain(), &format!("/agents/{name}"), &begin).await.json()["result"]["task"].clone();
         // Its line is read before the cases look for theirs.
         gateway.logged(0, |line| line["target"] == "moongate::access" && line["agent"] == name).await;
         known.tasks.push(task["id"].as_str().unwrap().to_owned());

@@ -134,6 +134,29 @@ async fn what_a_token_has_opened_ends_when_it_is_revoked() {
 }
 
 #[tokio::test]
+async fn what_waits_for_somebody_who_is_gone_is_not_carried_out() {
+    let agent = crate::support::Agent::start("hub", &[json!("hub.do")]).await;
+    agent.set_manner(crate::support::Manner::Unavailable);
+    let entry = format!("[[agents]]\nname = \"hub\"\ncard_url = \"{}\"\n", agent.card_url());
+    let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{OAUTH}{entry}")).await;
+    let secret = robot(&gateway).await;
+    let caller = |token: &str| Caller::rpc(&gateway.plain()).with("authorization", &format!("Bearer {token}"));
+    let token = token(&gateway, &secret).await;
+    let waiting = caller(&token).call(Operation::Send, &crate::stage::at_once("open")).await.unwrap();
+    let local = Caller::rpc(&gateway.plain());
+    let kept = local.call(Operation::Send, &crate::stage::at_once("on")).await.unwrap();
+    told(&gateway, &["clients", "disable", "robot"]).await;
+    let before = agent.seen().len();
+    agent.set_manner(crate::support::Manner::Done);
+    crate::stage::until_state(&local, &crate::stage::id(&kept["task"]), "COMPLETED").await;
+    told(&gateway, &["clients", "enable", "robot"]).await;
+    let views = told(&gateway, &["tasks", "show", &crate::stage::id(&waiting["task"])]).await;
+    assert!(views.to_string().contains("TASK_STATE_REJECTED"), "{views}");
+    let texts: Vec<_> = agent.seen()[before..].iter().map(|seen| seen.params.to_string()).collect();
+    assert!(texts.iter().all(|text| !text.contains("\"open\"")), "{texts:?}");
+}
+
+#[tokio::test]
 async fn clients_are_the_operators_and_only_at_this_machine() {
     let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{OAUTH}")).await;
     for path in ["/api/v1/clients", "/api/v1/tokens"] {

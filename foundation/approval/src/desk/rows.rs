@@ -19,7 +19,7 @@ pub(super) const DECIDED: &str = "decided";
 pub(super) const OVER: &str = "over";
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long a question that is over can be looked at.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Why a question is not asked.
 pub(super) enum Refused {
@@ -142,6 +142,23 @@ pub(super) async fn apply(
         Ok(Some(Ok((next, grant))))
     });
     applied.await
+}
+
+/// Removes a question that nobody was asked, with its place in the limits.
+pub(super) async fn remove(records: &dyn Records, id: &str) -> Result<Option<Stored>, Problem> {
+    let id = id.to_owned();
+    let removed = records::change(records, move |page| {
+        let Some(stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(None) };
+        if stored.approval.state == State::Pending {
+            let mut rate = rate(page, &stored.approval.requester)?;
+            rate.open = rate.open.saturating_sub(1);
+            rate.asked.pop();
+            put_rate(page, &stored.approval.requester, &rate)?;
+            page.remove(QUESTION, &id)?;
+        }
+        Ok(Some(stored))
+    });
+    removed.await
 }
 
 pub(super) async fn deliver(records: &dyn Records, id: &str) -> Result<(), Problem> {

@@ -62,6 +62,8 @@ fn asked(requester: &str, task: &str) -> Asked {
         skill: Some("door.open".into()),
         task: task.into(),
         params: json!({"message": {"parts": [{"text": "open"}]}}),
+        extensions: Vec::new(),
+        place: "here".into(),
         policy: "rules 1".into(),
     }
 }

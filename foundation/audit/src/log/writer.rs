@@ -38,7 +38,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn open(place: &Place, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
-        fs::create_dir_all(&place.folder).map_err(|error| unwritable(&place.folder, &error))?;
+        crate::file::private_folder(&place.folder).map_err(|error| unwritable(&place.folder, &error))?;
         let lock = lock(&place.folder)?;
         let mark = Mark::read(&place.mark)?;
         let names = names(&place.folder).map_err(|error| unwritable(&place.folder, &error))?;

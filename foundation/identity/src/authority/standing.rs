@@ -83,6 +83,25 @@ impl Authority {
         Ok(Some(Standing { client: first.client_id.to_string(), user: first.subject, scopes, actors: length }))
     }
 
+    /// Whether a caller of ours, `NAME/CLIENT` or `NAME:USER`, is one still; `None` if it is none of ours.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn knows(&self, who: &str) -> Result<Option<bool>, Problem> {
+        let Some(rest) = who.strip_prefix(&*self.name) else { return Ok(None) };
+        if let Some(client) = rest.strip_prefix('/') {
+            let key = client.to_owned();
+            let row: Option<ClientRow> =
+                self.grants.look(move |sheet| sheet.read(CLIENT, &key)).await.map_err(broken)?;
+            return Ok(Some(row.is_some_and(|row| !row.disabled)));
+        }
+        match (rest.strip_prefix(':'), self.people.get()) {
+            (Some(user), Some(people)) => Ok(Some(people.rights(user).await?.is_some())),
+            (Some(_), None) => Ok(Some(false)),
+            (None, _) => Ok(None),
+        }
+    }
+
     /// What a person may do who allowed something at that moment; `None` if that person is not there any more.
     pub(super) async fn rights(&self, user: &str, allowed_at: SystemTime) -> Result<Option<Scopes>, Problem> {
         let Some(people) = self.people.get() else { return Ok(None) };

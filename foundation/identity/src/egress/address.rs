@@ -56,7 +56,21 @@ pub(super) fn plain(ip: IpAddr) -> IpAddr {
 pub(super) fn metadata(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => matches!(ip.octets(), [169, 254, 169, 254] | [100, 100, 100, 200] | [168, 63, 129, 16]),
-        IpAddr::V6(ip) => ip == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+        IpAddr::V6(ip) => match ip.segments() {
+            [0xfd00, 0xec2, ..] | [0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254] | [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe] => {
+                true
+            }
+            _ => within_v6(ip).is_some_and(|inner| metadata(IpAddr::V4(inner))),
+        },
+    }
+}
+
+/// The IPv4 address that NAT64 (RFC 6052) or 6to4 (RFC 3056) leads to.
+fn within_v6(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+    let inner = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    match ip.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(inner(high, low)),
+        _ => None,
     }
 }
 
@@ -81,12 +95,8 @@ fn reserved_v4(ip: Ipv4Addr) -> Option<&'static str> {
 }
 
 fn reserved_v6(ip: Ipv6Addr) -> Option<&'static str> {
-    let [a, b, c, d, e, f, g, h] = ip.segments();
-    let inner = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match [a, b, c, d, e, f] {
-        [0x64, 0xff9b, 0, 0, 0, 0] => return reserved_v4(inner(g, h)),
-        [0x2002, high, low, ..] => return reserved_v4(inner(high, low)),
-        _ => {}
+    if let Some(inner) = within_v6(ip) {
+        return reserved_v4(inner);
     }
     let own = u128::from(ip);
     let within = |base: Ipv6Addr, length: u32| (own ^ u128::from(base)).leading_zeros() >= length;
@@ -94,5 +104,6 @@ fn reserved_v6(ip: Ipv6Addr) -> Option<&'static str> {
         return Some(reason);
     }
     // Only 2000::/3 is given out (RFC 4291 §2.4).
-    (a >> 13 != 1).then_some(RESERVED)
+    let [first, ..] = ip.segments();
+    (first >> 13 != 1).then_some(RESERVED)
 }

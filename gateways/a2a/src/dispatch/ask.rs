@@ -18,7 +18,11 @@ use super::send::inline_config;
 use super::{Reply, queued};
 use crate::gateway::A2aGateway;
 use crate::supply;
-use crate::tasks::Held;
+use crate::tasks::{Held, people};
+use crate::translation::behalf;
+
+/// Bytes of the parameters that a person is asked about at most.
+const LARGEST: usize = 64 * 1024;
 
 /// Asks about a message, and answers with the task that waits.
 pub(super) async fn ask(
@@ -45,6 +49,13 @@ pub(super) async fn ask(
         _ => None,
     };
     let config = inline_config(gateway, &order.call)?;
+    let params = order.call.recorded()?;
+    if params.len() > LARGEST {
+        let why = format!("; nobody reads {} bytes before saying yes, {LARGEST} are the most", params.len());
+        return Err(unconfirmed(&challenge, &why));
+    }
+    // What may take its time, or fail, does so before anybody is asked.
+    behalf::prepare(&agent, &order.principal, &order.call).await?;
     let task = gateway.tasks.fresh_id();
     let asked = Asked {
         requester: order.principal.id.clone(),
@@ -52,7 +63,9 @@ pub(super) async fn ask(
         agent: agent.name.shared(),
         skill: order.resolved.skill.as_ref().map(|skill| skill.as_str().into()),
         task: task.as_str().into(),
-        params: serde_json::from_slice(&order.call.recorded()?).unwrap_or_default(),
+        params: serde_json::from_slice(&params).unwrap_or_default(),
+        extensions: order.call.service.extensions.clone(),
+        place: people::place_of(&agent),
         policy: challenge.policy.clone(),
     };
     let Challenge { rule, class, needed, wait, .. } = challenge;
@@ -68,9 +81,9 @@ pub(super) async fn ask(
     };
     let waiting = match queued::place(gateway, &mut order, config, Some(held)).await {
         Ok(waiting) if waiting.is_new() => waiting,
-        // The same order came before: its own question stands.
+        // The same order came before: its own question stands, and this one was never asked.
         other => {
-            gateway.desk.cancel(&approval.id).await?;
+            gateway.desk.take_back(&approval.id).await?;
             other?
         }
     };

@@ -2,9 +2,15 @@
 //! runs out, is revoked, or is worth less than it was.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moongate_core::seam::{Clock, Later, Verifier, identify};
 use moongate_core::{Arrival, Code, Principal, Problem};
+
+/// When a credential is looked at again that could not be judged.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Longer than any credential lasts.
+const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Ready when a credential has ended; says why.
 pub(super) type Over = Later<'static, Problem>;
@@ -41,18 +47,21 @@ impl Vigil {
                 None => std::future::pending().await,
             }
         });
+        let mut again = NEVER;
         loop {
             tokio::select! {
                 () = &mut expiry => return unauthenticated("the credential has run out; come again with a new one"),
                 () = &mut self.changes => {}
+                () = tokio::time::sleep(again) => {}
             }
+            again = NEVER;
             self.changes = self.verifier.changes();
             match identify(&*self.verifier, &self.arrival, self.credential.as_deref()).await {
                 Ok(now) if now.id == who.id && who.scopes.is_within(&now.scopes) => {}
                 Ok(_) => return unauthenticated("the credential gives less than it did; come again"),
                 Err(problem) if is_final(problem.code) => return problem,
-                // Nobody can be asked at the moment; the next change, or the end, will tell.
-                Err(_) => {}
+                // Nobody can be asked at the moment.
+                Err(_) => again = AGAIN,
             }
         }
     }

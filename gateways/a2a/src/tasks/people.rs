@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use moongate_approval::document::digest;
 use moongate_approval::{Asked, Stored};
 use moongate_core::approval::State;
 use moongate_core::entry::{Deed, Line};
@@ -11,18 +12,25 @@ use moongate_core::{Grant, Operation, Problem, TaskId, TaskState};
 use moongate_transport::Drain;
 use serde_json::Value;
 
+use super::request::Asked as Request;
 use super::row::Told;
 use super::{Row, control};
 use crate::gateway::A2aGateway;
+use crate::routing::directory::Agent;
 
 /// Metadata of a task that waits for people: the question's id, its class, and until when.
 pub const APPROVAL: &str = "https://w3id.org/moongate/extensions/approval/v1";
 /// Without news, the desk is looked at this often.
 const LOOK: Duration = Duration::from_secs(1);
+/// However soon the next question runs out, there is so much time between two looks.
+const BREATH: Duration = Duration::from_millis(20);
+/// A question's task is there after so long, or never.
+const MAKING: Duration = Duration::from_secs(60);
 
 /// Carries decisions out, until `drain` begins. What was decided while nobody ran is carried out first.
 pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
     loop {
+        let mut failed = false;
         match gateway.desk.undelivered().await {
             Ok(decided) => {
                 for question in decided {
@@ -31,9 +39,13 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
                     }
                 }
             }
-            Err(problem) => tracing::warn!(%problem, "decisions cannot be read"),
+            Err(problem) => {
+                failed = true;
+                tracing::warn!(%problem, "decisions cannot be read");
+            }
         }
-        let left = gateway.desk.next().map_or(LOOK, |at| at.since(gateway.clock.now()));
+        let next = gateway.desk.next().filter(|_| !failed);
+        let left = next.map_or(LOOK, |at| at.since(gateway.clock.now()).max(BREATH));
         tokio::select! {
             () = gateway.desk.news() => {}
             () = tokio::time::sleep(left.min(LOOK)) => {}
@@ -44,10 +56,15 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
 
 async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Problem> {
     let id = TaskId::from(question.task());
-    if let Some(row) = gateway.tasks.any(&id).await? {
-        carry_out(&row, question.approval.state);
-        row.saved().await?;
-        gateway.tasks.ready.notify_one();
+    match gateway.tasks.any(&id).await? {
+        Some(row) => {
+            carry_out(&row, question.approval.state);
+            row.saved().await?;
+            gateway.tasks.ready.notify_one();
+        }
+        // Its task may be about to be made.
+        None if gateway.clock.now().since(question.approval.asked_at) < MAKING => return Ok(()),
+        None => {}
     }
     gateway.recorder.note(decision(gateway, question));
     gateway.desk.delivered(&question.approval.id).await
@@ -121,7 +138,12 @@ pub(super) async fn goes_out(gateway: &A2aGateway, row: &Row, approval: &str) ->
 ///
 /// # Errors
 /// Why it is not handed over.
-pub(super) async fn granted(gateway: &A2aGateway, row: &Row, approval: &str, params: &str) -> Result<Grant, Problem> {
+pub(super) async fn granted(
+    gateway: &A2aGateway,
+    row: &Row,
+    approval: &str,
+    asked: &Request<'_>,
+) -> Result<Grant, Problem> {
     let task = row.task();
     let asked = Asked {
         requester: task.owner,
@@ -129,10 +151,25 @@ pub(super) async fn granted(gateway: &A2aGateway, row: &Row, approval: &str, par
         agent: task.agent.shared(),
         skill: task.skill.as_ref().map(|skill| skill.as_str().into()),
         task: task.id.as_str().into(),
-        params: serde_json::from_str(params).unwrap_or_default(),
+        params: serde_json::from_str(asked.params.get()).unwrap_or_default(),
+        extensions: asked.extensions.clone(),
+        place: gateway.directory.load().agents.get(&task.agent).map(|agent| place_of(agent)).unwrap_or_default(),
         policy: gateway.settings.load().policy.clone(),
     };
     gateway.desk.consume(approval, &asked).await
+}
+
+/// Where an agent is: the addresses of its instances, hashed. Another agent of the same name is another one.
+pub(crate) fn place_of(agent: &Agent) -> Arc<str> {
+    let mut places: Vec<String> = agent
+        .endpoints
+        .iter()
+        .flat_map(|endpoint| &endpoint.upstreams)
+        .map(|upstream| format!("{}://{}{}", upstream.scheme, upstream.authority, upstream.path))
+        .collect();
+    places.sort();
+    places.dedup();
+    digest(places.join("\n").as_bytes())
 }
 
 /// A task that was cancelled is not asked about any more.

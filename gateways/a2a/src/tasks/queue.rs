@@ -234,12 +234,23 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
         let _ = control::end(row, TaskState::Failed, "The task's request cannot be read any more.");
         return;
     };
+    match gateway.verifier.stands(&row.task().owner).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let _ = control::end(row, TaskState::Rejected, "Whoever asked for this is not known here any more.");
+            return;
+        }
+        Err(problem) => {
+            tracing::warn!(task = %row.id, %problem, "whether a task's owner is still known cannot be told; it waits");
+            return again(row, now.plus(CROWDED));
+        }
+    }
     let chosen = gateway.instance_of(agent);
     let is_sent = chosen.is_ok();
     let mut deed = None;
     // Last of all: a yes is used up by this.
     if let (Some(approval), Ok(_)) = (&asked.approval, &chosen) {
-        match by_a_yes(gateway, row, approval, asked.params.get()).await {
+        match by_a_yes(gateway, row, approval, &asked).await {
             Ok(intended) => deed = Some(intended),
             Err(problem) => {
                 let _ = control::end(row, TaskState::Rejected, &format!("{}.", problem.detail));
@@ -272,9 +283,9 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
 }
 
 /// Uses people's yes up; what is written down of it until it has ended.
-async fn by_a_yes(gateway: &A2aGateway, row: &Arc<Row>, approval: &str, params: &str) -> Result<Deed, Problem> {
+async fn by_a_yes(gateway: &A2aGateway, row: &Arc<Row>, approval: &str, asked: &Asked<'_>) -> Result<Deed, Problem> {
     let deed = people::goes_out(gateway, row, approval).await?;
-    match people::granted(gateway, row, approval, params).await {
+    match people::granted(gateway, row, approval, asked).await {
         Ok(grant) => {
             let clearance = Clearance::granted(grant);
             tracing::info!(task = %row.id, approval, rule = clearance.rule(), "a task goes out by people's yes");

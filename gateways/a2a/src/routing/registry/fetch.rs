@@ -144,8 +144,9 @@ async fn get(registry: &AgentRegistry, spec: &Spec, url: &str, etag: Option<&str
     };
     let dialer = spec.line.as_ref().map_or(&registry.grounds.dialer, |line| &line.dialer);
     let answer = dialer.fetch(fetch).await.map_err(|problem| {
+        let why = problem.inside.clone().unwrap_or_else(|| problem.to_string());
         Problem::new(Code::CardUnreachable, "the agent's card cannot be fetched: nobody answers at its address")
-            .inside(problem)
+            .inside(why)
     })?;
     match answer.status {
         200 => {
