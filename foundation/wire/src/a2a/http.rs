@@ -76,19 +76,19 @@ impl HttpCall {
             (true, Some(_)) => Map::new(),
             _ => read_object(body)?,
         };
-        if self.version == Version::V03 && self.operation == Operation::PushCreate && !object.contains_key("config") {
-            object = Map::from_iter([("config".to_owned(), Value::Object(object))]);
-        }
-        for (name, value) in path.into_iter().flatten() {
-            let snake = snake_case(name);
-            let said = [object.get(name), object.get(&snake)];
-            if said.into_iter().flatten().any(|said| said != value && said != "" && !said.is_null()) {
+        let members = path.into_iter().flatten();
+        for (name, value) in members.clone() {
+            let said = [object.remove(name), object.remove(&snake_case(name))];
+            if said.iter().flatten().any(|said| said != value && said != "" && !said.is_null()) {
                 let detail = format!("the body's `{name}` is not that of the path");
                 return Err(Problem::new(Code::InvalidParams, detail.clone()).field(name, detail));
             }
-            object.remove(&snake);
-            object.insert(name.clone(), value.clone());
         }
+        let bare = !object.is_empty() && !object.contains_key("config");
+        if bare && self.version == Version::V03 && self.operation == Operation::PushCreate {
+            object = Map::from_iter([("config".to_owned(), Value::Object(object))]);
+        }
+        object.extend(members.map(|(name, value)| (name.clone(), value.clone())));
         Ok(Value::Object(object))
     }
 }

@@ -290,5 +290,9 @@ fn a_0_3_push_config_may_be_bare_or_in_a_request() {
         let expected = json!({"config": {"pushNotificationConfig": {"url": "u"}}, "parent": "tasks/t"});
         assert_eq!(call.params(br#"{"pushNotificationConfig":{"url":"u"}}"#).unwrap(), expected);
         assert_eq!(call.params(br#"{"config":{"pushNotificationConfig":{"url":"u"}}}"#).unwrap(), expected);
+        let named = br#"{"parent":"tasks/t","pushNotificationConfig":{"url":"u"}}"#;
+        assert_eq!(call.params(named).unwrap(), expected);
+        assert_eq!(call.params(br#"{"parent":"tasks/t"}"#).unwrap(), json!({"parent": "tasks/t"}));
+        assert_eq!(call.params(br#"{"parent":"tasks/u"}"#).unwrap_err().code, Code::InvalidParams);
     }
 }
