@@ -315,6 +315,7 @@ impl Running {
     /// Runs until told to stop: looks at heartbeats, probes and the configuration file, then drains.
     pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
         self.records.did("gateway.start", "-", None, Some(env!("CARGO_PKG_VERSION")));
+        self.records.asks_by_default(&loaded.config);
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
         let keys = tokio::spawn(tend_keys(self.clone()));

@@ -52,6 +52,8 @@ pub struct Terms {
     pub needed: u8,
     /// How long anybody may take.
     pub wait: Duration,
+    /// Whether the caller holds its connection for the answer, and nothing is carried out once it is gone.
+    pub held: bool,
 }
 
 /// A question as it lies in the store.
@@ -65,6 +67,9 @@ pub struct Stored {
     pub document: Value,
     /// Whether whoever carries requests out knows what was decided.
     pub delivered: bool,
+    /// Whether the caller holds its connection for the answer.
+    #[serde(default)]
+    pub held: bool,
     /// What people signed when they said yes, as their passkeys gave it.
     #[serde(default)]
     pub receipts: Vec<Value>,
@@ -91,7 +96,7 @@ impl Stored {
             "id": &**id, "state": state.as_str(), "since": since.0, "class": class.as_str(), "rule": &**rule,
             "requester": &**requester, "needed": needed, "votes": votes, "denied_by": denied_by.as_deref(),
             "asked_at": asked_at.0, "expires_at": expires_at.0, "hash": hex(hash), "sentence": self.sentence(),
-            "document": self.document, "receipts": self.receipts,
+            "document": self.document, "receipts": self.receipts, "held": self.held,
         })
     }
 
@@ -139,18 +144,26 @@ pub struct Desk {
     /// Questions that may still run out, by when.
     clocks: Mutex<BTreeSet<(Time, Arc<str>)>>,
     news: Notify,
+    /// Told of each change, for callers that wait.
+    changed: Notify,
 }
 
 impl Desk {
-    /// The desk of this store, with the questions that are open in it.
+    /// The desk of this store, with the questions that are open in it. Those whose callers held a connection are asked no more:
+    /// it is gone.
     ///
     /// # Errors
     /// The store cannot be read.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Arc<Self>, Problem> {
         let mut open = rows::all(store.records(), rows::PENDING).await?;
         open.extend(rows::all(store.records(), rows::DECIDED).await?);
-        let clocks = open.iter().filter(|one| !one.approval.state.is_final()).map(clock_of).collect();
-        Ok(Arc::new(Self { store, clock, limits, clocks: Mutex::new(clocks), news: Notify::new() }))
+        let open: Vec<Stored> = open.into_iter().filter(|one| !one.approval.state.is_final()).collect();
+        let clocks = Mutex::new(open.iter().map(clock_of).collect());
+        let desk = Self { store, clock, limits, clocks, news: Notify::new(), changed: Notify::new() };
+        for gone in open.iter().filter(|one| one.held) {
+            desk.cancel(&gone.approval.id).await?;
+        }
+        Ok(Arc::new(desk))
     }
 
     /// Asks; durable when the future is ready.
@@ -177,8 +190,14 @@ impl Desk {
             denied_by: None,
             since: now,
         };
-        let stored =
-            Stored { approval, frame, document: document.value().clone(), delivered: false, receipts: Vec::new() };
+        let stored = Stored {
+            approval,
+            frame,
+            document: document.value().clone(),
+            delivered: false,
+            held: terms.held,
+            receipts: Vec::new(),
+        };
         if self.clocks.lock().len() >= self.limits.altogether {
             return Err(Problem::new(Code::TooManyQuestions, "too many questions wait for people already"));
         }
@@ -205,6 +224,23 @@ impl Desk {
     /// The store cannot be read.
     pub async fn find(&self, id: &str) -> Result<Option<Stored>, Problem> {
         rows::find(self.store.records(), id).await
+    }
+
+    /// The question once it is not open any more; whoever waits sees to it that somebody calls [`Desk::undelivered`].
+    ///
+    /// # Errors
+    /// `NoSuchQuestion`, the store cannot be read.
+    pub async fn answered(&self, id: &str) -> Result<Stored, Problem> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match self.find(id).await? {
+                Some(stored) if stored.approval.state == State::Pending => changed.await,
+                Some(stored) => return Ok(stored),
+                None => return Err(missing(id)),
+            }
+        }
     }
 
     /// All open questions, the oldest first.
@@ -345,15 +381,15 @@ impl Desk {
         input: Input,
         receipt: Option<Value>,
     ) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
-        let missing = || Problem::new(Code::NoSuchQuestion, format!("there is no question {id}"));
-        let applied =
-            rows::apply(self.store.records(), id, (input, receipt), self.clock.now()).await?.ok_or_else(missing)?;
+        let applied = rows::apply(self.store.records(), id, (input, receipt), self.clock.now()).await?;
+        let applied = applied.ok_or_else(|| missing(id))?;
         if let Ok((stored, _)) = &applied {
             if stored.approval.state.is_final() {
                 self.clocks.lock().remove(&clock_of(stored));
             }
             if stored.approval.state != State::Pending {
                 self.news.notify_one();
+                self.changed.notify_waiters();
             }
         }
         Ok(applied)
@@ -362,6 +398,10 @@ impl Desk {
 
 fn clock_of(stored: &Stored) -> (Time, Arc<str>) {
     (stored.approval.expires_at, stored.approval.id.clone())
+}
+
+fn missing(id: &str) -> Problem {
+    Problem::new(Code::NoSuchQuestion, format!("there is no question {id}"))
 }
 
 fn random() -> Result<String, Problem> {

@@ -111,6 +111,9 @@ fn rules(old: &Config, new: &Config) -> Vec<Row> {
     vec![
         compare!(old, new, routes),
         compare!(old, new, policy),
+        compare!(old, new, approvals.sensitive_by_default),
+        compare!(old, new, approvals.hold_seconds),
+        compare!(old, new, approvals.remember_seconds),
         compare!(old, new, issuers),
         compare!(old, new, peers),
         compare!(old, new, devices),

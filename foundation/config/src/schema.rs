@@ -4,6 +4,7 @@
 //! What each key means, its default and whether a change needs a restart stand in the table `crate::keys`, which
 //! also makes `docs/reference/configuration.md`; this module repeats none of it but the shape.
 
+mod approvals;
 mod audit;
 mod oauth;
 mod trust;
@@ -18,6 +19,7 @@ use moongate_core::approval::Class;
 use crate::prefix::Prefix;
 use crate::secret::Secret;
 
+pub use approvals::Approvals;
 pub use audit::Audit;
 pub use oauth::Oauth;
 pub use trust::{Device, Issuer, Jwks, Peer, PeerAgent, Revocation};
@@ -59,6 +61,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// Rules that narrow what callers may do.
     pub policy: Vec<Policy>,
+    /// What people are asked about beside that, and how.
+    pub approvals: Approvals,
     /// Whose access tokens are accepted.
     pub issuers: Vec<Issuer>,
     /// Trust domains whose client certificates are accepted.

@@ -1,6 +1,7 @@
 //! From the file's tables to the typed [`Config`]. Agents, the largest part, are read in `typed::agents`.
 
 mod agents;
+mod approvals;
 mod audit;
 mod auth;
 mod issuers;
@@ -68,6 +69,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         agents: root.tables("agents").iter().map(|table| agents::agent(table, &balance)).collect(),
         routes: root.tables("routes").iter().map(route).collect(),
         policy: root.tables("policy").iter().enumerate().map(|(index, table)| policy(index, table)).collect(),
+        approvals: approvals::approvals(&inner(root, "approvals")),
         issuers: root.tables("issuers").iter().map(issuers::issuer).collect(),
         peers: root.tables("peers").iter().map(peers::peer).collect(),
         devices: root.tables("devices").iter().map(peers::device).collect(),

@@ -29,7 +29,7 @@ pub use ids::{AgentName, ContextId, InstanceId, RequestId, SkillId, TaskId};
 pub use outcome::Outcome;
 pub use principal::{Principal, PrincipalKind, Proof};
 pub use problem::{Blame, Code, Kind, Problem, Retry};
-pub use route::{Candidate, Meaning, Resolved, Route, Target};
+pub use route::{Candidate, Effects, Meaning, Resolved, Route, Target};
 pub use scope::{Scope, Scopes};
 pub use task::{Phase, Task, TaskState};
 pub use time::{Mono, Time};

@@ -30,7 +30,18 @@ pub struct Meaning {
     /// The skill; `None` if the agent has none that it could be.
     pub skill: Option<SkillId>,
     /// The skill's tags, as this agent's own cards say.
-    pub tags: Vec<Arc<str>>,
+    pub tags: Arc<[Arc<str>]>,
+    /// What the skill can do.
+    pub effects: Effects,
+}
+
+/// What a skill can do, as far as its id and tags tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// It opens something, or turns something on that can do harm: a lock, a door, gas.
+    pub guarded: bool,
+    /// It deletes or resets something.
+    pub destructive: bool,
 }
 
 /// The outcome of the stage *resolve*: what policy judges.

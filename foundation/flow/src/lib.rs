@@ -15,5 +15,5 @@ pub mod rate;
 pub mod record;
 
 pub use pipeline::{Dispatch, Flow, Gateway, Ran, Trail, run};
-pub use policy::{Asks, Policy, PolicyRule, Verdict};
+pub use policy::{Asks, Defaults, Policy, PolicyRule, Verdict};
 pub use rate::{Meter, Rate, Rates};

@@ -4,15 +4,18 @@
 //! never a refusal. A `confirm` that does not speak of the operation is about messages: whoever may see a task reads and
 //! cancels it as ever.
 //!
+//! What no rule speaks of is asked about by default ([`Defaults`]) if it opens or burns something, or if a stranger deletes with
+//! it; an `allow` lifts that too.
+//!
 //! Where a request may mean several things, to several agents or as several skills, each is judged by itself and the strictest
-//! answer counts: an `allow` for one of them lifts nothing from another. With no rules at all, everything is allowed that the caller's scopes reach. Rules for another skill or
+//! answer counts: an `allow` for one of them lifts nothing from another. With no rules and no defaults, everything is allowed that the caller's scopes reach. Rules for another skill or
 //! another operation are not asked.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::approval::Class;
-use moongate_core::{Challenge, Code, Decision, Head, Meaning, Principal, Problem, Resolved, Time};
+use moongate_core::{Challenge, Code, Decision, Effects, Head, Meaning, Principal, Problem, Resolved, SkillId, Time};
 use moongate_rules::{Facts, Rule, RuleSet, SkillFacts};
 
 /// What a rule says when it matches.
@@ -47,10 +50,23 @@ pub struct PolicyRule {
     pub rule: Rule,
 }
 
+/// What people are asked about although no rule says so: messages for skills that open or burn something, and those of other
+/// domains for skills that delete something.
+pub struct Defaults {
+    /// The gateway's own domain.
+    pub home: Arc<str>,
+}
+
+/// How people are asked by default.
+const BY_DEFAULT: Asks = Asks { class: Class::Sensitive, people: 1, wait: Duration::from_secs(120) };
+/// How the default is called in explanations.
+const DEFAULT: &str = "sensitive by default";
+
 /// All rules of one configuration.
 #[derive(Default)]
 pub struct Policy {
     rules: Vec<PolicyRule>,
+    defaults: Option<Defaults>,
     /// The same rules by what they are about.
     set: RuleSet,
     open: Arc<str>,
@@ -74,9 +90,9 @@ pub struct Subject<'a> {
 
 impl Policy {
     /// Keeps the rules in the order of the configuration; `version` names just these.
-    pub fn new(rules: Vec<PolicyRule>, version: Arc<str>) -> Self {
+    pub fn new(rules: Vec<PolicyRule>, defaults: Option<Defaults>, version: Arc<str>) -> Self {
         let set = RuleSet::new(rules.iter().map(|rule| rule.rule.clone()).collect());
-        Self { rules, set, open: "no rule refuses".into(), version }
+        Self { rules, defaults, set, open: "no rule refuses".into(), version }
     }
 
     /// Whether any rule reads the request's body, so that it must be parsed.
@@ -89,9 +105,9 @@ impl Policy {
         self.set.reads().headers
     }
 
-    /// The decision where there are no rules: nothing has to be looked at.
+    /// The decision where there are no rules and no defaults: nothing has to be looked at.
     pub fn open(&self) -> Option<Decision> {
-        self.rules.is_empty().then(|| Decision::Allow(self.open.clone()))
+        (self.rules.is_empty() && self.defaults.is_none()).then(|| Decision::Allow(self.open.clone()))
     }
 
     /// Judges one resolved request. A rule that cannot be evaluated refuses: an error never opens a door.
@@ -99,12 +115,18 @@ impl Policy {
         if let Some(open) = self.open() {
             return open;
         }
-        let nobody = [Meaning { agent: "".into(), skill: resolved.skill.clone(), tags: Vec::new() }];
-        let meanings = if resolved.meanings.is_empty() { nobody.as_slice() } else { resolved.meanings.as_slice() };
-        let mut asks: Option<(&PolicyRule, Asks)> = None;
+        let nobody;
+        let meanings = match resolved.meanings.as_slice() {
+            [] => {
+                nobody = [nothing_known(resolved.skill.clone())];
+                nobody.as_slice()
+            }
+            meanings => meanings,
+        };
+        let mut asks: Option<(&str, Asks)> = None;
         let mut lifted: Option<&PolicyRule> = None;
         for meaning in meanings {
-            match self.judge(&facts(who, meaning, subject), subject.head.operation.carries_message()) {
+            match self.judge(who, meaning, subject) {
                 Judged::Denied(rule) => return denied(rule),
                 Judged::Asks(rule, how) => asks = Some(stricter(asks, (rule, how))),
                 Judged::Allowed(rule) => lifted = lifted.or(rule),
@@ -112,7 +134,7 @@ impl Policy {
         }
         match (asks, lifted) {
             (Some((rule, how)), _) => Decision::Confirm(Challenge {
-                rule: rule.name.clone(),
+                rule: rule.into(),
                 class: how.class,
                 needed: how.people,
                 wait: how.wait,
@@ -124,9 +146,14 @@ impl Policy {
     }
 
     /// Judges one of the things that a request may mean.
-    fn judge(&self, facts: &Facts<'_>, acts: bool) -> Judged<'_> {
+    fn judge(&self, who: &Principal, meaning: &Meaning, subject: &Subject<'_>) -> Judged<'_> {
+        let acts = subject.head.operation.carries_message();
         let mut lifted: Option<&PolicyRule> = None;
-        let mut asks: Option<(&PolicyRule, Asks)> = None;
+        let mut asks: Option<(&str, Asks)> = self.by_default(who, meaning).filter(|_| acts);
+        if self.rules.is_empty() {
+            return asks.map_or(Judged::Allowed(None), |(rule, how)| Judged::Asks(rule, how));
+        }
+        let facts = &facts(who, meaning, subject);
         for rule in self.set.candidates(facts).filter_map(|index| self.rules.get(index)) {
             match rule.rule.matches(facts) {
                 Ok(false) => {}
@@ -134,7 +161,7 @@ impl Policy {
                     Verdict::Deny => return Judged::Denied(rule),
                     // Reading what became of a question asks nobody anew, unless a rule says so.
                     Verdict::Confirm(_) if !(acts || rule.rule.reads().operation) => {}
-                    Verdict::Confirm(how) => asks = Some(stricter(asks, (rule, how))),
+                    Verdict::Confirm(how) => asks = Some(stricter(asks, (&rule.name, how))),
                     Verdict::Allow => lifted = lifted.or(Some(rule)),
                 },
                 Err(error) => {
@@ -148,19 +175,33 @@ impl Policy {
             (lifted, _) => Judged::Allowed(lifted),
         }
     }
+
+    /// Whether people are asked about it although no rule says so.
+    fn by_default(&self, who: &Principal, meaning: &Meaning) -> Option<(&str, Asks)> {
+        let Defaults { home } = self.defaults.as_ref()?;
+        let effects = meaning.effects;
+        let asks = effects.guarded || (effects.destructive && *who.domain != **home);
+        asks.then_some((DEFAULT, BY_DEFAULT))
+    }
+}
+
+/// A meaning of which no card says anything.
+fn nothing_known(skill: Option<SkillId>) -> Meaning {
+    Meaning { agent: "".into(), skill, tags: [].into(), effects: Effects::default() }
 }
 
 /// What the rules say to one meaning.
 enum Judged<'r> {
     Denied(&'r PolicyRule),
-    Asks(&'r PolicyRule, Asks),
+    Asks(&'r str, Asks),
     /// By the rule that lifted a question, if one did.
     Allowed(Option<&'r PolicyRule>),
 }
 
-/// Of two rules that ask, the one that asks more; of equals, the first.
-fn stricter<'r>(one: Option<(&'r PolicyRule, Asks)>, other: (&'r PolicyRule, Asks)) -> (&'r PolicyRule, Asks) {
+/// Of two rules that ask, the one that asks more; of equals, the first, but a rule of the operator before a default.
+fn stricter<'r>(one: Option<(&'r str, Asks)>, other: (&'r str, Asks)) -> (&'r str, Asks) {
     let weight = |asks: &Asks| (asks.class == Class::Critical, asks.people);
+    let one = one.filter(|(rule, _)| *rule != DEFAULT || other.0 == DEFAULT);
     one.filter(|(_, asks)| weight(asks) >= weight(&other.1)).unwrap_or(other)
 }
 
@@ -190,7 +231,7 @@ fn facts<'a>(who: &'a Principal, meaning: &'a Meaning, subject: &Subject<'a>) ->
 
 #[cfg(test)]
 mod tests {
-    use moongate_core::{Operation, SkillId};
+    use moongate_core::Operation;
     use moongate_rules::Mode;
 
     use super::*;
@@ -201,7 +242,7 @@ mod tests {
             verdict: *verdict,
             rule: Rule::compile(text, Mode::Policy).unwrap(),
         };
-        Policy::new(rules.iter().enumerate().map(named).collect(), "1".into())
+        Policy::new(rules.iter().enumerate().map(named).collect(), None, "1".into())
     }
 
     fn asking(class: Class, people: u8) -> Verdict {
@@ -234,7 +275,7 @@ mod tests {
         ]);
         let asked = |skill| {
             ask(skill, |who, resolved, subject| {
-                let meaning = Meaning { agent: "".into(), skill: resolved.skill.clone(), tags: Vec::new() };
+                let meaning = nothing_known(resolved.skill.clone());
                 policy.set.candidates(&facts(who, &meaning, subject)).collect::<Vec<_>>()
             })
         };
@@ -263,6 +304,52 @@ mod tests {
         assert_eq!(found, ("policy[2]".into(), Class::Critical, 2, "1".into()));
         rules.push((Verdict::Allow, r#"operation == "send""#));
         assert_eq!(asked(&policy(&rules)), None);
+    }
+
+    #[test]
+    fn doors_are_asked_about_by_default_and_deletion_where_a_stranger_wants_it() {
+        let home = || Some(Defaults { home: "home.example".into() });
+        let (guarded, destructive) =
+            (Effects { guarded: true, ..Effects::default() }, Effects { destructive: true, ..Effects::default() });
+        let decided = |policy: &Policy, domain: &str, effects, operation| {
+            let who = Principal { domain: domain.into(), ..Principal::local("home.example") };
+            let meaning = Meaning { effects, ..nothing_known(Some("door.open".into())) };
+            let resolved = Resolved { meanings: vec![meaning], ..Resolved::here() };
+            let head = Head::new(operation);
+            let subject = Subject { head: &head, headers: &[], args: None, text: None, now: Time(0) };
+            match policy.decide(&who, &resolved, &subject) {
+                Decision::Allow(_) => "allow".to_owned(),
+                Decision::Confirm(challenge) => format!("{} {}", challenge.rule, challenge.class.as_str()),
+                Decision::Deny(_) => "deny".to_owned(),
+            }
+        };
+        let compiled = |rules: &[(Verdict, &str)]| {
+            let named = |(verdict, text): &(Verdict, &str)| PolicyRule {
+                name: "own".into(),
+                verdict: *verdict,
+                rule: Rule::compile(text, Mode::Policy).unwrap(),
+            };
+            Policy::new(rules.iter().map(named).collect(), home(), "1".into())
+        };
+        let fresh = compiled(&[]);
+        let asked = "sensitive by default sensitive";
+        assert_eq!(decided(&fresh, "home.example", guarded, Operation::Send), asked);
+        assert_eq!(decided(&fresh, "shop.example", guarded, Operation::Stream), asked);
+        assert_eq!(decided(&fresh, "shop.example", destructive, Operation::Send), asked);
+        for (domain, effects, operation) in [
+            ("home.example", destructive, Operation::Send),
+            ("home.example", guarded, Operation::Get),
+            ("shop.example", guarded, Operation::Cancel),
+            ("shop.example", Effects::default(), Operation::Send),
+        ] {
+            assert_eq!(decided(&fresh, domain, effects, operation), "allow", "{domain} {effects:?} {operation:?}");
+        }
+        let lifted = compiled(&[(Verdict::Allow, r#"domain == "home.example" && skill.id == "door.open""#)]);
+        assert_eq!(decided(&lifted, "home.example", guarded, Operation::Send), "allow");
+        assert_eq!(decided(&lifted, "shop.example", guarded, Operation::Send), asked);
+        let own = compiled(&[(asking(Class::Sensitive, 1), "true"), (Verdict::Deny, r#"domain == "bad.example""#)]);
+        assert_eq!(decided(&own, "home.example", guarded, Operation::Send), "own sensitive");
+        assert_eq!(decided(&own, "bad.example", guarded, Operation::Send), "deny");
     }
 
     #[test]

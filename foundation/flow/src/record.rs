@@ -2,7 +2,7 @@
 //! ended.
 //!
 //! - What policy calls sensitive is in the record before it is carried out, and durable there: a request of another domain,
-//!   and one for a skill of the kinds in [`SENSITIVE`]. If that cannot be, it is refused.
+//!   and one for a skill that opens or burns something. If that cannot be, it is refused.
 //! - Everything else is handed over when it has ended, and waits for nothing, unless the record is so far behind that
 //!   requests have to wait before they begin.
 //! - A caller who goes away leaves an entry too.
@@ -14,9 +14,6 @@ use moongate_core::seam::TraceContext;
 use moongate_core::{Entry, Envelope, Mono, Problem, Resolved, Target};
 
 use crate::pipeline::{Flow, Trail};
-
-/// Skills with one of these tags open something, or turn something on that can do harm.
-pub const SENSITIVE: [&str; 7] = ["lock", "door", "garage", "gate", "alarm", "gas", "oven"];
 
 /// The entry of a request that has not ended, and the way that it took so far.
 pub(crate) struct Draft<'f> {
@@ -81,7 +78,7 @@ impl<'f> Draft<'f> {
     fn is_sensitive(&self, resolved: &Resolved) -> bool {
         let home = self.flow.meter.home();
         self.trail.principal.as_ref().is_some_and(|who| *who.domain != *home)
-            || resolved.meanings.iter().flat_map(|meaning| &meaning.tags).any(|tag| is_sensitive(tag))
+            || resolved.meanings.iter().any(|meaning| meaning.effects.guarded)
     }
 
     /// The request has ended.
@@ -142,8 +139,4 @@ fn agent(target: &Target) -> &str {
         Target::Agent { agent, .. } => agent.as_str(),
         Target::Here => "-",
     }
-}
-
-fn is_sensitive(tag: &str) -> bool {
-    SENSITIVE.iter().any(|word| tag.eq_ignore_ascii_case(word))
 }

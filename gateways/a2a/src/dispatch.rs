@@ -5,6 +5,7 @@
 
 mod ask;
 mod card;
+mod held;
 mod hold;
 mod push;
 mod queued;
@@ -16,6 +17,7 @@ mod task;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use moongate_core::entry::Deed;
 use moongate_core::{Challenge, Clearance, Code, Operation, Problem};
 use moongate_flow::Dispatch;
 use moongate_flow::pipeline::Order;
@@ -80,7 +82,18 @@ impl Dispatch<A2aGateway> for Live<'_> {
 
     async fn ask(&self, challenge: Challenge, order: Order<A2aGateway>) -> Result<Reply, Problem> {
         offered(&order)?;
-        Survivor::of(ask::ask(self.0.clone(), challenge, order)).await
+        if ask::waits(&order) {
+            return Survivor::of(ask::ask(self.0.clone(), challenge, order)).await;
+        }
+        let held::Allowed { clearance, order, deed } = Box::pin(held::held(self.0, challenge, order)).await?;
+        let gateway = self.0.clone();
+        let work = async move {
+            let result = Live(&gateway).dispatch(clearance, order).await;
+            let code = result.as_ref().err().map(|problem| problem.code);
+            gateway.recorder.note(Deed { result: if code.is_none() { "done" } else { "failed" }, code, ..deed });
+            result
+        };
+        Survivor::of(work).await
     }
 
     fn result(answer: &Reply) -> &'static str {

@@ -75,6 +75,8 @@ pub struct Settings {
     pub tasks: TaskSettings,
     /// The rules in force, by their version.
     pub policy: Arc<str>,
+    /// How long who waits for a task's end waits for people before it gets the task that waits for them.
+    pub approval_hold: Duration,
 }
 
 /// How tasks are kept.

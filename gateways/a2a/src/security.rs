@@ -8,12 +8,14 @@
 //! - Of an agent that no card shows, whoever has no scope of any of its skills learns nothing, not even that it is there.
 
 mod demands;
+mod nature;
 
 use moongate_core::scope::Plane;
 use moongate_core::{Code, Operation, Principal, Problem, Resolved, Scope, SkillId};
 use moongate_wire::a2a::card::Skill;
 
 pub use self::demands::{CardScopes, Demands, withheld};
+pub use self::nature::{Nature, Natures};
 use crate::routing::directory::{Directory, Visibility};
 
 /// Every verb of [`verb`].

@@ -55,6 +55,17 @@ impl Records {
         });
     }
 
+    /// Writes down that nobody is asked about locks and doors, where that is so, or that it is so no more.
+    pub(crate) fn asks_by_default(&self, config: &Config) {
+        let on = config.approvals.sensitive_by_default;
+        if !on {
+            tracing::warn!(
+                "locks, doors and the like open without a person's yes: approvals.sensitive_by_default is off"
+            );
+        }
+        self.did("approvals.default", "configuration", None, Some(if on { "on" } else { "off" }));
+    }
+
     /// Writes what waits, and ends the log.
     pub(crate) fn close(&self) {
         if let Some(log) = &self.log {

@@ -54,6 +54,9 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
                         }
                         let sections: Vec<&str> = changes.iter().map(|change| change.section.as_str()).collect();
                         running.records.did("config.reload", "configuration", None, Some(&sections.join(" ")));
+                        if sections.contains(&"approvals.sensitive_by_default") {
+                            running.records.asks_by_default(&fresh.config);
+                        }
                         let named = changes.into_iter().map(|c| (c.section, c.effect == Effect::Applied)).collect();
                         running.status.reloaded(named);
                         running.telemetry.metrics().config_reloaded(true);

@@ -6,7 +6,7 @@ use moongate_a2a::routing::directory::{RouteTarget, Routes};
 use moongate_approval::document::digest;
 use moongate_config::{Config, RuleKind, schema};
 use moongate_core::{Code, Problem};
-use moongate_flow::{Asks, Policy, PolicyRule, Verdict};
+use moongate_flow::{Asks, Defaults, Policy, PolicyRule, Verdict};
 use moongate_rules::{Mode, Rule, RuleSet};
 
 /// Compiles a rule for its mistakes only; what the configuration asks while it is read.
@@ -58,12 +58,14 @@ pub(crate) fn policy(config: &Config) -> Result<Policy, Problem> {
         Ok(PolicyRule { name: Arc::from(policy.name.as_str()), verdict, rule })
     });
     let rules = rules.collect::<Result<Vec<_>, Problem>>()?;
-    Ok(Policy::new(rules, version(config)))
+    let home = Arc::from(config.domain.as_str());
+    let defaults = config.approvals.sensitive_by_default.then_some(Defaults { home });
+    Ok(Policy::new(rules, defaults, version(config)))
 }
 
 /// What names the rules of a configuration: another word for every other set of them.
 pub(crate) fn version(config: &Config) -> Arc<str> {
-    digest(format!("{:?}", config.policy).as_bytes())
+    digest(format!("{:?} {}", config.policy, config.approvals.sensitive_by_default).as_bytes())
 }
 
 /// Whether any rule, or the matching of texts to skills, reads the message's text.

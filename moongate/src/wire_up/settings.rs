@@ -38,6 +38,7 @@ pub(crate) fn gateway(config: &Config) -> Settings {
             waiting: config.limits.waiting as u64,
         },
         policy: rules::version(config),
+        approval_hold: config.approvals.hold_seconds,
     }
 }
 

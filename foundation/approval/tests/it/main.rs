@@ -69,7 +69,7 @@ fn asked(requester: &str, task: &str) -> Asked {
 }
 
 fn terms() -> Terms {
-    Terms { rule: "doors".into(), class: Class::Sensitive, needed: 1, wait: Duration::from_secs(120) }
+    Terms { rule: "doors".into(), class: Class::Sensitive, needed: 1, wait: Duration::from_secs(120), held: false }
 }
 
 #[tokio::test]

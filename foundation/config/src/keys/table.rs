@@ -1,6 +1,7 @@
 //! The rows.
 
 mod agents;
+mod approvals;
 mod audit;
 mod auth;
 
@@ -10,6 +11,7 @@ use super::Effect::{self, Applied, NeedsRestart};
 use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
 pub(crate) use agents::{AGENT, SKILL};
+use approvals::APPROVALS;
 use audit::AUDIT;
 pub(crate) use auth::AUTH;
 use oauth::OAUTH;
@@ -78,6 +80,7 @@ pub(crate) static ROOT: Section = Section {
         open("agents", Kind::Tables(&AGENT), "", Applied, "The agents."),
         open("routes", Kind::Tables(&ROUTE), "", Applied, "Rules that route."),
         open("policy", Kind::Tables(&POLICY), "", Applied, "Rules that narrow what callers may do."),
+        open("approvals", Kind::Table(&APPROVALS), "", Applied, "What people are asked about beside that."),
         open("issuers", Kind::Tables(&ISSUER), "", Applied, "Whose access tokens are accepted."),
         open("peers", Kind::Tables(&PEER), "", Applied, "Trust domains whose client certificates are accepted."),
         open("devices", Kind::Tables(&DEVICE), "", Applied, "Devices that are known by their key."),

@@ -2,7 +2,7 @@
 //!
 //! - The question is durable before the task is, and the task before its caller hears of it. The task's stored request names the
 //!   question, so nothing but the grant for just that request hands it over ([`crate::tasks::queue`]).
-//! - Only a message that begins a task can wait. What else a rule wants confirmed is refused.
+//! - A message that begins a task waits so. With anything else the caller waits itself ([`super::held`]).
 //! - The caller learns that somebody is asked and until when, and nothing by which the question could be answered.
 
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use moongate_approval::Asked;
 use moongate_approval::desk::Terms;
 use moongate_approval::document::digest;
-use moongate_core::{Challenge, Operation, Problem};
+use moongate_core::{Challenge, Operation, Problem, TaskState};
 use moongate_flow::pipeline::{Order, unconfirmed};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::send::inline_config;
 use super::{Reply, queued};
@@ -32,15 +32,6 @@ pub(super) async fn ask(
 ) -> Result<Reply, Problem> {
     let gateway = &gateway;
     let operation = order.call.operation;
-    if !operation.carries_message() {
-        return Err(unconfirmed(&challenge, "; only a message can wait for that"));
-    }
-    if order.envelope.head.task.is_some() {
-        return Err(unconfirmed(
-            &challenge,
-            "; a message that continues a task cannot wait for that, one that begins a task can",
-        ));
-    }
     let Some(agent) = queued::agent_of(&order) else {
         return Err(unconfirmed(&challenge, "; a message without an agent cannot wait for that"));
     };
@@ -49,11 +40,7 @@ pub(super) async fn ask(
         _ => None,
     };
     let config = inline_config(gateway, &order.call)?;
-    let params = order.call.recorded()?;
-    if params.len() > LARGEST {
-        let why = format!("; nobody reads {} bytes before saying yes, {LARGEST} are the most", params.len());
-        return Err(unconfirmed(&challenge, &why));
-    }
+    let params = params(&challenge, &order)?;
     // What may take its time, or fail, does so before anybody is asked.
     behalf::prepare(&agent, &order.principal, &order.call).await?;
     let task = gateway.tasks.fresh_id();
@@ -63,13 +50,13 @@ pub(super) async fn ask(
         agent: agent.name.shared(),
         skill: order.resolved.skill.as_ref().map(|skill| skill.as_str().into()),
         task: task.as_str().into(),
-        params: serde_json::from_slice(&params).unwrap_or_default(),
+        params,
         extensions: order.call.service.extensions.clone(),
         place: people::place_of(&agent),
         policy: challenge.policy.clone(),
     };
     let Challenge { rule, class, needed, wait, .. } = challenge;
-    let terms = Terms { rule, class, needed, wait };
+    let terms = Terms { rule, class, needed, wait, held: false };
     let question = gateway.desk.ask(&asked, &terms, &digest(order.envelope.body.bytes())).await?;
     let approval = &question.approval;
     let until = crate::moment::write(approval.expires_at);
@@ -87,8 +74,42 @@ pub(super) async fn ask(
             other?
         }
     };
+    if !order.call.return_immediately() && permit.is_none() {
+        patiently(gateway, &waiting, &order).await;
+    }
     match permit {
         Some(permit) => Ok(Reply::Stream(queued::stream(&waiting, permit))),
         None => queued::answer(gateway, &waiting, &order).await.map(Reply::Whole),
+    }
+}
+
+/// Whether the request can wait as a task of its own.
+pub(super) fn waits(order: &Order<A2aGateway>) -> bool {
+    order.call.operation.carries_message() && order.envelope.head.task.is_none()
+}
+
+/// The parameters that people are asked about, whole.
+///
+/// # Errors
+/// `Unconfirmed` for more than anybody reads.
+pub(super) fn params(challenge: &Challenge, order: &Order<A2aGateway>) -> Result<Value, Problem> {
+    let params = order.call.recorded()?;
+    if params.len() > LARGEST {
+        let why = format!("; nobody reads {} bytes before saying yes, {LARGEST} are the most", params.len());
+        return Err(unconfirmed(challenge, &why));
+    }
+    Ok(serde_json::from_slice(&params).unwrap_or_default())
+}
+
+/// A caller who waits for the end waits for people too, as long as the operator lets it.
+async fn patiently(gateway: &A2aGateway, waiting: &queued::Waiting, order: &Order<A2aGateway>) {
+    let left = order.envelope.deadline.since(gateway.clock.mono());
+    let limit = gateway.settings.load().approval_hold.min(left);
+    if !limit.is_zero() {
+        let decided = async {
+            let mut events = waiting.row.listen();
+            while waiting.row.state() == TaskState::AuthRequired && events.recv().await.is_ok() {}
+        };
+        let _ = tokio::time::timeout(limit, decided).await;
     }
 }

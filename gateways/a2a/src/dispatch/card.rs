@@ -46,6 +46,7 @@ pub(super) async fn extended(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>
                 name: agent.name.clone(),
                 settings: agent.settings.clone(),
                 demands: agent.demands.clone(),
+                natures: agent.natures.clone(),
                 card: Arc::new(shown),
                 endpoints: agent.endpoints.clone(),
                 series: agent.series.clone(),

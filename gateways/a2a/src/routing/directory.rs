@@ -186,6 +186,8 @@ pub struct Agent {
     pub card: Arc<Card>,
     /// What its instances' cards demand of callers.
     pub demands: security::Demands,
+    /// What its skills are by nature.
+    pub natures: security::Natures,
     /// Instances with a card, down ones too.
     pub endpoints: Vec<Arc<Endpoint>>,
     /// Chooses among them.

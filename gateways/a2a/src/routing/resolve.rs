@@ -12,6 +12,7 @@ use moongate_rules::{Facts, SkillFacts};
 use super::directory::{Agent, Directory, Visibility};
 use super::intent::{self, Match};
 use crate::call::Call;
+use crate::security::{Nature, Natures};
 use crate::tasks::{Owned, Tasks};
 
 /// What resolution looks at.
@@ -38,16 +39,17 @@ pub fn resolve(view: &View<'_>, envelope: &Envelope, call: &Call) -> Result<Reso
 /// where there is neither, as any of its agent's.
 fn meanings(directory: &Directory, head: &Head, resolved: &Resolved) -> Vec<Meaning> {
     let mut all = Vec::with_capacity(resolved.candidates.len());
+    let nothing_known = Natures::default();
     for candidate in &resolved.candidates {
         let agent = directory.agents.get(&candidate.agent);
         let mut skills: Vec<&SkillId> = resolved.skill.iter().collect();
         let named = head.skill.as_ref().filter(|_| head.operation.carries_message());
         skills.extend(named.filter(|named| !is_long_for(named, candidate, resolved)));
         skills.dedup();
-        let meaning = |skill: Option<&SkillId>| Meaning {
-            agent: candidate.agent.clone(),
-            skill: skill.cloned(),
-            tags: skill.map(|skill| tags_of(agent, skill.as_str())).unwrap_or_default(),
+        let meaning = |skill: Option<&SkillId>| {
+            let natures = agent.map_or(&nothing_known, |agent| &agent.natures);
+            let Nature { tags, effects } = skill.map(|skill| natures.skill(skill.as_str())).unwrap_or_default();
+            Meaning { agent: candidate.agent.clone(), skill: skill.cloned(), tags, effects }
         };
         if skills.is_empty() && head.operation.carries_message() {
             let every = agent.into_iter().flat_map(|agent| agent.card.skills.iter());
@@ -70,22 +72,6 @@ fn is_long_for(named: &SkillId, candidate: &Candidate, resolved: &Resolved) -> b
     named.as_str().split_once('/').is_some_and(|(agent, skill)| {
         agent == candidate.agent.as_str() && resolved.skill.as_ref().is_some_and(|resolved| resolved.as_str() == skill)
     })
-}
-
-/// The tags of a skill, as the cards of all the agent's instances say.
-fn tags_of(agent: Option<&Arc<Agent>>, skill: &str) -> Vec<Arc<str>> {
-    let cards = agent
-        .into_iter()
-        .flat_map(|agent| std::iter::once(&agent.card).chain(agent.endpoints.iter().map(|endpoint| &endpoint.card)));
-    let mut tags: Vec<Arc<str>> = Vec::new();
-    for held in cards.flat_map(|card| card.skills.iter()).filter(|held| held.id == skill) {
-        for tag in &held.tags {
-            if !tags.iter().any(|known| **known == **tag) {
-                tags.push(Arc::from(tag.as_str()));
-            }
-        }
-    }
-    tags
 }
 
 fn found(view: &View<'_>, envelope: &Envelope, call: &Call) -> Result<Resolved, Problem> {

@@ -8,7 +8,7 @@ use moongate_approval::{Asked, Stored};
 use moongate_core::approval::State;
 use moongate_core::entry::{Deed, Line};
 use moongate_core::task::Command;
-use moongate_core::{Grant, Operation, Problem, TaskId, TaskState};
+use moongate_core::{Operation, Problem, TaskId, TaskState};
 use moongate_transport::Drain;
 use serde_json::Value;
 
@@ -56,14 +56,15 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
 
 async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Problem> {
     let id = TaskId::from(question.task());
-    match gateway.tasks.any(&id).await? {
+    let row = if question.held { None } else { gateway.tasks.any(&id).await? };
+    match row {
         Some(row) => {
             carry_out(&row, question.approval.state);
             row.saved().await?;
             gateway.tasks.ready.notify_one();
         }
         // Its task may be about to be made.
-        None if gateway.clock.now().since(question.approval.asked_at) < MAKING => return Ok(()),
+        None if !question.held && gateway.clock.now().since(question.approval.asked_at) < MAKING => return Ok(()),
         None => {}
     }
     gateway.recorder.note(decision(gateway, question));
@@ -110,20 +111,20 @@ fn carry_out(row: &Arc<Row>, decided: State) {
     }
 }
 
-/// Writes down that a task goes out by people's yes; durable before it does, where a record is kept.
+/// Writes down that a request goes out by people's yes; durable before it does, where a record is kept.
 ///
 /// # Errors
 /// It cannot be written down, and so is not done.
-pub(super) async fn goes_out(gateway: &A2aGateway, row: &Row, approval: &str) -> Result<Deed, Problem> {
+pub(crate) async fn goes_out(gateway: &A2aGateway, asked: &Asked, approval: &str) -> Result<Deed, Problem> {
     let deed = Deed {
         operation: "approval.dispatch".into(),
-        source: row.task().owner,
+        source: asked.requester.clone(),
         domain: gateway.settings.load().domain.clone(),
         address: None,
-        target: row.agent.shared(),
+        target: asked.agent.clone(),
         result: "intended",
         code: None,
-        detail: Some(format!("task={} approval={approval}", row.id).into()),
+        detail: Some(format!("task={} approval={approval}", asked.task).into()),
         intent: None,
         at: gateway.clock.now(),
     };
@@ -133,19 +134,10 @@ pub(super) async fn goes_out(gateway: &A2aGateway, row: &Row, approval: &str) ->
     }
 }
 
-/// The grant for a task that is about to be handed to its agent. It is made of what is about to be sent, and of the rules
-/// that are in force now.
-///
-/// # Errors
-/// Why it is not handed over.
-pub(super) async fn granted(
-    gateway: &A2aGateway,
-    row: &Row,
-    approval: &str,
-    asked: &Request<'_>,
-) -> Result<Grant, Problem> {
+/// What a task asks of its agent, made of what is about to be sent and of the rules that are in force now.
+pub(super) fn about(gateway: &A2aGateway, row: &Row, asked: &Request<'_>) -> Asked {
     let task = row.task();
-    let asked = Asked {
+    Asked {
         requester: task.owner,
         operation: Operation::Send.as_str().into(),
         agent: task.agent.shared(),
@@ -155,8 +147,7 @@ pub(super) async fn granted(
         extensions: asked.extensions.clone(),
         place: gateway.directory.load().agents.get(&task.agent).map(|agent| place_of(agent)).unwrap_or_default(),
         policy: gateway.settings.load().policy.clone(),
-    };
-    gateway.desk.consume(approval, &asked).await
+    }
 }
 
 /// Where an agent is: the addresses of its instances, hashed. Another agent of the same name is another one.

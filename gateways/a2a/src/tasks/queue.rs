@@ -284,8 +284,9 @@ async fn send(gateway: &Arc<A2aGateway>, agent: &Arc<Agent>, row: &Arc<Row>, req
 
 /// Uses people's yes up; what is written down of it until it has ended.
 async fn by_a_yes(gateway: &A2aGateway, row: &Arc<Row>, approval: &str, asked: &Asked<'_>) -> Result<Deed, Problem> {
-    let deed = people::goes_out(gateway, row, approval).await?;
-    match people::granted(gateway, row, approval, asked).await {
+    let asked = people::about(gateway, row, asked);
+    let deed = people::goes_out(gateway, &asked, approval).await?;
+    match gateway.desk.consume(approval, &asked).await {
         Ok(grant) => {
             let clearance = Clearance::granted(grant);
             tracing::info!(task = %row.id, approval, rule = clearance.rule(), "a task goes out by people's yes");

@@ -12,7 +12,7 @@ use crate::routing::balance::{Balancer, Instance};
 use crate::routing::directory::{Agent, Directory, Endpoint, Pool, Visibility};
 use crate::routing::discovery::Rendered;
 use crate::routing::search::{SkillDoc, SkillIndex};
-use crate::security::Demands;
+use crate::security::{Demands, Natures};
 
 /// The directory of these entries.
 pub(crate) fn directory(registry: &AgentRegistry, entries: &BTreeMap<InstanceId, Entry>, revision: u64) -> Directory {
@@ -84,10 +84,11 @@ fn agent(
     let first = group.iter().find(|entry| entry.card.is_some())?;
     let balance = first.spec.balance.clone().unwrap_or_else(|| settings.balance.clone());
     let loads: Vec<Arc<Instance>> = endpoints.iter().map(|endpoint| endpoint.load.clone()).collect();
-    let cards = group.iter().filter_map(|entry| entry.card.as_deref());
+    let cards = || group.iter().filter_map(|entry| entry.card.as_deref());
     Some(Agent {
         name: name.clone(),
-        demands: Demands::of(cards, first.spec.card_scopes),
+        demands: Demands::of(cards(), first.spec.card_scopes),
+        natures: Natures::of(cards()),
         settings: first.spec.settings(settings.request_timeout),
         card: first.card.clone()?,
         endpoints,
