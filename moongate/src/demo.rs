@@ -6,6 +6,7 @@
 //! the scene, when somebody ends an agent.
 
 mod agent;
+mod answer;
 mod client;
 mod home;
 mod scene;
@@ -18,6 +19,7 @@ use serde_json::json;
 use crate::cli::{Context, Ending, Failure, runtime, terminated};
 
 pub(crate) use agent::{DemoAgent, agent};
+use answer::Answerer;
 use client::Client;
 use home::Home;
 use story::{Step, Story};
@@ -41,8 +43,9 @@ pub(crate) fn demo(context: &Context, arguments: &Demo) -> Result<Ending, Failur
             () = terminated() => return Ok(Ending::No),
         };
         let client = Client::new(home.plain(), home.admin())?;
+        let people = Answerer::of(&home, arguments.once);
         let played = tokio::select! {
-            () = scene::play(&client, &story) => true,
+            () = scene::play(&client, &story, &people) => true,
             () = terminated() => false,
         };
         if played {
@@ -57,7 +60,8 @@ pub(crate) fn demo(context: &Context, arguments: &Demo) -> Result<Ending, Failur
 async fn stay(home: &mut Home, client: &Client, story: &Story, once: bool) {
     if once {
         watch::already_dead(home, story);
-        let words = "This is the end: --once ends the home after the scene, by itself. It asked no questions.";
+        let words =
+            "This is the end: --once ends the home after the scene, by itself, and it answered its own question.";
         return story.step(Step::new("end", words).facts(json!({ "all_went_well": story.went_well() })));
     }
     watch::addresses(home, story);

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use moongate_a2a::tasks::people::APPROVAL;
 use serde_json::{Value, json};
 
 use super::client::{Client, told};
@@ -145,6 +146,10 @@ fn print(result: &Value) {
             text("/id"),
             text("/status/state").trim_start_matches("TASK_STATE_").to_lowercase()
         ));
+        let asked = task.get("metadata").and_then(|metadata| metadata.get(APPROVAL)?.get("id")?.as_str());
+        if let Some(asked) = asked.filter(|_| text("/status/state") == "TASK_STATE_AUTH_REQUIRED") {
+            talk(&format!("hint: whoever may answers with `moongate approve yes {asked}`, or `no`"));
+        }
     } else if let Some(message) = result.get("message") {
         print_parts(message);
     }

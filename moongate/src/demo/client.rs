@@ -16,6 +16,8 @@ use moongate_wire::sse;
 use serde_json::{Value, json};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// As long as people may take for a yes, and some more.
+const PEOPLES: Duration = Duration::from_secs(150);
 const LIMIT: usize = 4 * 1024 * 1024;
 
 /// The client.
@@ -100,22 +102,49 @@ impl Client {
 
     /// Sends a message and opens the stream of what becomes of it.
     pub(super) async fn stream(&self, ask: Ask<'_>) -> Result<Events, Trouble> {
+        self.open(&ask.path(), &ask.request("SendStreamingMessage")).await
+    }
+
+    /// Opens the stream of what becomes of a task from now on.
+    pub(super) async fn subscribe(&self, task: &str) -> Result<Events, Trouble> {
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": "SubscribeToTask", "params": {"id": task}});
+        let events = self.open("/a2a", &request).await?;
+        Ok(Events { patience: PEOPLES, ..events })
+    }
+
+    /// Says yes to a question, as the operator whose secret this is.
+    pub(super) async fn approve(&self, question: &str, secret: &str) -> Result<Value, Trouble> {
+        let url = format!("{}/api/v1/approvals/{question}:approve", self.admin);
+        self.fetch("POST", &url, None, Some(("authorization".to_owned(), format!("Bearer {secret}")))).await
+    }
+
+    async fn open(&self, path: &str, body: &Value) -> Result<Events, Trouble> {
         let origin = Origin::parse(&self.plain, false).map_err(|error| broken(&error))?;
-        let request = Request::post(ask.path())
+        let request = Request::post(path)
             .header("content-type", "application/json")
             .header("accept", "text/event-stream")
             .header("a2a-version", "1.0")
-            .body(Full::new(Bytes::from(ask.request("SendStreamingMessage").to_string())))
+            .body(Full::new(Bytes::from(body.to_string())))
             .map_err(|error| broken(&error))?;
         let sent = tokio::time::timeout(PATIENCE, self.pool.send(&origin, request)).await;
         let response = sent.map_err(|_| late())?.map_err(|error| broken(&error))?;
         let streams =
             response.headers().get("content-type").is_some_and(|kind| kind.as_bytes() == b"text/event-stream");
-        let mut events = Events { body: response.into_body(), parser: sse::Parser::new(LIMIT) };
+        let mut events = Events { body: response.into_body(), parser: sse::Parser::new(LIMIT), patience: PATIENCE };
         if streams { Ok(events) } else { Err(events.refusal().await) }
     }
 
     async fn json(&self, method: &'static str, url: &str, body: Option<&Value>) -> Result<Value, Trouble> {
+        self.fetch(method, url, body, None).await
+    }
+
+    async fn fetch(
+        &self,
+        method: &'static str,
+        url: &str,
+        body: Option<&Value>,
+        header: Option<(String, String)>,
+    ) -> Result<Value, Trouble> {
         let fetch = Fetch {
             method,
             url: url.to_owned(),
@@ -123,6 +152,7 @@ impl Client {
                 .map(|name| (name.to_owned(), "application/json".to_owned()))
                 .into_iter()
                 .chain([("a2a-version".to_owned(), "1.0".to_owned())])
+                .chain(header)
                 .collect(),
             body: body.map(|body| Bytes::from(body.to_string())).unwrap_or_default(),
             timeout_ms: u64::try_from(PATIENCE.as_millis()).unwrap_or(u64::MAX),
@@ -156,6 +186,8 @@ impl Ask<'_> {
 pub(super) struct Events {
     body: PoolBody,
     parser: sse::Parser,
+    /// How long the next piece may take.
+    patience: Duration,
 }
 
 impl Events {
@@ -166,7 +198,7 @@ impl Events {
                 let value: Result<Value, _> = serde_json::from_slice(&event.data);
                 return Some(value.map_err(|error| broken(&error)).and_then(result));
             }
-            let frame = match tokio::time::timeout(PATIENCE, self.body.frame()).await {
+            let frame = match tokio::time::timeout(self.patience, self.body.frame()).await {
                 Ok(frame) => frame?,
                 Err(_) => return Some(Err(late())),
             };

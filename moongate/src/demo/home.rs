@@ -35,6 +35,8 @@ pub(super) const ROLES: [(&str, &str); 3] =
 pub(super) struct Home {
     pub(super) agents: Vec<Member>,
     pub(super) config: PathBuf,
+    /// The file with the operator's secret.
+    pub(super) secret: PathBuf,
     running: Arc<Running>,
     work: JoinHandle<()>,
     _folder: Folder,
@@ -63,8 +65,9 @@ impl Home {
         let folder = Folder::make()?;
         let config = folder.0.join("moongate.toml");
         let (running, loaded) = gateway(&config, &agents, level).await?;
+        let secret = wire_up::secret_path(&loaded.config);
         let work = tokio::spawn(running.clone().run(loaded));
-        let home = Self { agents, config, running, work, _folder: folder };
+        let home = Self { agents, config, secret, running, work, _folder: folder };
         home.ready().await?;
         let (plain, admin, main) = (home.plain(), home.admin(), home.url(Listener::Main, "https"));
         let words = format!("The gateway runs in this process: {plain} (plain), {main} (TLS), {admin} (admin).");

@@ -5,12 +5,14 @@
 //! - Before and after: each agent is asked for its state through the gateway. Only this counts in the end; that an agent
 //!   said it would do something does not.
 //! - In between: three wishes in three manners. By what is said (the gateway finds the skill), by skill id, and at an
-//!   agent's own address with a stream.
+//!   agent's own address with a stream. The last one is about doors and an alarm, so a person has to say yes to it.
 
 use std::collections::BTreeMap;
 
+use moongate_a2a::tasks::people::APPROVAL;
 use serde_json::{Value, json};
 
+use super::answer::Answerer;
 use super::client::{Ask, Client, Trouble};
 use super::home::ROLES;
 use super::story::{Step, Story};
@@ -69,7 +71,7 @@ fn all(state: &Value, member: &str, wanted: &str) -> bool {
 }
 
 /// Plays the scene and tells it.
-pub(super) async fn play(client: &Client, story: &Story) {
+pub(super) async fn play(client: &Client, story: &Story, people: &Answerer) {
     story.title(
         "The gateway is asked what there is. The client speaks A2A 1.0 over JSON-RPC and knows only the gateway.",
     );
@@ -82,7 +84,7 @@ pub(super) async fn play(client: &Client, story: &Story) {
     story.title("Away mode:");
     for part in &PARTS {
         let speaks = speaks.get(part.agent).map_or("unknown A2A", String::as_str);
-        carry_out(client, story, part, speaks).await;
+        carry_out((client, people), story, part, speaks).await;
     }
     story.title("After, read back from each agent through the gateway:");
     let mut missing = Vec::new();
@@ -167,14 +169,14 @@ pub(super) async fn status(client: &Client, agent: &str) -> Result<(String, Valu
 }
 
 /// Has one wish carried out and tells who did it.
-async fn carry_out(client: &Client, story: &Story, part: &Part, speaks: &str) {
+async fn carry_out((client, people): (&Client, &Answerer), story: &Story, part: &Part, speaks: &str) {
     let found = client.explain(part.wish).await.unwrap_or_default();
     let who = found.pointer("/resolved/candidates/0/agent").and_then(Value::as_str).unwrap_or("nobody");
     story.step(Step::new("wish", format!("\"{}\": {}; that leads to {who}.", part.wish.text, part.manner)).facts(
         json!({"agent": who, "rule": found.pointer("/resolved/rule"), "skill": found.pointer("/resolved/skill")}),
     ));
     let done = match part.wish.agent {
-        Some(_) => follow(client, story, part).await,
+        Some(_) => follow((client, people), story, part).await,
         None => {
             client.send(part.wish).await.map(|mut answer| answer.get_mut("task").map(Value::take).unwrap_or_default())
         }
@@ -194,22 +196,43 @@ async fn carry_out(client: &Client, story: &Story, part: &Part, speaks: &str) {
     story.step(Step::new("away", words).well(well).facts(facts));
 }
 
-/// Sends a wish as a stream, tells each event as it comes, and reads the task back when the stream has ended.
-async fn follow(client: &Client, story: &Story, part: &Part) -> Result<Value, Trouble> {
+/// Sends a wish as a stream, tells each event as it comes, and reads the task back when the stream has ended. Where a person
+/// has to say yes first, the stream ends with that, and goes on as a subscription.
+async fn follow((client, people): (&Client, &Answerer), story: &Story, part: &Part) -> Result<Value, Trouble> {
     let mut events = client.stream(part.wish).await?;
     let mut id = String::new();
+    let mut asked = None;
     while let Some(event) = events.next().await {
         let event = event?;
         if let Some(task) = event.get("task") {
             id = text(task, "/id").to_owned();
+            asked = task.get("metadata").and_then(|metadata| metadata.get(APPROVAL)).cloned();
         }
-        if let Some(artifact) = event.pointer("/artifactUpdate/artifact") {
-            tell(story, part, &format!("a result: {}", text(artifact, "/name")));
-        } else if let Some(holder) = event.get("task").or_else(|| event.get("statusUpdate")) {
-            tell(story, part, &said(holder));
+        if asked.is_none() {
+            tell_event(story, part, &event);
+        }
+    }
+    let Some(asked) = asked else { return client.task(&id).await };
+    let mut events = client.subscribe(&id).await?;
+    people.asked(client, story, &asked).await?;
+    let mut released = false;
+    while let Some(event) = events.next().await {
+        let event = event?;
+        let state = event.get("statusUpdate").map(|update| text(update, "/status/state").to_owned());
+        released |= state.is_some_and(|state| state != "TASK_STATE_AUTH_REQUIRED");
+        if released {
+            tell_event(story, part, &event);
         }
     }
     client.task(&id).await
+}
+
+fn tell_event(story: &Story, part: &Part, event: &Value) {
+    if let Some(artifact) = event.pointer("/artifactUpdate/artifact") {
+        tell(story, part, &format!("a result: {}", text(artifact, "/name")));
+    } else if let Some(holder) = event.get("task").or_else(|| event.get("statusUpdate")) {
+        tell(story, part, &said(holder));
+    }
 }
 
 fn tell(story: &Story, part: &Part, words: &str) {

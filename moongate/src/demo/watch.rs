@@ -21,7 +21,7 @@ pub(super) fn already_dead(home: &mut Home, story: &Story) {
 /// What somebody may try in another terminal.
 pub(super) fn addresses(home: &Home, story: &Story) {
     let (plain, config) = (home.plain(), home.config.display());
-    let program = std::env::current_exe().map_or_else(|_| "moongate".to_owned(), |path| path.display().to_string());
+    let program = program();
     let pid = home.agents.iter().find(|member| member.name == "security").map(|member| member.pid).unwrap_or_default();
     story.title("The home stays as it is. In another terminal:");
     let tries = [
@@ -37,6 +37,11 @@ pub(super) fn addresses(home: &Home, story: &Story) {
             .facts(json!({"config": home.config, "plain": plain, "admin": home.admin()})),
     );
     story.title("Ctrl-C ends the home. When an agent ends, it is told here.");
+}
+
+/// This program, as a shell finds it.
+pub(super) fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "moongate".to_owned(), |path| path.display().to_string())
 }
 
 /// Waits for agents to end, and tells what that changes; never ends by itself.

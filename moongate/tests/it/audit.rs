@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-const LISTEN: &str = "domain = \"home.example\"\n[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n";
+const LISTEN: &str = "domain = \"home.example\"\n[approvals]\nsensitive_by_default = false\n[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n";
 
 /// A home with lights and a lock; a skill that is tagged as a lock is sensitive.
 async fn home(more: &str) -> (Gateway, Agent) {

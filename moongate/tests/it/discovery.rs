@@ -172,22 +172,22 @@ async fn hidden_agents_are_in_no_card_and_extended_ones_in_the_extended_card_onl
 
 #[tokio::test]
 async fn skills_that_collide_appear_with_their_agents_name() {
-    let front = Agent::start("front", &[skill("door.open", "Open door", "Opens the front door.", &[], &[])]).await;
-    let garage = Agent::start("garage", &[skill("door.open", "Open door", "Opens the garage door.", &[], &[])]).await;
+    let front = Agent::start("front", &[skill("blinds.open", "Open door", "Opens the front door.", &[], &[])]).await;
+    let garage = Agent::start("garage", &[skill("blinds.open", "Open door", "Opens the garage door.", &[], &[])]).await;
     let same = [skill("lights.set", "Lights", "Sets lights.", &[], &[])];
     let (one, two) = (Agent::start("one", &same).await, Agent::start("two", &same).await);
     let toml: String = [&front, &garage, &one, &two].iter().map(|agent| agent.entry()).collect();
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let plain = gateway.plain();
     let card = get(&plain, CARD).await.json();
-    assert_eq!(ids(&card), ["front/door.open", "garage/door.open", "lights.set"]);
+    assert_eq!(ids(&card), ["front/blinds.open", "garage/blinds.open", "lights.set"]);
     for agent in ["front", "garage"] {
-        let answer = send(&plain, "/a2a", &routed("go", &json!({"skillId": format!("{agent}/door.open")}))).await;
+        let answer = send(&plain, "/a2a", &routed("go", &json!({"skillId": format!("{agent}/blinds.open")}))).await;
         assert_eq!(answer.agent(), agent);
     }
-    let bare = send(&plain, "/a2a", &routed("go", &json!({"skillId": "door.open"}))).await;
+    let bare = send(&plain, "/a2a", &routed("go", &json!({"skillId": "blinds.open"}))).await;
     assert_eq!(bare.code(), "MG-0302");
-    assert!(bare.text().contains("front/door.open, garage/door.open"), "{}", bare.text());
+    assert!(bare.text().contains("front/blinds.open, garage/blinds.open"), "{}", bare.text());
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ const LISTEN: &str = "domain = \"home.example\"\n[log]\nformat = \"json\"\nacces
 
 impl Home {
     async fn start(more: &str) -> Self {
-        let skills = ["lights.set", "door.open"].map(str::to_owned).to_vec();
+        let skills = ["lights.set", "blinds.open"].map(str::to_owned).to_vec();
         let agent = Agent::start(Plan { skills, ..Plan::new("home") }).await;
         let (car, boat) = (Authority::root("Car CA"), Authority::root("Boat CA"));
         let peers = [
@@ -91,12 +91,12 @@ async fn a_certificate_opens_what_its_domain_may_do_and_nothing_else() {
     let car = home.car.client(CAR);
     let sent = home.say(&car, "lights.set", &[]).await.unwrap();
     assert!(is_done(&sent), "{}", sent.text());
-    assert_eq!(home.say(&car, "door.open", &[]).await.unwrap().code(), "MG-0407");
+    assert_eq!(home.say(&car, "blinds.open", &[]).await.unwrap().code(), "MG-0407");
     let mut connection = home.open(Some(&car)).await.unwrap();
     let api = connection.send("GET", "/api/v1/agents", &[], None).await.unwrap();
     assert_eq!(api.code(), "MG-0403", "a certificate is no key to the operators' API");
     let boat = home.boat.client(BOAT);
-    assert!(is_done(&home.say(&boat, "door.open", &[]).await.unwrap()));
+    assert!(is_done(&home.say(&boat, "blinds.open", &[]).await.unwrap()));
     // Tasks are those of the certificate's id.
     let task = home.say(&car, "lights.set", &[]).await.unwrap().json()["result"]["task"]["id"].clone();
     for (identity, known) in [(&car, true), (&boat, false), (&home.car.client("spiffe://car.example/gw/rear"), false)] {
@@ -162,7 +162,7 @@ async fn a_device_is_known_by_its_key_whoever_signed_for_it() {
     let home = Home::start(&device).await;
     let sent = home.say(&panel, "lights.set", &[]).await.unwrap();
     assert!(is_done(&sent), "{}", sent.text());
-    assert_eq!(home.say(&panel, "door.open", &[]).await.unwrap().code(), "MG-0407");
+    assert_eq!(home.say(&panel, "blinds.open", &[]).await.unwrap().code(), "MG-0407");
     assert!(home.say(&Identity::of_its_own(CAR), "lights.set", &[]).await.is_err());
     // Another domain's name on a pinned key makes it nothing but that device: the domain itself may look at tasks.
     let task = sent.json()["result"]["task"]["id"].clone();
@@ -190,7 +190,7 @@ async fn a_token_of_another_domain_counts_only_beside_its_certificate() {
     let car = home.car.client(CAR);
     assert!(is_done(&home.say(&car, "lights.set", &bearing).await.unwrap()));
     // The token names every skill, the domain may use one.
-    assert_eq!(home.say(&car, "door.open", &bearing).await.unwrap().code(), "MG-0407");
+    assert_eq!(home.say(&car, "blinds.open", &bearing).await.unwrap().code(), "MG-0407");
     // A token that does not hold is not made good by a certificate.
     let broken = [("authorization", "Bearer e30.e30.e30")];
     assert_eq!(home.say(&car, "lights.set", &broken).await.unwrap().code(), "MG-0401");

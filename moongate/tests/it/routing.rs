@@ -176,7 +176,8 @@ async fn an_intent_finds_its_skill_or_is_refused_with_the_nearest() {
     )
     .await;
     let curtain = Agent::start("curtain", &[skill("curtain.move", "窗帘开合", "打开、关闭窗帘或百叶窗。")]).await;
-    let toml = [&lights, &lock, &awning, &curtain].map(Agent::entry).concat();
+    let entries = [&lights, &lock, &awning, &curtain].map(Agent::entry).concat();
+    let toml = format!("[approvals]\nsensitive_by_default = false\n{entries}");
     let gateway = Gateway::start(MOONGATE, &toml).await;
     let plain = gateway.plain();
     for (text, agent) in [

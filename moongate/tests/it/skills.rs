@@ -22,7 +22,7 @@ fn plan(name: &str) -> Plan {
         {"schemes": {"keyring": {"list": ["owner"]}}},
     ]);
     let skill = |id: &str, what: &str| json!({"id": id, "name": id, "description": what, "tags": ["test"]});
-    let mut door = skill("door.open", "Opens the front door of the house");
+    let mut door = skill("blinds.open", "Opens the front door of the house");
     door["securityRequirements"] = ways;
     let card = json!({
         "skills": [skill("lights.set", "Turns lamps on and off"), door],
@@ -76,7 +76,7 @@ fn lacks(refused: Result<Value, Refusal>, words: &str, case: &str) {
         (Some("MG-0407"), "PERMISSION_DENIED"),
         "{case}"
     );
-    let told = format!("the card of home demands for door.open what is missing: {words}");
+    let told = format!("the card of home demands for blinds.open what is missing: {words}");
     assert_eq!(refusal.message, told, "{case}");
 }
 
@@ -89,11 +89,11 @@ async fn what_a_card_demands_is_demanded_beside_the_gateways_own_scope() {
     let bed = Bed::start("").await;
     for speaker in SPEAKERS {
         let case = format!("{} {}", speaker.0.as_str(), speaker.1.as_str());
-        let (door, heard) = (for_skill("door.open", "echo hello"), bed.agent.received().len());
+        let (door, heard) = (for_skill("blinds.open", "echo hello"), bed.agent.received().len());
         for (scopes, missing) in [
             ("a2a:*:*", "owner"),
             ("a2a:*:* locks:write", "locks:read"),
-            ("a2a:door.open:send locks:read", "locks:write"),
+            ("a2a:blinds.open:send locks:read", "locks:write"),
             ("a2a:*:* locks:* LOCKS:WRITE locks:writ * gateway:only", "owner"),
             ("a2a:*:* Owner", "owner"),
         ] {
@@ -107,9 +107,9 @@ async fn what_a_card_demands_is_demanded_beside_the_gateways_own_scope() {
         }
         // Whatever a card demands, the gateway's own scope is needed, too.
         let own = bed.caller(speaker, "a2a:lights.set:send owner").call(Operation::Send, &door).await.unwrap_err();
-        assert_eq!(own.message, "the scope a2a:door.open:send is missing", "{case}");
+        assert_eq!(own.message, "the scope a2a:blinds.open:send is missing", "{case}");
         assert_eq!(bed.agent.received().len(), heard, "{case}: the agent hears nothing of it");
-        for scopes in ["a2a:door.open:send owner", "locks:write a2a:door.open:send locks:read"] {
+        for scopes in ["a2a:blinds.open:send owner", "locks:write a2a:blinds.open:send locks:read"] {
             let sent = bed.caller(speaker, scopes).call(Operation::Send, &door).await.unwrap();
             assert_eq!(state(&sent["task"]), "COMPLETED", "{case}: {scopes}");
         }
@@ -128,7 +128,7 @@ async fn what_a_card_demands_is_demanded_beside_the_gateways_own_scope() {
     }
     for (binding, wanted) in [(Binding::JsonRpc, "owner"), (Binding::Http, "owner")] {
         let caller = bed.caller((binding, Version::V1), "a2a:*:*");
-        let whole = caller.whole(Operation::Send, &for_skill("door.open", "echo hello")).await;
+        let whole = caller.whole(Operation::Send, &for_skill("blinds.open", "echo hello")).await;
         let wanted = format!("Bearer error=\"insufficient_scope\", scope=\"{wanted}\"");
         assert_eq!((whole.status, challenge(&whole)), (403, wanted.as_str()));
     }
@@ -142,7 +142,7 @@ async fn a_skill_that_is_found_by_what_a_message_says_is_judged_like_one_that_is
     let caller = bed.rpc("a2a:*:*");
     let refused = until(|| async {
         let refusal = caller.call(Operation::Send, &wish).await.err()?;
-        refusal.message.contains("door.open").then_some(refusal)
+        refusal.message.contains("blinds.open").then_some(refusal)
     });
     lacks(Err(refused.await.expect("the wish is understood")), "owner", "by intent");
     assert!(bed.agent.received().is_empty() && other.received().is_empty());
@@ -157,7 +157,7 @@ async fn tasks_of_a_skill_are_for_who_may_use_it() {
         let case = format!("{} {}", speaker.0.as_str(), speaker.1.as_str());
         let full = bed.caller(speaker, "a2a:*:* owner");
         let bare = bed.caller(speaker, "a2a:*:*");
-        let sent = full.call(Operation::Send, &for_skill("door.open", "ask room")).await.unwrap();
+        let sent = full.call(Operation::Send, &for_skill("blinds.open", "ask room")).await.unwrap();
         let task = id(&sent["task"]);
         let config = json!({"taskId": task, "id": "mine", "url": "https://hooks.invalid/"});
         let heard = bed.agent.received().len();
@@ -189,7 +189,7 @@ async fn tasks_of_a_skill_are_for_who_may_use_it() {
         }
         // Neither does a task of another skill open the way.
         let lights = full.call(Operation::Send, &for_skill("lights.set", "ask room")).await.unwrap();
-        for named in ["door.open", "home/door.open"] {
+        for named in ["blinds.open", "home/blinds.open"] {
             let mut sneaks = for_skill(named, "kitchen");
             sneaks["message"]["taskId"] = json!(id(&lights["task"]));
             let refusal = bare.call(Operation::Send, &sneaks).await.unwrap_err();
@@ -205,7 +205,7 @@ async fn a_list_leaves_out_what_its_caller_could_not_ask_for() {
     let bed = Bed::start("").await;
     let full = bed.rpc("a2a:*:* owner");
     let mut tasks = Vec::new();
-    for params in [for_skill("door.open", "echo a"), for_skill("lights.set", "echo b"), saying("echo c")] {
+    for params in [for_skill("blinds.open", "echo a"), for_skill("lights.set", "echo b"), saying("echo c")] {
         tasks.push(id(&full.call(Operation::Send, &params).await.unwrap()["task"]));
     }
     for (scopes, count) in
@@ -229,7 +229,7 @@ async fn a_list_leaves_out_what_its_caller_could_not_ask_for() {
 #[tokio::test]
 async fn programs_of_this_machine_are_bound_if_the_entry_says_so() {
     let bed = Bed::start("").await;
-    let door = for_skill("door.open", "echo hello");
+    let door = for_skill("blinds.open", "echo hello");
     let local = Caller::rpc(&bed.gateway.plain());
     let secret = std::fs::read_to_string(bed.gateway.folder().join("operator.secret")).unwrap();
     let operator = local.clone().with("authorization", &format!("Bearer {}", secret.trim()));
@@ -261,8 +261,8 @@ async fn cards_say_which_scopes_each_skill_needs_where_tokens_are_wanted() {
     let certificate = json!({"schemes": {"certificate": {"list": []}}});
     let lights = json!([way(&["a2a:lights.set:send"]), certificate]);
     let door = json!([
-        way(&["a2a:door.open:send", "locks:read", "locks:write"]),
-        way(&["a2a:door.open:send", "owner"]),
+        way(&["a2a:blinds.open:send", "locks:read", "locks:write"]),
+        way(&["a2a:blinds.open:send", "owner"]),
         certificate
     ]);
     let keys = get_main(&gateway, "/.well-known/jwks.json").await.json();
@@ -279,8 +279,8 @@ async fn cards_say_which_scopes_each_skill_needs_where_tokens_are_wanted() {
         let old = get_main(&gateway, &format!("{base}{OLDER}")).await.json();
         assert_eq!(
             old["skills"][1]["security"],
-            json!([{"token": ["a2a:door.open:send", "locks:read", "locks:write"]},
-                {"token": ["a2a:door.open:send", "owner"]}, {"certificate": []}]),
+            json!([{"token": ["a2a:blinds.open:send", "locks:read", "locks:write"]},
+                {"token": ["a2a:blinds.open:send", "owner"]}, {"certificate": []}]),
             "{base}"
         );
         assert_eq!(old["skills"][1]["securityRequirements"], door, "{base}: and as 1.0 has it");
@@ -293,7 +293,7 @@ async fn cards_say_which_scopes_each_skill_needs_where_tokens_are_wanted() {
         }
     }
     // The extended card by the guarded listener, with exactly what the public one says is needed for a message.
-    let token = issuer.token("a2a:door.open:send owner");
+    let token = issuer.token("a2a:blinds.open:send owner");
     let call = |method: &str, params: Value| {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let request = http::Request::post("/agents/home").header("content-type", "application/json");
@@ -302,7 +302,7 @@ async fn cards_say_which_scopes_each_skill_needs_where_tokens_are_wanted() {
     };
     let extended = call("GetExtendedAgentCard", json!({})).await.json();
     assert_eq!(extended["result"]["skills"][1]["securityRequirements"], door, "{extended}");
-    let sent = call("SendMessage", for_skill("door.open", "echo hello")).await.json();
+    let sent = call("SendMessage", for_skill("blinds.open", "echo hello")).await.json();
     assert_eq!(sent["result"]["task"]["status"]["state"], "TASK_STATE_COMPLETED", "{sent}");
 }
 
@@ -368,14 +368,13 @@ async fn a_skill_that_is_named_with_its_agent_is_that_skill_of_that_agent() {
 #[tokio::test]
 async fn a_demand_that_nobody_can_meet_lets_nobody_in_and_breaks_no_header() {
     let strange = json!([{"schemes": {"keyring": {"list": ["a2a", "x\",realm=\"y", "owner"]}}}]);
-    let skill =
-        json!({"id": "door.open", "name": "Door", "description": "Opens", "tags": [], "securityRequirements": strange});
+    let skill = json!({"id": "blinds.open", "name": "Door", "description": "Opens", "tags": [], "securityRequirements": strange});
     let agent = Agent::start(Plan { card: json!({"skills": [skill]}), ..Plan::new("home") }).await;
     let issuer = Issuer::start().await;
     let gateway = Gateway::start(MOONGATE, &toml(&agent, &issuer, "")).await;
     let token = issuer.token("a2a:*:* owner a2a");
     let caller = Caller::rpc(&gateway.plain()).with("authorization", &format!("Bearer {token}"));
-    let whole = caller.whole(Operation::Send, &for_skill("door.open", "echo hello")).await;
+    let whole = caller.whole(Operation::Send, &for_skill("blinds.open", "echo hello")).await;
     let refusal = caller.understand(Operation::Send, &whole).unwrap_err();
     assert!(refusal.message.contains("nobody can have"), "{refusal:?}");
     assert_eq!((whole.status, challenge(&whole)), (403, ""));
@@ -385,17 +384,17 @@ async fn a_demand_that_nobody_can_meet_lets_nobody_in_and_breaks_no_header() {
 #[tokio::test]
 async fn an_explanation_shows_what_a_card_demands_of_a_caller() {
     let bed = Bed::start("").await;
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": for_skill("door.open", "hello")});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": for_skill("blinds.open", "hello")});
     let asked = json!({"body": body, "headers": {"authorization": format!("Bearer {}", bed.issuer.token("a2a:*:*"))}});
     let view = http("POST", &bed.gateway.admin(), "/api/v1/explain", &[], Some(&asked)).await.json();
-    assert_eq!(view["resolved"]["skill"], "door.open");
+    assert_eq!(view["resolved"]["skill"], "blinds.open");
     assert_eq!(view["problem"]["code"], "MG-0407");
     assert_eq!(view["problem"]["fields"], json!([{"field": "scope", "description": "owner"}]), "{view}");
     let run = |scopes: &str, token: Option<String>| {
         let (folder, token) = (bed.gateway.folder().to_owned(), token.unwrap_or_else(|| bed.issuer.token(scopes)));
         async move {
             let mut command = tokio::process::Command::new(MOONGATE);
-            command.args(["explain", "--token-stdin", "--skill", "door.open", "hello"]).current_dir(folder);
+            command.args(["explain", "--token-stdin", "--skill", "blinds.open", "hello"]).current_dir(folder);
             command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
             let mut child = command.stderr(std::process::Stdio::piped()).kill_on_drop(true).spawn().unwrap();
             let mut input = child.stdin.take().unwrap();

@@ -9,7 +9,7 @@ use crate::support::{ROUTING, at_main, get_main, reload};
 
 /// A gateway with an agent of two skills, which accepts the tokens of an issuer.
 async fn bed(scopes: &[&str]) -> (Agent, Issuer, Gateway) {
-    let skills = ["lights.set", "door.open"].map(str::to_owned).to_vec();
+    let skills = ["lights.set", "blinds.open"].map(str::to_owned).to_vec();
     let agent = Agent::start(Plan { skills, ..Plan::new("home") }).await;
     let issuer = Issuer::start().await;
     let gateway = Gateway::start(MOONGATE, &toml(&agent, &issuer, scopes)).await;
@@ -76,25 +76,25 @@ async fn scopes_are_those_of_skills() {
     let caller = bearing(&gateway, &issuer.token("a2a:lights.set:send a2a:lights.set:get"));
     let sent = caller.call(Operation::Send, &for_skill("lights.set")).await.unwrap();
     assert_eq!(state(&caller.call(Operation::Get, &on(&id(&sent["task"]))).await.unwrap()), "COMPLETED");
-    let refusal = caller.call(Operation::Send, &for_skill("door.open")).await.unwrap_err();
-    assert!(told(&refusal) == "MG-0407" && refusal.message.contains("a2a:door.open:send"), "{refusal:?}");
+    let refusal = caller.call(Operation::Send, &for_skill("blinds.open")).await.unwrap_err();
+    assert!(told(&refusal) == "MG-0407" && refusal.message.contains("a2a:blinds.open:send"), "{refusal:?}");
     let refusal = caller.call(Operation::Cancel, &on(&id(&sent["task"]))).await.unwrap_err();
     assert!(told(&refusal) == "MG-0407" && refusal.message.contains("a2a:lights.set:cancel"), "{refusal:?}");
     // The agent could take what names no skill as any of its skills.
     let refusal = caller.call(Operation::Send, &saying("echo hello")).await.unwrap_err();
-    assert!(told(&refusal) == "MG-0407" && refusal.message.contains("door.open"), "{refusal:?}");
+    assert!(told(&refusal) == "MG-0407" && refusal.message.contains("blinds.open"), "{refusal:?}");
     // Nor does a task open the way to another skill, a list to others' tasks, or a message to push notifications.
     let all = bearing(&gateway, &issuer.token("a2a:*:*"));
     let mut asks = for_skill("lights.set");
     asks["message"]["parts"][0]["text"] = json!("ask");
     let open = id(&all.call(Operation::Send, &asks).await.unwrap()["task"]);
-    let mut sneaks = for_skill("door.open");
+    let mut sneaks = for_skill("blinds.open");
     sneaks["message"]["taskId"] = json!(open);
     let mut pushes = for_skill("lights.set");
     pushes["configuration"] = json!({"taskPushNotificationConfig": {"url": "https://hooks.invalid/"}});
     let heard_meanwhile = agent.received().len();
     for (operation, params, missing) in [
-        (Operation::Send, sneaks, "a2a:door.open:send"),
+        (Operation::Send, sneaks, "a2a:blinds.open:send"),
         (Operation::Send, pushes, "a2a:lights.set:push"),
         (Operation::List, json!({}), "a2a:*:list"),
     ] {

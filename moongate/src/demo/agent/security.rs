@@ -63,7 +63,7 @@ impl Role for Security {
             }, {
                 "id": "security.status", "name": "Look at doors and alarm",
                 "description": "Says which doors are locked and whether the alarm is armed.",
-                "tags": ["door", "alarm", "status"],
+                "tags": ["security", "status"],
                 "examples": ["is the front door locked?", "is the alarm armed?"],
             }],
         })

@@ -35,7 +35,7 @@ async fn an_agent_may_do_what_its_domain_and_its_own_entry_both_allow() {
         assert_eq!(code(&home, other, "lights.set", &[]).await, "done", "{other} is not named");
     }
     for uri in [NAV, CAR] {
-        assert_eq!(code(&home, uri, "door.open", &[]).await, "MG-0407", "{uri}: its domain may not");
+        assert_eq!(code(&home, uri, "blinds.open", &[]).await, "MG-0407", "{uri}: its domain may not");
     }
     // What the domain could do of it, and the agent may not.
     for (uri, allowed) in [(NAV, false), (CAR, true)] {
@@ -78,6 +78,6 @@ async fn a_token_beside_a_certificate_is_worth_what_all_of_them_allow() {
         until(|| async { (code(&home, RADIO, "lights.set", &bearing).await == "MG-0407").then_some(()) }).await;
     assert!(closed.is_some(), "whatever the token says");
     assert_eq!(code(&home, NAV, "lights.set", &bearing).await, "done");
-    assert_eq!(code(&home, NAV, "door.open", &bearing).await, "MG-0407", "the agent may not");
-    assert_eq!(code(&home, CAR, "door.open", &bearing).await, "done", "its domain may");
+    assert_eq!(code(&home, NAV, "blinds.open", &bearing).await, "MG-0407", "the agent may not");
+    assert_eq!(code(&home, CAR, "blinds.open", &bearing).await, "done", "its domain may");
 }
