@@ -63,7 +63,7 @@ impl Records {
                 "locks, doors and the like open without a person's yes: approvals.sensitive_by_default is off"
             );
         }
-        self.did("approvals.default", "configuration", None, Some(if on { "on" } else { "off" }));
+        self.did("approval.default", "configuration", None, Some(if on { "on" } else { "off" }));
     }
 
     /// Writes what waits, and ends the log.
