@@ -51,7 +51,7 @@ async fn a_follow_up_that_names_another_skill_is_judged_as_both() {
     let mut more = to_task(&begun, "the door");
     more["message"]["metadata"] = json!({ROUTING: {"skillId": "door.open"}});
     let (refusal, _) = tokio::join!(caller.call(Operation::Send, &more), async {
-        told(&gateway, &["no", &question(&gateway, &begun).await]).await
+        told(&gateway, &["no", &super::defaults::soon_asked(&gateway).await]).await
     });
     assert_eq!(refusal.unwrap_err().gateway_code.as_deref(), Some("MG-0404"));
     caller.call(Operation::Send, &to_task(&begun, "the lamp")).await.unwrap();
