@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use moongate_core::entry::{Intent, Line};
 use moongate_core::seam::TraceContext;
-use moongate_core::{Entry, Envelope, Mono, Problem, Resolved, Target};
+use moongate_core::{Entry, Envelope, Mono, Problem, Resolved, Target, TaskId};
 
 use crate::pipeline::{Flow, Trail};
 
@@ -41,6 +41,7 @@ impl<'f> Draft<'f> {
             target: nobody.clone(),
             instance: nobody.clone(),
             skill: None,
+            task: envelope.head.task.clone(),
             operation: envelope.head.operation,
             listener: envelope.arrival.listener,
             result: "abandoned",
@@ -82,6 +83,13 @@ impl<'f> Draft<'f> {
         let home = self.flow.meter.home();
         self.trail.principal.as_ref().is_some_and(|who| *who.domain != *home)
             || resolved.meanings.iter().flat_map(|meaning| &meaning.tags).any(|tag| is_sensitive(tag))
+    }
+
+    /// A task came of it.
+    pub(crate) fn made(&mut self, task: Option<TaskId>) {
+        if let (Some(entry), Some(task)) = (&mut self.entry, task) {
+            entry.task = Some(task);
+        }
     }
 
     /// The request has ended.
