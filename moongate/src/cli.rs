@@ -15,8 +15,10 @@ mod init;
 pub(crate) mod output;
 mod run;
 mod send;
+mod tap;
 mod tasks;
 mod token;
+mod top;
 mod users;
 
 use std::path::PathBuf;
@@ -75,6 +77,10 @@ enum Command {
     Token(token::Token),
     /// List, add and remove people who may sign in at the running gateway's pages.
     Users(users::Users),
+    /// Show how the running gateway fares, in figures that renew themselves.
+    Top(top::Top),
+    /// Print what happens at the running gateway, a line each, as it happens.
+    Tap(tap::Tap),
     /// Look the gateway over: configuration, folders, keys, store.
     Doctor,
     /// Copy the store to a new file, while the gateway runs or not.
@@ -118,6 +124,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Clients(clients)) => clients::clients(&context, &clients),
         Some(Command::Token(token)) => token::token(&context, &token),
         Some(Command::Users(users)) => users::users(&context, &users),
+        Some(Command::Top(arguments)) => top::top(&context, &arguments),
+        Some(Command::Tap(arguments)) => tap::tap(&context, &arguments),
         Some(Command::Doctor) => doctor::doctor(&context),
         Some(Command::Backup(backup)) => backup::backup(&context, &backup),
         Some(Command::Audit(audit)) => audit::audit(&context, &audit),

@@ -6,6 +6,7 @@
 mod approvals;
 mod audit;
 mod deeds;
+mod events;
 mod oauth;
 mod openapi;
 mod people;
@@ -91,6 +92,9 @@ impl Handler for ListenerSurface {
         }
         if Users::serves(path) || oauth::is_api(path) || approvals::is_about(path) || Api::serves(path) {
             return Box::pin(surface.administered(self.listener, peer, request)).await;
+        }
+        if events::serves(path) {
+            return Box::pin(surface.events(self.listener, peer, request)).await;
         }
         if audit::serves(path) {
             return Box::pin(surface.audit(self.listener, peer, request)).await;

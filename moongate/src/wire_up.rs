@@ -5,6 +5,7 @@
 
 mod authority;
 pub(crate) mod egress;
+mod healths;
 mod listeners;
 mod names;
 mod outbound;
@@ -123,7 +124,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         own: bound.addresses(),
         store: store.clone(),
     };
-    let registry = registry(config, grounds, &gateway).await?;
+    let healths = healths::Healths::new(telemetry.feed().clone(), clock.clone());
+    let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface =
@@ -159,9 +161,17 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
 }
 
 /// Agents that were registered before; what is known of them is the gateway's directory from now on.
-async fn registry(config: &Config, grounds: Grounds, gateway: &Arc<A2aGateway>) -> Result<Arc<AgentRegistry>, Problem> {
+async fn registry(
+    config: &Config,
+    grounds: Grounds,
+    gateway: &Arc<A2aGateway>,
+    healths: healths::Healths,
+) -> Result<Arc<AgentRegistry>, Problem> {
     let published = gateway.clone();
-    let publish = move |directory| published.directory.store(Arc::new(directory));
+    let publish = move |directory| {
+        healths.published(&directory);
+        published.directory.store(Arc::new(directory));
+    };
     let registry = Arc::new(AgentRegistry::new(grounds, settings::registry(config)?, publish));
     registry.restore().await?;
     Ok(registry)

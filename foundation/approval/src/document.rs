@@ -133,7 +133,7 @@ pub fn visible(text: &str) -> String {
 
 /// Control characters, marks and overrides of direction (Unicode bidi), joiners and spaces without width, variation
 /// selectors, tags, fillers.
-fn is_hidden(letter: char) -> bool {
+pub fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'

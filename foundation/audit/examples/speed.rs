@@ -43,6 +43,7 @@ fn line(clock: &dyn Clock) -> Line {
         target: "lights".into(),
         instance: "lights@kitchen".into(),
         skill: Some("lights.set".into()),
+        task: None,
         operation: Operation::Send,
         listener: Listener::Main,
         result: "done",

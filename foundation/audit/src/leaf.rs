@@ -97,6 +97,9 @@ fn request(out: &mut String, entry: &Entry, trace: Option<&[u8; 16]>, seq: u64, 
     }
     source(&mut leaf, &entry.source, &entry.domain, Some(entry.address));
     leaf.text("target", &entry.target);
+    if let Some(task) = &entry.task {
+        leaf.text("task", task.as_str());
+    }
     if phase != Phase::Intent {
         leaf.number("took_us", u64::try_from(entry.took.as_micros()).unwrap_or_default());
     }
@@ -292,6 +295,7 @@ mod tests {
             target: shared.clone(),
             instance: shared.clone(),
             skill: Some(text.into()),
+            task: Some(text.into()),
             operation: Operation::Send,
             listener: Listener::Plain,
             result: "failed",
@@ -339,7 +343,7 @@ mod tests {
         let expected = concat!(
             r#"{"code":"MG-0502","instance":"lights","listener":"plain","operation":"send","request":"lights","#,
             r#""result":"failed","route":"lights","seq":42,"skill":"lights","#,
-            r#""source":{"domain":"lights","id":"lights","ip":"127.0.0.1"},"target":"lights","took_us":1234,"#,
+            r#""source":{"domain":"lights","id":"lights","ip":"127.0.0.1"},"target":"lights","task":"lights","took_us":1234,"#,
             r#""trace":"abababababababababababababababab","ts":"2026-11-27T17:54:56.789Z","v":1}"#,
         );
         assert_eq!(line, expected);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::envelope::{Listener, Operation};
-use crate::ids::{RequestId, SkillId};
+use crate::ids::{RequestId, SkillId, TaskId};
 use crate::problem::Code;
 use crate::time::Time;
 
@@ -28,6 +28,8 @@ pub struct Entry {
     pub instance: Arc<str>,
     /// Target: the skill, if one was resolved.
     pub skill: Option<SkillId>,
+    /// The task that it named, or that came of it.
+    pub task: Option<TaskId>,
     /// The operation.
     pub operation: Operation,
     /// The listener that it came by.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use moongate_core::decision::Refusal;
 use moongate_core::seam::{Clock, Recorder, Verifier, identify};
-use moongate_core::{Challenge, Clearance, Code, Decision, Envelope, Principal, Problem, Resolved, Route};
+use moongate_core::{Challenge, Clearance, Code, Decision, Envelope, Principal, Problem, Resolved, Route, TaskId};
 
 use crate::policy::{Policy, Subject};
 use crate::rate::Meter;
@@ -83,6 +83,12 @@ pub trait Dispatch<G: Gateway>: Send + Sync {
 
     /// The word for an answer in records: `done`, `stream`, `accepted`.
     fn result(answer: &Self::Answer) -> &'static str;
+
+    /// The task that an answer is about, for records; a request that names one needs none here.
+    fn task(answer: &Self::Answer) -> Option<TaskId> {
+        let _ = answer;
+        None
+    }
 }
 
 /// All that *dispatch* needs.
@@ -149,6 +155,7 @@ pub async fn run<G: Gateway, D: Dispatch<G>>(
 ) -> Ran<D::Answer> {
     let mut draft = Draft::open(flow, &envelope, D::RECORDS);
     let result = stages(flow, gateway, dispatch, envelope, credential, call, &mut draft).await;
+    draft.made(result.as_ref().ok().and_then(D::task));
     let trail = draft.close(result.as_ref().map(D::result));
     Ran { trail, result }
 }

@@ -11,7 +11,7 @@ use std::sync::{Arc, LazyLock};
 
 use moongate_core::entry::{Intent, Line};
 use moongate_core::seam::TraceContext;
-use moongate_core::{Entry, Envelope, Mono, Problem, Resolved, Target};
+use moongate_core::{Entry, Envelope, Mono, Problem, Resolved, Target, TaskId};
 
 use crate::pipeline::{Flow, Trail};
 
@@ -38,6 +38,7 @@ impl<'f> Draft<'f> {
             target: nobody.clone(),
             instance: nobody.clone(),
             skill: None,
+            task: envelope.head.task.clone(),
             operation: envelope.head.operation,
             listener: envelope.arrival.listener,
             result: "abandoned",
@@ -79,6 +80,13 @@ impl<'f> Draft<'f> {
         let home = self.flow.meter.home();
         self.trail.principal.as_ref().is_some_and(|who| *who.domain != *home)
             || resolved.meanings.iter().any(|meaning| meaning.effects.guarded)
+    }
+
+    /// A task came of it.
+    pub(crate) fn made(&mut self, task: Option<TaskId>) {
+        if let (Some(entry), Some(task)) = (&mut self.entry, task) {
+            entry.task = Some(task);
+        }
     }
 
     /// The request has ended.

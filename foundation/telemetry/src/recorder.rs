@@ -1,33 +1,41 @@
-//! Joins metrics, traces and the access log behind the one seam that the pipeline knows.
+//! Joins metrics, traces, the access log and the feed behind the one seam that the pipeline knows.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use moongate_core::Entry;
+use moongate_core::entry::Deed;
 use moongate_core::seam::{Recorder, TraceContext};
 
+use crate::feed::Feed;
 use crate::metrics::Metrics;
 use crate::otlp::Exporter;
 
 /// Where entries go: always into the metrics, as a span if the trace is sampled and a collector is configured, and as
-/// a log line if the access log is on.
+/// a log line if the access log is on, and to whoever watches the feed.
 #[derive(Debug)]
 pub struct Telemetry {
     metrics: Arc<Metrics>,
     exporter: Option<Exporter>,
     access: AtomicBool,
+    feed: Arc<Feed>,
 }
 
 impl Telemetry {
     /// Joins what there is.
     pub fn new(metrics: Arc<Metrics>, exporter: Option<Exporter>, access: bool) -> Self {
-        Self { metrics, exporter, access: AtomicBool::new(access) }
+        Self { metrics, exporter, access: AtomicBool::new(access), feed: Arc::default() }
     }
 
     /// The numbers.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What happens, for whoever watches.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
     }
 
     /// Turns the access log on or off.
@@ -46,12 +54,17 @@ impl Telemetry {
 impl Recorder for Telemetry {
     fn record(&self, entry: Entry, trace: Option<&TraceContext>) {
         self.metrics.record(&entry);
+        self.feed.request(&entry, trace);
         if self.access.load(Relaxed) {
             access_line(&entry);
         }
         if let (Some(exporter), Some(trace)) = (&self.exporter, trace.filter(|trace| trace.sampled)) {
             exporter.offer(entry, *trace);
         }
+    }
+
+    fn note(&self, deed: Deed) {
+        self.feed.deed(&deed);
     }
 }
 
@@ -90,6 +103,7 @@ mod tests {
             target: "lights".into(),
             instance: "lights@2".into(),
             skill: None,
+            task: None,
             operation: Operation::Send,
             listener: Listener::Plain,
             result: if code.is_none() { "done" } else { "failed" },

@@ -10,6 +10,8 @@
 mod query;
 mod tasks;
 
+pub use query::Query as Parameters;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use moongate_core::entry::Deed;
-use moongate_core::{Challenge, Clearance, Code, Operation, Problem};
+use moongate_core::{Challenge, Clearance, Code, Operation, Problem, TaskId};
 use moongate_flow::Dispatch;
 use moongate_flow::pipeline::Order;
 use moongate_wire::a2a::{Dialect, Version};
@@ -45,12 +45,14 @@ pub struct Whole {
     pub canonical: Bytes,
     /// The agent's bytes, if the client speaks its dialect and nothing was changed.
     pub raw: Option<(Dialect, Bytes)>,
+    /// The task that it shows, where the request did not name it.
+    pub task: Option<TaskId>,
 }
 
 impl Whole {
     /// A result of the gateway's own making.
     pub fn own(value: &serde_json::Value) -> Self {
-        Self { canonical: serde_json::to_vec(value).unwrap_or_default().into(), raw: None }
+        Self { canonical: serde_json::to_vec(value).unwrap_or_default().into(), raw: None, task: None }
     }
 }
 
@@ -100,6 +102,13 @@ impl Dispatch<A2aGateway> for Live<'_> {
         match answer {
             Reply::Whole(_) => "done",
             Reply::Stream(_) => "stream",
+        }
+    }
+
+    fn task(answer: &Reply) -> Option<TaskId> {
+        match answer {
+            Reply::Whole(whole) => whole.task.clone(),
+            Reply::Stream(events) => events.task(),
         }
     }
 }

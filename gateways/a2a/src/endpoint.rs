@@ -39,7 +39,7 @@ use crate::dispatch::{Live, Reply};
 use crate::gateway::A2aGateway;
 use crate::tasks::control::PAUSE_RESUME;
 use decode::Decoded;
-use vigil::{Over, Vigil};
+pub use vigil::{Over, Vigil};
 
 /// The endpoint.
 pub struct Endpoint {

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use moongate_core::{Code, Principal, Problem, Proof, TaskState};
+use moongate_core::{Code, Principal, Problem, Proof, TaskId, TaskState};
 use serde_json::Value;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
@@ -198,6 +198,15 @@ impl Stream {
             first.last = false;
         }
         self
+    }
+
+    /// The task that it follows, if it follows one.
+    pub fn task(&self) -> Option<TaskId> {
+        match &self.source {
+            Source::Fed(_, row, _) => Some(row.id.clone()),
+            Source::Follow(follow) => Some(follow.row.id.clone()),
+            Source::Once(_) | Source::Ended => None,
+        }
     }
 
     /// The next event; `None` at the end. After an error nothing follows.

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
 use moongate_config::Config;
 use moongate_core::seam::{Dialer, Fetch, Fetched};
 use moongate_core::{Code, Problem};
 use moongate_identity::Secret;
-use moongate_transport::{HttpDialer, Pool, PoolConfig};
+use moongate_transport::{HttpDialer, Origin, Pool, PoolBody, PoolConfig};
+use moongate_wire::sse::Parser;
 use serde_json::Value;
 
 use super::{Context, Failure, run};
@@ -16,11 +18,14 @@ use crate::wire_up;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// The most bytes of one event.
+const LARGEST: usize = 256 * 1024;
 
 /// A client of the running gateway.
 pub(crate) struct Client {
     runtime: tokio::runtime::Runtime,
     dialer: HttpDialer,
+    pool: Pool,
     base: String,
     secret: Option<String>,
     patience: Duration,
@@ -46,9 +51,10 @@ impl Client {
             Problem::new(Code::GatewayUnreachable, "the configuration opens neither an admin nor a plain listener")
         })?;
         let tls = moongate_identity::tls::client_config(&[])?;
-        let dialer = HttpDialer::new(Pool::new(PoolConfig::default(), tls));
+        let pool = Pool::new(PoolConfig::default(), tls);
+        let dialer = HttpDialer::new(pool.clone());
         let (runtime, base) = (run::runtime()?, format!("http://{address}"));
-        Ok(Self { runtime, dialer, base, secret: None, patience: PATIENCE, answered: Cell::new(false) })
+        Ok(Self { runtime, dialer, pool, base, secret: None, patience: PATIENCE, answered: Cell::new(false) })
     }
 
     /// The same, for what takes long.
@@ -79,6 +85,17 @@ impl Client {
         body: Option<&Value>,
         version: bool,
     ) -> Result<Fetched, Problem> {
+        self.run(self.exchange(method, path, body, version))
+    }
+
+    /// The same, for whoever waits for other things too.
+    pub(crate) async fn exchange(
+        &self,
+        method: &'static str,
+        path: &str,
+        body: Option<&Value>,
+        version: bool,
+    ) -> Result<Fetched, Problem> {
         let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
         if body.is_some() {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
@@ -99,7 +116,7 @@ impl Client {
             body_wanted: true,
             egress: None,
         };
-        let answer = self.runtime.block_on(self.dialer.fetch(fetch)).map_err(|problem| match problem.code {
+        let answer = self.dialer.fetch(fetch).await.map_err(|problem| match problem.code {
             Code::AgentTimeout => {
                 let waited = self.patience.as_secs();
                 Problem::new(Code::CommandFailed, format!("the gateway did not answer within {waited} s"))
@@ -111,11 +128,73 @@ impl Client {
         Ok(answer)
     }
 
+    /// Runs something that asks, to its end.
+    pub(crate) fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Opens a stream of events.
+    pub(crate) async fn events(&self, path: &str) -> Result<Events, Problem> {
+        let unreachable = |cause: &dyn std::fmt::Display| {
+            Problem::new(Code::GatewayUnreachable, format!("no gateway answers at {}", self.base)).inside(cause)
+        };
+        let origin = Origin::parse(&self.base, false).map_err(|error| unreachable(&error))?;
+        let mut request = http::Request::get(path).header("accept", "text/event-stream");
+        if let Some(secret) = &self.secret {
+            request = request.header("authorization", format!("Bearer {secret}"));
+        }
+        let request = request
+            .body(Full::new(Bytes::new()))
+            .map_err(|error| Problem::new(Code::Internal, "the request cannot be written").inside(error))?;
+        let answer = self.pool.send(&origin, request).await.map_err(|error| unreachable(&error))?;
+        let status = answer.status().as_u16();
+        let body = answer.into_body();
+        if status == 200 {
+            return Ok(Events { body, parser: Parser::new(LARGEST) });
+        }
+        let bytes =
+            http_body_util::Limited::new(body, LARGEST).collect().await.map(http_body_util::Collected::to_bytes);
+        Err(told(&serde_json::from_slice(&bytes.unwrap_or_default()).unwrap_or_default(), status))
+    }
+
     /// Asks the API; an error of the gateway's is told in its own words.
     pub(crate) fn api(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
-        let answer = self.send(method, path, body, false)?;
+        self.run(self.asked(method, path, body))
+    }
+
+    /// Reads from the API, for whoever waits for other things too.
+    pub(crate) async fn ask(&self, path: &str) -> Result<Value, Problem> {
+        self.asked("GET", path, None).await
+    }
+
+    async fn asked(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
+        let answer = self.exchange(method, path, body, false).await?;
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         if (200..300).contains(&answer.status) { Ok(value) } else { Err(told(&value, answer.status)) }
+    }
+}
+
+/// Events as they come.
+pub(crate) struct Events {
+    body: PoolBody,
+    parser: Parser,
+}
+
+impl Events {
+    /// The data of the next event; `None` when the stream has ended.
+    pub(crate) async fn next(&mut self) -> Result<Option<Value>, Problem> {
+        loop {
+            if let Some(event) = self.parser.next() {
+                return Ok(Some(serde_json::from_slice(&event.data).unwrap_or_default()));
+            }
+            let broken = |cause: &dyn std::fmt::Display| {
+                Problem::new(Code::GatewayUnreachable, "the connection to the gateway broke").inside(cause)
+            };
+            let Some(frame) = self.body.frame().await else { return Ok(None) };
+            if let Ok(chunk) = frame.map_err(|error| broken(&error))?.into_data() {
+                self.parser.feed(chunk)?;
+            }
+        }
     }
 }
 

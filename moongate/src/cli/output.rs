@@ -1,9 +1,11 @@
-//! What commands print, and how they fail.
+//! What commands print, and how they fail. Letters that are not seen, and could move a terminal's cursor, are shown as numbers.
 
 use std::io::Write;
 
+use moongate_approval::document::{is_hidden, visible};
 use moongate_config::Problems;
 use moongate_core::Problem;
+use serde_json::Value;
 
 /// Why a command could not be carried out.
 pub(crate) enum Failure {
@@ -44,9 +46,66 @@ impl Failure {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "NO_COLOR is a convention of terminals, not configuration")]
 fn colours() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
+    std::io::IsTerminal::is_terminal(&std::io::stderr()) && wanted()
+}
+
+#[allow(clippy::disallowed_methods, reason = "NO_COLOR is a convention of terminals, not configuration")]
+fn wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Colours for what is printed, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Palette(bool);
+
+impl Palette {
+    /// Colours where there is a terminal, and nobody wants none.
+    pub(crate) fn of(terminal: bool) -> Self {
+        Self(terminal && wanted())
+    }
+
+    /// A text in the colour of a result or a health.
+    pub(crate) fn result(self, result: &str, text: &str) -> String {
+        let colour = match result {
+            "failed" | "abandoned" | "denied" | "expired" | "cancelled" | "down" | "gone" => 31,
+            "asked" | "suspect" => 33,
+            _ => 32,
+        };
+        if self.0 { format!("\u{1b}[{colour}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// A text that stands out.
+    pub(crate) fn bold(self, text: &str) -> String {
+        if self.0 { format!("\u{1b}[1m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// A stranger's text in at most so many letters, all of which are seen.
+pub(crate) fn short(text: &str, most: usize) -> String {
+    let shown = visible(text);
+    if shown.chars().count() <= most {
+        return shown;
+    }
+    shown.chars().take(most.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// JSON in one line whose letters are all seen; it says the same.
+pub(crate) fn written(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.contains(is_hidden) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        if is_hidden(letter) {
+            let mut units = [0; 2];
+            letter.encode_utf16(&mut units).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            shown.push(letter);
+        }
+    }
+    shown
 }
 
 /// Prints a line of data. A reader that has gone away is no error.

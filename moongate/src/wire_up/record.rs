@@ -83,6 +83,7 @@ impl Recorder for Records {
     }
 
     fn note(&self, deed: Deed) {
+        self.telemetry.feed().deed(&deed);
         if let Some(log) = &self.log {
             log.record(Line::Deed(deed));
         }

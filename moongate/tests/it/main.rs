@@ -18,6 +18,7 @@ mod explain;
 mod hostile;
 mod lifecycle;
 mod lists;
+mod live;
 mod mtls;
 mod notary;
 mod oauth;

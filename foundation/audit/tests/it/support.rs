@@ -102,6 +102,7 @@ pub(crate) fn entry(request: &str) -> Entry {
         target: "lights".into(),
         instance: "-".into(),
         skill: Some("lights.set".into()),
+        task: None,
         operation: Operation::Send,
         listener: Listener::Plain,
         result: "done",

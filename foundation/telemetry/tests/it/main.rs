@@ -18,6 +18,7 @@ fn entry(target: &str, operation: Operation, result: &'static str, code: Option<
         target: target.into(),
         instance: target.into(),
         skill: None,
+        task: None,
         operation,
         listener: Listener::Main,
         result,

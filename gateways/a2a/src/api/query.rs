@@ -5,14 +5,14 @@ use moongate_core::{Code, Problem};
 use super::decoded;
 
 /// What stands behind the question mark.
-pub(super) struct Query(Vec<(String, String)>);
+pub struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads it; empty values count as absent.
     ///
     /// # Errors
     /// `InvalidParams` for a name that is not in `known`, or that comes twice.
-    pub(super) fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
+    pub fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Problem> {
         let mut pairs: Vec<(String, String)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -32,7 +32,7 @@ impl Query {
     }
 
     /// A parameter's text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(held, _)| held == name).map(|(_, value)| value.as_str())
     }
 
@@ -40,7 +40,7 @@ impl Query {
     ///
     /// # Errors
     /// `InvalidParams` if it is none from `least` to `most`.
-    pub(super) fn number(&self, name: &str, (least, most): (u64, u64), absent: u64) -> Result<u64, Problem> {
+    pub fn number(&self, name: &str, (least, most): (u64, u64), absent: u64) -> Result<u64, Problem> {
         let Some(text) = self.text(name) else { return Ok(absent) };
         let number = text.parse().ok().filter(|number| (least..=most).contains(number));
         number.ok_or_else(|| wrong(name, &format!("is no number from {least} to {most}")))
@@ -50,7 +50,7 @@ impl Query {
     ///
     /// # Errors
     /// `InvalidParams` if it is neither `true` nor `false`.
-    pub(super) fn flag(&self, name: &str) -> Result<bool, Problem> {
+    pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         match self.text(name) {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),

@@ -169,7 +169,7 @@ pub(super) async fn answer(
     let row = &waiting.row;
     if order.call.return_immediately() {
         if let Some(made) = waiting.made.as_ref().filter(|_| order.call.peek.history_length.is_none()) {
-            return Ok(Whole { canonical: wrap_task(made), raw: None });
+            return Ok(Whole { canonical: wrap_task(made), raw: None, task: Some(row.id.clone()) });
         }
     } else {
         let limit = order.envelope.deadline.since(gateway.clock.mono());

@@ -45,7 +45,10 @@ pub(super) async fn send(gateway: Arc<A2aGateway>, mut order: Order<A2aGateway>)
     let order = attempt.finish(gateway, Ok(()));
     let row = match taken? {
         Some(row) => row,
-        None => return Ok(Whole { canonical: answer.canonical.clone(), raw: raw_for(&order.call, &answer, passes) }),
+        None => {
+            let raw = raw_for(&order.call, &answer, passes);
+            return Ok(Whole { canonical: answer.canonical.clone(), raw, task: None });
+        }
     };
     if !row.state().is_terminal() {
         supply::watch(gateway, &row);
@@ -87,13 +90,14 @@ fn task_reply(row: &Row, call: &Call, answer: &Answer, passes: bool) -> Whole {
     if row.is_mapped() {
         return from_row(row, call);
     }
-    Whole { canonical: answer.canonical.clone(), raw: raw_for(call, answer, passes) }
+    let task = Some(row.id.clone());
+    Whole { canonical: answer.canonical.clone(), raw: raw_for(call, answer, passes), task }
 }
 
 pub(super) fn from_row(row: &Row, call: &Call) -> Whole {
     let mut task = row.value();
     fold::trim_history(&mut task, call.peek.history_length);
-    Whole::own(&json!({ "task": task }))
+    Whole { task: Some(row.id.clone()), ..Whole::own(&json!({ "task": task })) }
 }
 
 /// The agent's bytes, if they may go on unchanged.

@@ -65,7 +65,7 @@ pub(super) async fn get(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) -> 
                 }
                 row.saved().await?;
             }
-            Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical })
+            Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical, task: None })
         }
         Err(problem) => {
             let call = attempt.finish(gateway, Err(&problem)).call;
@@ -175,7 +175,7 @@ pub(super) async fn cancel(gateway: &Arc<A2aGateway>, order: Order<A2aGateway>) 
         }
         row.saved().await?;
     }
-    Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical })
+    Ok(Whole { raw: raw_for(&call, &answer, passes), canonical: answer.canonical, task: None })
 }
 
 /// Ends a task that waits in the queue. One that is on its way to its agent this very moment is ended too; the agent is told

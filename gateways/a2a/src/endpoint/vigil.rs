@@ -13,10 +13,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const NEVER: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Ready when a credential has ended; says why.
-pub(super) type Over = Later<'static, Problem>;
+pub type Over = Later<'static, Problem>;
 
 /// What is known before a caller is judged, so that no change in between is missed.
-pub(super) struct Vigil {
+pub struct Vigil {
     verifier: Arc<dyn Verifier>,
     changes: Later<'static, ()>,
     arrival: Arrival,
@@ -25,7 +25,7 @@ pub(super) struct Vigil {
 
 impl Vigil {
     /// From now on.
-    pub(super) fn new(verifier: &Arc<dyn Verifier>, arrival: &Arrival, credential: Option<&str>) -> Self {
+    pub fn new(verifier: &Arc<dyn Verifier>, arrival: &Arrival, credential: Option<&str>) -> Self {
         Self {
             verifier: verifier.clone(),
             changes: verifier.changes(),
@@ -35,7 +35,7 @@ impl Vigil {
     }
 
     /// Ready when the caller, who was judged to be `who`, is that no more.
-    pub(super) fn over(self, who: Arc<Principal>, clock: Arc<dyn Clock>) -> Over {
+    pub fn over(self, who: Arc<Principal>, clock: Arc<dyn Clock>) -> Over {
         Box::pin(self.kept(who, clock))
     }
 

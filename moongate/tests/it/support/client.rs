@@ -248,6 +248,31 @@ impl Events {
         Err(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
     }
 
+    /// What a GET is answered with.
+    pub(crate) async fn get(base: &str, path: &str, headers: &[(&str, &str)]) -> Result<Self, Answer> {
+        Self::over(Connection::open(base).await.unwrap(), path, headers).await
+    }
+
+    /// The same by a connection that takes next to nothing before it is read.
+    pub(crate) async fn narrow(base: &str, path: &str, headers: &[(&str, &str)]) -> Self {
+        let authority = base.trim_start_matches("http://").to_owned();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = socket.connect(authority.parse().unwrap()).await.unwrap();
+        let connection = Connection::over(stream, authority).await.unwrap();
+        Self::over(connection, path, headers).await.unwrap_or_else(|no| panic!("{}", no.text()))
+    }
+
+    async fn over(mut connection: Connection, path: &str, headers: &[(&str, &str)]) -> Result<Self, Answer> {
+        let response = connection.begin("GET", path, headers, None).await.unwrap();
+        if response.headers().get("content-type").is_some_and(|kind| kind == "text/event-stream") {
+            return Ok(Self { body: response.into_body(), text: String::new(), _connection: connection });
+        }
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Err(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
+    }
+
     /// The next event; `None` at the end.
     pub(crate) async fn next(&mut self) -> Option<Event> {
         loop {
