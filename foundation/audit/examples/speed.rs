@@ -123,6 +123,7 @@ async fn main() {
         key: folder.join("key"),
         mark: folder.join("mark"),
         domain: "home.example".into(),
+        keep_months: None,
     };
     let log = Arc::new(Log::open(&place, clock.clone()).unwrap());
     for callers in [1, 16, 64, 256, 1024] {

@@ -9,6 +9,7 @@
 //! | `entries` | every line behind its length: C2SP's entry bundles end to end | **truth** |
 //! | `synced` | how many bytes of it were flushed for certain | truth |
 //! | `checkpoint` | the last signed root | truth |
+//! | `witnessed` | the last checkpoint that witnesses signed, too | truth |
 //! | `vkey` | the public key, to read it with | derived |
 //! | `hashes.0`, `hashes.1`, … | the tiles of each level end to end | derived |
 //! | `offsets` | where every 256th line begins | derived |
@@ -35,6 +36,7 @@ mod source;
 mod tile;
 mod tree;
 mod verify;
+mod witness;
 
 pub use export::{Exported, export};
 pub use hash::Hash;
@@ -46,7 +48,8 @@ pub use proof::{check_growth, check_inclusion};
 pub use read::{Files, Proven};
 pub use search::{Found, Wanted};
 pub use tile::Tile;
-pub use verify::{Finding, Report, follows, verify};
+pub use verify::{Beginning, Finding, Report, beginning, follows, verify};
+pub use witness::{Asked, Judgement, cosign, cosigned, judge};
 
 use std::path::Path;
 

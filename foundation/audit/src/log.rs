@@ -7,6 +7,7 @@
 //!   ([`Log::room`]), so it is longer than its limit by no more than the requests in flight.
 //! - While the disk refuses, the lines stay, intents are refused at once, [`Log::health`] says why, and the thread tries again.
 
+mod retention;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ pub struct Place {
     pub mark: PathBuf,
     /// The gateway's domain.
     pub domain: String,
+    /// So many months are kept besides the running one; all unless said.
+    pub keep_months: Option<u32>,
 }
 
 /// A log that is written.
@@ -278,7 +281,10 @@ impl Shared {
 /// Whether nothing happened because the log could not take it.
 fn is_refusal(line: &Line) -> bool {
     let refusal = |code: Option<Code>| matches!(code, Some(Code::AuditBehind | Code::AuditUnwritable));
-    matches!(line, Line::Request(entry, _) if entry.intent.is_none() && refusal(entry.code))
+    match line {
+        Line::Request(entry, _) => entry.intent.is_none() && refusal(entry.code),
+        Line::Deed(deed) => deed.intent.is_none() && refusal(deed.code),
+    }
 }
 
 impl Waiting {
