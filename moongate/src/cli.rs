@@ -12,6 +12,7 @@ mod completions;
 mod doctor;
 mod explain;
 mod init;
+mod noted;
 pub(crate) mod output;
 mod run;
 mod send;

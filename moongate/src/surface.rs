@@ -5,12 +5,15 @@
 
 mod approvals;
 mod audit;
+mod ca;
 mod deeds;
 mod events;
 mod oauth;
 mod openapi;
 mod people;
+mod routes;
 mod status;
+mod witness;
 
 use std::sync::Arc;
 
@@ -30,6 +33,7 @@ use moongate_transport::{Drain, Handler, Peer};
 use serde_json::json;
 
 use crate::wire_up::record::Records;
+use crate::wire_up::witnesses::Witnessing;
 use crate::wire_up::{Doorkeeper, Own};
 
 pub(crate) use status::Status;
@@ -56,6 +60,8 @@ pub(crate) struct Surface {
     pub(crate) authority: Arc<Own>,
     pub(crate) pages: Pages,
     pub(crate) users: Users,
+    /// What witnesses say of the audit log, and what this gateway says of others'.
+    pub(crate) witnessing: Arc<Witnessing>,
 }
 
 /// What one listener serves.
@@ -74,6 +80,7 @@ impl Handler for ListenerSurface {
         // Pages are stricter about who sent a form, and where nobody is `local` no name is better than another.
         let judged_there = facing_out && Pages::serves(request.uri().path());
         if !judged_there && let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
+            surface.turned_away(&peer, &request, &problem);
             return problem_response(&problem);
         }
         let path = request.uri().path();
@@ -84,17 +91,29 @@ impl Handler for ListenerSurface {
             let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
             return surface.pointing(&path, presented, response);
         }
+        match routes::known(request.method(), path) {
+            routes::Known::Served => {}
+            routes::Known::Nothing => return no_such_path(path),
+            routes::Known::Otherwise => {
+                let detail = "the method does not fit this path; see /api/v1/openapi.json";
+                return problem_response(&Problem::new(Code::HttpMethodNotAllowed, detail));
+            }
+        }
         if Authority::serves(path) {
             return Box::pin(surface.authorize(peer, request)).await;
         }
         if Pages::serves(path) {
             return Box::pin(surface.page(peer, request)).await;
         }
-        if Users::serves(path) || oauth::is_api(path) || approvals::is_about(path) || Api::serves(path) {
+        let about = [Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
+        if about.iter().any(|serves| serves(path)) {
             return Box::pin(surface.administered(self.listener, peer, request)).await;
         }
         if events::serves(path) {
             return Box::pin(surface.events(self.listener, peer, request)).await;
+        }
+        if witness::serves(path) {
+            return Box::pin(surface.witness(self.listener, peer, request)).await;
         }
         if audit::serves(path) {
             return Box::pin(surface.audit(self.listener, peer, request)).await;
@@ -166,6 +185,8 @@ impl Surface {
             Box::pin(self.administer(listener, peer, request)).await
         } else if approvals::is_about(path) {
             Box::pin(self.approvals(listener, peer, request)).await
+        } else if ca::is_about(path) {
+            Box::pin(self.announced(listener, peer, request)).await
         } else {
             Box::pin(self.api.handle(listener, peer, request)).await
         };
@@ -190,7 +211,13 @@ impl Surface {
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 response
             }
-            "/api/v1/status" => json_response(StatusCode::OK, &self.status.view(self.registry.census())),
+            "/api/v1/status" => {
+                let mut view = self.status.view(self.registry.census());
+                if let Some(members) = view.as_object_mut() {
+                    members.insert("audit".to_owned(), self.witnessing.view(self.records.health().err()));
+                }
+                json_response(StatusCode::OK, &view)
+            }
             _ => json_response(StatusCode::OK, &openapi::document()),
         }
     }

@@ -16,6 +16,7 @@ mod settings;
 mod specs;
 mod trust;
 mod verifier;
+pub(crate) mod witnesses;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,6 +49,7 @@ use egress::SwappableEgress;
 use outbound::Outbound;
 use record::Records;
 use trust::{Boundary, Renewed};
+use witnesses::Witnessing;
 
 pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
@@ -74,6 +76,7 @@ pub(crate) struct Running {
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) records: Arc<Records>,
+    witnessing: Arc<Witnessing>,
     pub(crate) egress: Arc<SwappableEgress>,
     pub(crate) status: Arc<Status>,
     pub(crate) drain: Drain,
@@ -102,6 +105,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let outbound = Outbound::new(config, cores.count(), &clock, &boundary)?;
     let dialer = outbound.dialer();
     let records = Arc::new(Records::open(config, telemetry(config, &dialer), clock.clone())?);
+    let witnessing = Witnessing::open(config, &records, &store, &dialer)?;
     let (telemetry, hook) = (records.telemetry.clone(), record::lists(records.clone()));
     let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook };
     boundary.trust(boundary.prepare(config, &seams).await?).await;
@@ -128,8 +132,15 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface =
-        surface(config, parts, (&telemetry, &status, &records), store, &drain, bound.facing_out(), &authorities);
+    let surface = surface(
+        config,
+        parts,
+        (&telemetry, &status, &records, &witnessing),
+        store,
+        &drain,
+        bound.facing_out(),
+        &authorities,
+    );
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
@@ -145,6 +156,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         dialer,
         telemetry,
         records,
+        witnessing,
         egress,
         status,
         drain,
@@ -256,7 +268,7 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
-    (telemetry, status, records): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>),
+    (telemetry, status, records, witnessing): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>, &Arc<Witnessing>),
     store: Arc<dyn Store>,
     drain: &Drain,
     facing_out: Vec<Listener>,
@@ -280,6 +292,7 @@ fn surface(
         authority: own.clone(),
         pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone(), gateway.desk.clone()),
         users: Users::new(people.clone(), public.clone(), own.clone()),
+        witnessing: witnessing.clone(),
     })
 }
 
@@ -331,12 +344,14 @@ impl Running {
         let keys = tokio::spawn(tend_keys(self.clone()));
         let tasks = tokio::spawn(self.clone().tend_tasks());
         let grants = tokio::spawn(self.authorities.clone().tend());
+        let witnesses = tokio::spawn(self.witnessing.clone().run());
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
         keys.abort();
         tasks.abort();
         grants.abort();
+        witnesses.abort();
     }
 
     /// Stops: no new work, what is in flight may end, streams are told.
@@ -382,6 +397,8 @@ async fn ticks(running: Arc<Running>) {
     loop {
         interval.tick().await;
         running.registry.tick().await;
+        running.records.tell_refusals();
+        running.witnessing.count();
         let [up, suspect, down] = running.registry.census().map(|count| count as u64);
         let metrics = running.telemetry.metrics();
         metrics.set_agents(&[("up", up), ("suspect", suspect), ("down", down)]);

@@ -22,6 +22,7 @@ use moongate_core::{Code, Problem};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
 
+use crate::key::VerifyingKey;
 use crate::leaf::Phase;
 use writer::Writer;
 
@@ -57,6 +58,9 @@ pub struct Log {
     shared: Arc<Shared>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     folder: PathBuf,
+    /// The public key, under no name yet.
+    key: VerifyingKey,
+    domain: String,
 }
 
 /// What the thread and all others share.
@@ -127,14 +131,26 @@ impl Log {
             refused: AtomicU64::new(0),
         });
         let writer = Writer::open(place, shared.clone(), clock)?;
+        let key = writer.key.verifying(&place.domain);
         let thread = std::thread::Builder::new().name("moongate-audit".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Problem::new(Code::Internal, format!("no thread for the log: {error}")))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)), folder: place.folder.clone() })
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            folder: place.folder.clone(),
+            key,
+            domain: place.domain.clone(),
+        })
     }
 
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The public key under the name of one of its shards.
+    pub fn verifying(&self, shard: &str) -> VerifyingKey {
+        self.key.named(&format!("{}/audit/{shard}", self.domain))
     }
 
     /// The shard that is written, and how many of its lines a checkpoint covers.

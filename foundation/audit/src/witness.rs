@@ -15,8 +15,8 @@ use crate::note::{Checkpoint, Parts, Signed, number};
 use crate::proof::check_growth;
 use crate::read::Files;
 
-/// The file of a shard with the last checkpoint that witnesses signed, too.
-const WITNESSED: &str = "witnessed";
+/// Files of a shard that begin so hold the last checkpoint that a witness signed, with its line.
+pub(crate) const WITNESSED: &str = "witnessed";
 /// The most lines of proof that a request may have: enough for a log of 2^63 lines.
 const PROOF: usize = 63;
 
@@ -115,29 +115,68 @@ pub fn cosigned(note: &str, witness: &VerifyingKey) -> Option<u64> {
     })
 }
 
+/// The lines of an answer that are this witness's, if one of them holds, below the checkpoint that was sent.
+pub fn accepted(sent: &Signed, answer: &[u8], witness: &VerifyingKey) -> Option<String> {
+    let own = format!("\u{2014} {} ", witness.name());
+    let lines = std::str::from_utf8(answer).ok()?.lines().filter(|line| line.starts_with(&own));
+    let note = lines.fold(sent.text.clone(), |note, line| note + line + "\n");
+    cosigned(&note, witness).map(|_| note)
+}
+
 impl Files {
-    /// The last checkpoint that witnesses signed, with their lines.
-    pub fn witnessed(&self) -> Option<String> {
-        file::read(&self.folder().join(WITNESSED)).ok().flatten().and_then(|bytes| String::from_utf8(bytes).ok())
+    /// The checkpoints that witnesses signed last, each with the lines of one; the shortest first.
+    fn notes(&self) -> Vec<(u64, String)> {
+        let names = std::fs::read_dir(self.folder()).into_iter().flatten().flatten().map(|entry| entry.path());
+        let own = names.filter(|path| path.file_stem().is_some_and(|stem| stem == WITNESSED));
+        let mut notes: Vec<(u64, String)> = own
+            .filter_map(|path| {
+                let text = String::from_utf8(file::read(&path).ok()??).ok()?;
+                Some((Parts::of(&text)?.checkpoint()?.size, text))
+            })
+            .collect();
+        notes.sort();
+        notes
     }
 
-    /// Keeps a checkpoint with the lines of witnesses below it.
+    /// A checkpoint with the lines of all witnesses that have signed this one.
+    fn with_lines(&self, note: &str) -> String {
+        let mut all = note.to_owned();
+        for (_, cosigned) in self.notes() {
+            all.push_str(cosigned.strip_prefix(note).unwrap_or_default());
+        }
+        all
+    }
+
+    /// The newest checkpoint that a witness signed, with the lines of all that signed it.
+    pub fn witnessed(&self) -> Option<String> {
+        let (_, newest) = self.notes().pop()?;
+        // Up to the log's own line; what follows are witnesses'.
+        let below = newest.find("\n\n")? + 2;
+        let end = below + newest.get(below..)?.find('\n')? + 1;
+        newest.get(..end).map(|note| self.with_lines(note))
+    }
+
+    /// What each witness signed last, as far as that is not longer than so many lines.
+    pub fn witnessed_up_to(&self, size: u64) -> Vec<String> {
+        self.notes().into_iter().filter(|(covered, _)| *covered <= size).map(|(_, note)| note).collect()
+    }
+
+    /// Keeps a checkpoint with the lines of this witness below it, in the place of the one that it signed before.
     ///
     /// # Errors
     /// The disk refuses.
-    pub fn keep_witnessed(&self, note: &str) -> Result<(), Problem> {
-        let path = self.folder().join(WITNESSED);
+    pub fn keep_witnessed(&self, note: &str, witness: &VerifyingKey) -> Result<(), Problem> {
+        let path = self.folder().join(witness_file(witness));
         file::replace(&path, note.as_bytes()).map_err(|error| crate::unwritable(&path, &error))
     }
 
-    /// The checkpoint as it is published: the newest, with the lines of witnesses if they have signed that one.
+    /// The checkpoint as it is published: the newest, with the lines of witnesses that have signed it.
     ///
     /// # Errors
     /// As [`Files::note`].
     pub fn published(&self) -> Result<Vec<u8>, Problem> {
         let note = self.note()?;
-        let witnessed = self.witnessed().filter(|witnessed| witnessed.as_bytes().starts_with(&note));
-        Ok(witnessed.map_or(note, String::into_bytes))
+        Ok(std::str::from_utf8(&note).map(|text| self.with_lines(text).into_bytes()).unwrap_or(note))
     }
 
     /// What a witness is asked who signed so many lines last, and the checkpoint that it is asked to sign.
@@ -149,16 +188,22 @@ impl Files {
         Ok((Asked { old, proof, note: signed.text.clone() }, signed))
     }
 
-    /// How many lines of the shard this witness has signed, by what lies beside it.
-    pub fn covered_by(&self, witness: &VerifyingKey, key: &VerifyingKey) -> Option<u64> {
+    /// How many lines of the shard this witness has signed, and when, by what lies there.
+    pub fn covered_by(&self, witness: &VerifyingKey, key: &VerifyingKey) -> Option<(u64, u64)> {
         let newest = self.note().ok().and_then(|note| String::from_utf8(note).ok());
-        let notes = [newest, self.witnessed()].into_iter().flatten();
-        let sizes = notes.filter_map(|note| {
-            cosigned(&note, witness)?;
-            Some(Signed::open(note.as_bytes(), key)?.checkpoint.size)
+        let notes = self.witnessed_up_to(u64::MAX).into_iter().chain(newest);
+        let covered = notes.filter_map(|note| {
+            let at = cosigned(&note, witness)?;
+            Some((Signed::open(note.as_bytes(), key)?.checkpoint.size, at))
         });
-        sizes.max()
+        covered.max()
     }
+}
+
+/// The file for this witness's lines: `witnessed.` and the key's id.
+pub(crate) fn witness_file(witness: &VerifyingKey) -> String {
+    let id: String = witness.id().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{WITNESSED}.{id}")
 }
 
 #[cfg(test)]
@@ -231,5 +276,41 @@ mod tests {
         assert_eq!(cosigned(&note, &key.verifying("car.example/audit/witness")), None, "a key of another kind");
         assert_eq!(cosigned(&note.replacen("\n7\n", "\n8\n", 1), &witness), None, "another checkpoint");
         assert_eq!(Signed::open(note.as_bytes(), &key.cosigning(LOG)), None, "a witness signs for no log");
+        let answer = format!("junk\n\n\u{2014} other AAAA\n{line}");
+        assert_eq!(accepted(&signed, answer.as_bytes(), &witness), Some(note));
+        assert_eq!(accepted(&signed, b"\xe2\x80\x94 car.example/audit/witness AAAA\n", &witness), None);
+    }
+
+    #[test]
+    fn each_witness_has_its_place_and_the_newest_checkpoint_shows_who_signed_it() {
+        let folder = std::env::temp_dir().join(format!("moongate-audit-witnessed-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let files = Files::at(&folder);
+        let log = Key::generate().unwrap();
+        let witnesses: Vec<(Key, &str)> = ["one", "two"].map(|name| (Key::generate().unwrap(), name)).into();
+        let sign = |size: u64, who: usize| {
+            let signed = checkpoint(size, line(0)).sign(&log);
+            let (key, name) = &witnesses[who];
+            let note = signed.text.clone() + &cosign(&signed, key, name, Time(9_000)).unwrap();
+            files.keep_witnessed(&note, &key.cosigning(name)).unwrap();
+            signed.text
+        };
+        assert_eq!(files.witnessed(), None);
+        let five = sign(5, 0);
+        sign(5, 1);
+        file::replace(&folder.join("checkpoint"), five.as_bytes()).unwrap();
+        let both = String::from_utf8(files.published().unwrap()).unwrap();
+        assert!(both.starts_with(&five) && both.lines().count() == five.lines().count() + 2, "{both}");
+        let seven = sign(7, 1);
+        assert!(files.witnessed().unwrap().starts_with(&seven));
+        let one = String::from_utf8(files.published().unwrap()).unwrap();
+        assert_eq!(one.lines().count(), five.lines().count() + 1, "the other signs another size now");
+        let covered = |who: usize| {
+            let (key, name) = &witnesses[who];
+            files.covered_by(&key.cosigning(name), &log.verifying(LOG))
+        };
+        assert_eq!((covered(0), covered(1)), (Some((5, 9)), Some((7, 9))));
+        assert_eq!(files.covered_by(&log.cosigning("one"), &log.verifying(LOG)), None);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -11,6 +11,7 @@
 mod expose;
 mod lists;
 mod series;
+mod witnesses;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 
 pub use lists::{ListState, RevocationList};
 pub use series::{AgentSeries, Counter, Gauge, Held};
+pub use witnesses::Witness;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -57,6 +59,7 @@ struct Shared {
     tasks: Gauge,
     health: Mutex<BTreeMap<&'static str, u64>>,
     lists: lists::RevocationLists,
+    witnesses: witnesses::Witnesses,
     reloads_applied: Counter,
     reloads_refused: Counter,
     spans_exported: Counter,
@@ -89,6 +92,7 @@ impl Metrics {
             tasks: Gauge::default(),
             health: Mutex::default(),
             lists: lists::RevocationLists::default(),
+            witnesses: witnesses::Witnesses::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
             spans_exported: Counter::default(),
@@ -165,6 +169,11 @@ impl Metrics {
     /// How other domains' revocation lists stand; replaces what was said before.
     pub fn set_revocation_lists(&self, lists: Vec<RevocationList>) {
         self.shared.lists.set(lists);
+    }
+
+    /// How witnesses of the audit log stand, and with whom a log has two histories; replaces what was said before.
+    pub fn set_witnesses(&self, witnesses: Vec<Witness>, conflicts: Vec<(String, u64)>) {
+        self.shared.witnesses.set(witnesses, conflicts);
     }
 
     /// Counts a reload of the configuration, applied or refused.

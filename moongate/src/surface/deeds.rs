@@ -3,6 +3,8 @@
 //!
 //! - The first line is durable before anything happens; where that cannot be, nothing happens.
 //! - Reading leaves no line. Heartbeats, explanations and questions about tokens leave one, afterwards.
+//! - What is refused before anybody looks at it, as the request of a foreign web page, has a line if it would have changed something.
+//! - Where the log is so far behind that its queue is full, they wait, and are then refused, as requests to agents are.
 //! - Whoever is not known gets no line flushed for the asking: what is refused is said once, afterwards.
 
 use std::borrow::Cow;
@@ -14,8 +16,8 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
-use moongate_core::entry::{Deed, Line};
-use moongate_core::seam::Recorder;
+use moongate_core::entry::{Deed, Intent, Line, REFUSED};
+use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
 use moongate_transport::Peer;
 
@@ -79,6 +81,25 @@ impl Surface {
         self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
     }
 
+    /// Notes what was refused before anybody asked who it is from, if it would have changed anything.
+    pub(super) fn turned_away<B>(&self, peer: &Peer, request: &Request<B>, problem: &Problem) {
+        if reads(request.method()) {
+            return;
+        }
+        self.records.note(Deed {
+            operation: REFUSED.into(),
+            source: "-".into(),
+            domain: "-".into(),
+            address: Some(peer.remote.ip().to_canonical()),
+            target: request.uri().path().into(),
+            result: "failed",
+            code: Some(problem.code),
+            detail: None,
+            intent: None,
+            at: self.records.clock.now(),
+        });
+    }
+
     async fn deed<B>(
         &self,
         peer: &Peer,
@@ -99,14 +120,25 @@ impl Surface {
             intent: None,
             at: self.records.clock.now(),
         };
-        let mut doing = Doing { records: self.records.clone(), deed: None };
-        if light {
-            doing.deed = Some(deed);
-        } else if let Some(intended) = self.records.intend(Line::Deed(deed.clone())) {
-            let refused = |problem: Problem| Box::new(problem_response(&problem));
-            doing.deed = Some(Deed { intent: Some(intended.await.map_err(refused)?), ..deed });
+        match self.begin(&deed, light).await {
+            Ok(intent) => Ok(Some(Doing { records: self.records.clone(), deed: Some(Deed { intent, ..deed }) })),
+            Err(problem) => {
+                // Nothing happens, and that is said, or counted with all that were refused so.
+                self.records.note(Deed { result: "failed", code: Some(problem.code), ..deed });
+                Err(Box::new(problem_response(&problem)))
+            }
         }
-        Ok(Some(doing))
+    }
+
+    /// Waits until the log has room for what is done, and what is not light until its line is on the disk.
+    async fn begin(&self, deed: &Deed, light: bool) -> Result<Option<Intent>, Problem> {
+        if let Some(room) = self.records.room() {
+            room.await?;
+        }
+        match self.records.intend(Line::Deed(deed.clone())).filter(|_| !light) {
+            Some(intended) => intended.await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 

@@ -20,7 +20,8 @@ fn log(limit: usize) -> Log {
         limit,
         refused: AtomicU64::new(0),
     };
-    Log { shared: Arc::new(shared), thread: Mutex::new(None), folder: PathBuf::new() }
+    let key = Key::generate().unwrap().verifying("home.example");
+    Log { shared: Arc::new(shared), thread: Mutex::new(None), folder: PathBuf::new(), key, domain: String::new() }
 }
 
 fn deed(operation: &'static str) -> Line {

@@ -1,0 +1,34 @@
+//! `POST /api/v1/ca/{name}:init`, `:issue`, `:revoke` and `:crl`: the operator says what is about to be done by the files of the
+//! gateway's authority (`moongate ca`), so that it is in the audit log, which only the running gateway can write.
+//!
+//! Nothing else happens here: the line is what is asked for. It is on the disk before this is answered.
+
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+use moongate_a2a::endpoint::{ReplyBody, json_response, problem_response};
+use moongate_core::Listener;
+use moongate_transport::Peer;
+use serde_json::json;
+
+use super::Surface;
+
+/// Whether a path is one of these.
+pub(super) fn is_about(path: &str) -> bool {
+    path.starts_with("/api/v1/ca/")
+}
+
+impl Surface {
+    /// Answers the operator.
+    pub(super) async fn announced(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        let what = "the deeds of the gateway's authority";
+        match self.operator(listener, peer, request.headers(), what).await {
+            Ok(_) => json_response(StatusCode::OK, &json!({"noted": self.records.log().is_some()})),
+            Err(problem) => problem_response(&problem),
+        }
+    }
+}
