@@ -91,37 +91,19 @@ impl Handler for ListenerSurface {
             let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
             return surface.pointing(&path, presented, response);
         }
-        match routes::known(request.method(), path) {
-            routes::Known::Served => {}
+        let reading = match routes::known(request.method(), path) {
+            routes::Known::Served => surface.reading(self.listener, &peer, &request).await,
+            routes::Known::Unlogged => Ok(None),
             routes::Known::Nothing => return no_such_path(path),
             routes::Known::Otherwise => {
                 let detail = "the method does not fit this path; see /api/v1/openapi.json";
                 return problem_response(&Problem::new(Code::HttpMethodNotAllowed, detail));
             }
+        };
+        match reading {
+            Ok(reading) => deeds::ended(reading, surface.beside(self.listener, facing_out, peer, request).await),
+            Err(refused) => *refused,
         }
-        if Authority::serves(path) {
-            return Box::pin(surface.authorize(peer, request)).await;
-        }
-        if Pages::serves(path) {
-            return Box::pin(surface.page(peer, request)).await;
-        }
-        let about = [Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
-        if about.iter().any(|serves| serves(path)) {
-            return Box::pin(surface.administered(self.listener, peer, request)).await;
-        }
-        if events::serves(path) {
-            return Box::pin(surface.events(self.listener, peer, request)).await;
-        }
-        if witness::serves(path) {
-            return Box::pin(surface.witness(self.listener, peer, request)).await;
-        }
-        if audit::serves(path) {
-            return Box::pin(surface.audit(self.listener, peer, request)).await;
-        }
-        if facing_out && path != "/healthz" {
-            return no_such_path(path);
-        }
-        surface.operations(request.method(), path)
     }
 }
 
@@ -155,6 +137,40 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Surface {
+    /// Answers what is beside A2A.
+    async fn beside(
+        &self,
+        listener: Listener,
+        facing_out: bool,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        let path = request.uri().path();
+        if Authority::serves(path) {
+            return Box::pin(self.authorize(peer, request)).await;
+        }
+        if Pages::serves(path) {
+            return Box::pin(self.page(peer, request)).await;
+        }
+        let about = [Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
+        if about.iter().any(|serves| serves(path)) {
+            return Box::pin(self.administered(listener, peer, request)).await;
+        }
+        if events::serves(path) {
+            return Box::pin(self.events(listener, peer, request)).await;
+        }
+        if witness::serves(path) {
+            return Box::pin(self.witness(listener, peer, request)).await;
+        }
+        if audit::serves(path) {
+            return Box::pin(self.audit(listener, peer, request)).await;
+        }
+        if facing_out && path != "/healthz" {
+            return no_such_path(path);
+        }
+        self.operations(request.method(), path)
+    }
+
     /// The operator at this machine, for what is nobody else's.
     async fn operator(
         &self,

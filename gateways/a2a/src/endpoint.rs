@@ -24,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use moongate_core::entry::{Deed, REFUSED};
 use moongate_core::scope::Plane;
 use moongate_core::seam::identify;
 use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Principal, Problem, Target, TrafficClass};

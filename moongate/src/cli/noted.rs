@@ -22,7 +22,7 @@ pub(super) enum Noted {
     /// The running gateway has entered it, or keeps no log.
     Elsewhere,
     /// It stands in the log that this command writes, and how it ended follows.
-    Here(Log, Deed),
+    Here(Log, Box<Deed>),
 }
 
 /// Enters in the log what is about to be done: `path` is where the running gateway takes it.
@@ -63,7 +63,7 @@ pub(super) fn here(config: &Config, operation: &'static str, target: &str) -> Re
         at: clock.now(),
     };
     let intent = run::runtime()?.block_on(log.intend(Line::Deed(deed.clone())))?;
-    Ok(Noted::Here(log, Deed { intent: Some(intent), ..deed }))
+    Ok(Noted::Here(log, Box::new(Deed { intent: Some(intent), ..deed })))
 }
 
 impl Noted {
@@ -72,7 +72,7 @@ impl Noted {
         if let Self::Here(log, deed) = self {
             let code = result.as_ref().err().map(|problem| problem.code);
             let result = if code.is_none() { "done" } else { "failed" };
-            log.record(Line::Deed(Deed { result, code, at: SystemClock.now(), ..deed }));
+            log.record(Line::Deed(Deed { result, code, at: SystemClock.now(), ..*deed }));
             log.close();
         }
         result

@@ -2,7 +2,8 @@
 //! operators' actions, sign-ins, tokens that are given and taken back.
 //!
 //! - The first line is durable before anything happens; where that cannot be, nothing happens.
-//! - Reading leaves no line. Heartbeats, explanations and questions about tokens leave one, afterwards.
+//! - Heartbeats, explanations and questions about tokens leave one line, afterwards. So does whoever reads, the first time in a
+//!   minute: of two looks at the same place by the same one the log says no more than of one.
 //! - What is refused before anybody looks at it, as the request of a foreign web page, has a line if it would have changed something.
 //! - Where the log is so far behind that its queue is full, they wait, and are then refused, as requests to agents are.
 //! - Whoever is not known gets no line flushed for the asking: what is refused is said once, afterwards.
@@ -81,6 +82,27 @@ impl Surface {
         self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
     }
 
+    /// Notes afterwards that somebody reads; nothing for what changes something, which is noted by whoever does it.
+    pub(super) async fn reading<B>(
+        &self,
+        listener: Listener,
+        peer: &Peer,
+        request: &Request<B>,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || self.records.log().is_none() {
+            return Ok(None);
+        }
+        let who = self.caller(listener, peer.clone(), request).await.ok();
+        let name = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.id.clone());
+        let domain = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.domain.clone());
+        let target = read_place(request.uri().path());
+        if !self.records.tells_reading(who.is_some(), (&name, &domain, peer.remote.ip(), target)) {
+            return Ok(None);
+        }
+        let doer = Doer { source: name, domain, known: false, detail: None };
+        self.deed(peer, request, doer).await
+    }
+
     /// Notes what was refused before anybody asked who it is from, if it would have changed anything.
     pub(super) fn turned_away<B>(&self, peer: &Peer, request: &Request<B>, problem: &Problem) {
         if reads(request.method()) {
@@ -106,14 +128,15 @@ impl Surface {
         request: &Request<B>,
         doer: Doer,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        let operation = operation(request.method(), request.uri().path());
+        let path = request.uri().path();
+        let operation = operation(request.method(), path);
         let light = !doer.known || LIGHT.contains(&&*operation);
         let deed = Deed {
             operation: operation.into(),
             source: doer.source,
             domain: doer.domain,
             address: Some(peer.remote.ip().to_canonical()),
-            target: request.uri().path().into(),
+            target: if reads(request.method()) { read_place(path) } else { path }.into(),
             result: "intended",
             code: None,
             detail: doer.detail,
@@ -177,8 +200,20 @@ fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// The word for what a request does: `agents.register`, `tasks.cancel`, `oauth.token`.
+/// What is read, without which part of it: whoever reads the log reads many tiles of it.
+fn read_place(path: &str) -> &str {
+    const LINES: &str = "/tile/entries/";
+    path.find(LINES).and_then(|at| path.get(..at + LINES.len() - 1)).unwrap_or(path)
+}
+
+/// The word for what a request does: `agents.add`, `tasks.cancel`, `oauth.token`, `users.read`.
 fn operation(method: &Method, path: &str) -> String {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
+        let rest =
+            path.strip_prefix("/oauth/").map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
+        return format!("{noun}{rest}.read");
+    }
     if let Some(place) = path.strip_prefix("/oauth/") {
         return format!("oauth.{}", place.replace('/', "."));
     }
@@ -251,6 +286,11 @@ mod tests {
             (Method::POST, "/approvals/7", "approvals.answer"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
+            (Method::GET, "/api/v1/users/alice", "users.read"),
+            (Method::HEAD, "/api/v1/tasks", "tasks.read"),
+            (Method::GET, "/approvals/7", "approvals.read"),
+            (Method::GET, "/oauth/account", "oauth.account.read"),
+            (Method::GET, "/audit/2026-11/tile/entries/x001/067", "audit.read"),
         ] {
             assert_eq!(operation(&method, path), expected);
         }

@@ -10,20 +10,25 @@ use serde_json::Value;
 
 use super::openapi;
 
+/// Beside a method: why it leaves no line in the audit log.
+const UNLOGGED: &str = "x-moongate-unlogged";
+
 /// One path.
 struct Route {
     segments: Vec<String>,
     /// Whether the last segment stands for any number of them.
     rest: bool,
-    /// What may be done there, in lower case.
-    methods: Vec<String>,
+    /// What may be done there, in lower case, and whether it leaves a line in the audit log.
+    methods: Vec<(String, bool)>,
 }
 
 /// What becomes of a request, by its path and method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {
-    /// It is served.
+    /// It is served, and leaves a line in the audit log.
     Served,
+    /// It is served and leaves none, for the reason that the description gives.
+    Unlogged,
     /// The path is, but nothing is changed there in this way.
     Otherwise,
     /// There is nothing.
@@ -35,14 +40,20 @@ pub(super) fn known(method: &Method, path: &str) -> Known {
     static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
     let routes = ROUTES.get_or_init(|| read(&openapi::document()));
     let asked: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
-    let mut found = routes.iter().filter(|route| route.is_at(&asked)).peekable();
-    if found.peek().is_none() {
+    let found: Vec<&Route> = routes.iter().filter(|route| route.is_at(&asked)).collect();
+    if found.is_empty() {
         return Known::Nothing;
     }
-    // Reading is refused by whoever serves the path, in words of its own.
-    let reads = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
-    let method = method.as_str().to_ascii_lowercase();
-    if reads || found.any(|route| route.methods.contains(&method)) { Known::Served } else { Known::Otherwise }
+    let name = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
+    let mut logged =
+        found.iter().flat_map(|route| &route.methods).filter(|(own, _)| *own == name).map(|(_, logged)| logged);
+    match logged.clone().next() {
+        Some(_) if logged.any(|logged| *logged) => Known::Served,
+        Some(_) => Known::Unlogged,
+        // Reading is refused by whoever serves the path, in words of its own.
+        None if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) => Known::Served,
+        None => Known::Otherwise,
+    }
 }
 
 fn read(document: &Value) -> Vec<Route> {
@@ -51,7 +62,8 @@ fn read(document: &Value) -> Vec<Route> {
     let mut routes = Vec::new();
     for (path, item) in paths.into_iter().flatten() {
         let base = if item.get("servers").is_some() { "" } else { base };
-        let methods = item.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect();
+        let methods = item.as_object().into_iter().flatten();
+        let methods = methods.map(|(name, about)| (name.clone(), about.get(UNLOGGED).is_none())).collect();
         routes.push(Route {
             segments: format!("{base}{path}").split('/').skip(1).map(str::to_owned).collect(),
             rest: item.get("x-moongate-rest").is_some(),
@@ -94,11 +106,13 @@ mod tests {
             (Method::GET, "/api/v1/elsewhere", Known::Nothing),
             (Method::GET, "/api/v1", Known::Nothing),
             (Method::GET, "/audit/tile/entries/x001/x234/067.p/8", Known::Served),
-            (Method::GET, "/audit/2026-11/tile/0/000", Known::Served),
+            (Method::GET, "/audit/2026-11/tile/0/000", Known::Unlogged),
+            (Method::HEAD, "/healthz", Known::Unlogged),
+            (Method::POST, "/healthz", Known::Otherwise),
             (Method::GET, "/audit/tile/0", Known::Nothing),
-            (Method::POST, "/audit/witness/add-checkpoint", Known::Served),
+            (Method::POST, "/audit/witness/add-checkpoint", Known::Unlogged),
             (Method::POST, "/oauth/token", Known::Served),
-            (Method::GET, "/.well-known/oauth-authorization-server/agents/lights", Known::Served),
+            (Method::GET, "/.well-known/oauth-authorization-server/agents/lights", Known::Unlogged),
             (Method::POST, "/approvals/7", Known::Served),
             (Method::POST, "/approvals", Known::Otherwise),
             (Method::GET, "/", Known::Nothing),

@@ -1,8 +1,10 @@
 //! Where entries go: to the numbers, spans and lines of telemetry, and to the log that nobody can change quietly, if one is
 //! kept.
 
+mod readings;
 mod refusals;
 
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +16,7 @@ use moongate_core::{Code, Entry, Problem};
 use moongate_identity::revocation::{Event, Hook, logged};
 use moongate_telemetry::Telemetry;
 
+use readings::Readings;
 use refusals::Refusals;
 
 /// Both.
@@ -23,13 +26,15 @@ pub(crate) struct Records {
     pub(crate) clock: Arc<dyn Clock>,
     domain: Arc<str>,
     refusals: Refusals,
+    readings: Readings,
 }
 
 impl Records {
     /// Opens the log if the configuration wants one.
     pub(crate) fn open(config: &Config, telemetry: Arc<Telemetry>, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
         let log = if is_on(config) { Some(Log::open(&place(config), clock.clone())?) } else { None };
-        Ok(Self { telemetry, log, clock, domain: config.domain.as_str().into(), refusals: Refusals::default() })
+        let (refusals, readings) = (Refusals::default(), Readings::default());
+        Ok(Self { telemetry, log, clock, domain: config.domain.as_str().into(), refusals, readings })
     }
 
     /// The log, if one is kept.
@@ -67,6 +72,12 @@ impl Records {
             intent: None,
             at: self.clock.now(),
         }
+    }
+
+    /// Whether a line shall say that somebody reads. Strangers have no more of these than of others.
+    pub(crate) fn tells_reading(&self, known: bool, what: impl Hash) -> bool {
+        let now = self.clock.now();
+        self.readings.admits(what, now) && (known || self.refusals.admits(now))
     }
 
     /// Says how many requests of strangers were refused that have no line of their own.
