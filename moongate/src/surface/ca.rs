@@ -1,5 +1,6 @@
-//! `POST /api/v1/ca/{name}:init`, `:issue`, `:revoke` and `:crl`: the operator says what is about to be done by the files of the
-//! gateway's authority (`moongate ca`), so that it is in the audit log, which only the running gateway can write.
+//! `POST /api/v1/ca/{name}:init`, `:issue`, `:revoke`, `:crl` and `POST /api/v1/tasks:webhook-secret`: the operator says what is
+//! about to be done by the files of the gateway's authority (`moongate ca`) or read from the key of its store, so that it is in the
+//! audit log, which only the running gateway can write.
 //!
 //! Nothing else happens here: the line is what is asked for. It is on the disk before this is answered.
 
@@ -14,7 +15,7 @@ use super::Surface;
 
 /// Whether a path is one of these.
 pub(super) fn is_about(path: &str) -> bool {
-    path.starts_with("/api/v1/ca/")
+    path.starts_with("/api/v1/ca/") || path == "/api/v1/tasks:webhook-secret"
 }
 
 impl Surface {
@@ -25,7 +26,7 @@ impl Surface {
         peer: Peer,
         request: Request<Incoming>,
     ) -> Response<ReplyBody> {
-        let what = "the deeds of the gateway's authority";
+        let what = "what is done by the gateway's own files";
         match self.operator(listener, peer, request.headers(), what).await {
             Ok(_) => json_response(StatusCode::OK, &json!({"noted": self.records.log().is_some()})),
             Err(problem) => problem_response(&problem),

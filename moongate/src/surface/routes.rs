@@ -61,11 +61,11 @@ fn read(document: &Value) -> Vec<Route> {
     let paths = document.get("paths").and_then(Value::as_object);
     let mut routes = Vec::new();
     for (path, item) in paths.into_iter().flatten() {
-        let base = if item.get("servers").is_some() { "" } else { base };
+        let base = item.pointer("/servers/0/url").and_then(Value::as_str).unwrap_or(base).trim_end_matches('/');
         let methods = item.as_object().into_iter().flatten();
         let methods = methods.map(|(name, about)| (name.clone(), about.get(UNLOGGED).is_none())).collect();
         routes.push(Route {
-            segments: format!("{base}{path}").split('/').skip(1).map(str::to_owned).collect(),
+            segments: format!("{base}{path}").trim_end_matches('/').split('/').skip(1).map(str::to_owned).collect(),
             rest: item.get("x-moongate-rest").is_some(),
             methods,
         });
@@ -115,6 +115,8 @@ mod tests {
             (Method::GET, "/.well-known/oauth-authorization-server/agents/lights", Known::Unlogged),
             (Method::POST, "/approvals/7", Known::Served),
             (Method::POST, "/approvals", Known::Otherwise),
+            (Method::GET, "/api/v1/approvals", Known::Served),
+            (Method::POST, "/api/v1/approvals/7:approve", Known::Served),
             (Method::GET, "/", Known::Nothing),
         ] {
             assert_eq!(known(&method, path), expected, "{method} {path}");
