@@ -34,7 +34,7 @@ async fn witnessed_by(home: &mut Gateway, car: &Gateway) {
         format!("witness_seconds = 1\nwitnesses = [{{ name = \"car\", url = \"{url}\", key = \"{}\" }}]\n", key.trim());
     let before = std::fs::read_to_string(home.config()).unwrap();
     home.terminate().await;
-    home.reload(&(before + &witnesses));
+    home.reload(&before.replacen("on = true\n", &format!("on = true\n{witnesses}"), 1));
     home.restart().await;
 }
 
