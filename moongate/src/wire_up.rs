@@ -132,15 +132,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface = surface(
-        config,
-        parts,
-        (&telemetry, &status, &records, &witnessing),
-        store,
-        &drain,
-        bound.facing_out(),
-        &authorities,
-    );
+    let told = (&telemetry, &status, &records, &witnessing);
+    let surface = surface(config, parts, told, store, &drain, bound.facing_out(), &authorities);
     let public_host = surface.public_host.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {

@@ -381,7 +381,8 @@ async fn the_description_of_the_api_tells_the_truth() {
     // Tasks and the store, users, clients, tokens, approvals and the authority are tried where their commands are, and what is
     // not below `/api/v1` where it belongs.
     let here = |path: &str, item: &Value| {
-        let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/ca/"];
+        let elsewhere =
+            ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/events", "/ca/"];
         item.get("servers").is_none() && !elsewhere.iter().any(|noun| path.starts_with(noun))
     };
     for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, item)| here(path, item)) {

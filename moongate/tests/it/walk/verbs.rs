@@ -39,6 +39,8 @@ const VERBS: &[(&str, &str, Leaves)] = &[
     ("approve show", "nobody", Line("approvals.read")),
     ("approve yes", "nobody", Line("approvals.approve")),
     ("approve no", "nobody", Line("approvals.deny")),
+    ("top", "--once", Line("queue.read")),
+    ("tap", "--seconds 1", Line("events.read")),
     ("tasks list", "", Line("tasks.read")),
     ("tasks show", "nobody", Line("tasks.read")),
     ("tasks watch", "nobody-else", Line("tasks.read")),
