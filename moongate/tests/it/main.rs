@@ -13,6 +13,7 @@ mod cli;
 mod config;
 mod demo;
 mod discovery;
+mod disk;
 mod durability;
 mod explain;
 mod hostile;
