@@ -12,7 +12,7 @@ use moongate_identity::people::{SignedIn, User};
 use serde_json::json;
 
 pub(crate) use access::{account, again, sign_in, sign_up};
-pub(crate) use approval::{approval, approvals};
+pub(crate) use approval::{Signing, approval, approvals};
 pub(crate) use decide::{Outcome, consent, decided, device_code, device_question};
 
 /// The stylesheet.

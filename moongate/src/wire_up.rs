@@ -111,6 +111,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let flow = flow(config, &verifier, &clock, &records)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
+    desk.remember_at_most(config.approvals.remember_seconds);
     outbound.vouch_with(notary.vouching());
     let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records, &verifier));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
@@ -279,7 +280,7 @@ fn surface(
         verifier: verifier.clone(),
         authority: own.clone(),
         pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone(), gateway.desk.clone()),
-        users: Users::new(people.clone(), public.clone(), own.clone()),
+        users: Users::new(people.clone(), public.clone(), own.clone(), gateway.desk.clone()),
     })
 }
 

@@ -7,10 +7,12 @@
 //! - Whoever carries requests out hears of news by [`Desk::news`], takes [`Desk::undelivered`], and says [`Desk::delivered`].
 //!   What was not delivered when the gateway stopped is found again when it starts.
 
+pub mod memory;
 mod rows;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use moongate_core::approval::{Class, Input, Means, Rejected, State};
@@ -21,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use crate::document::{Asked, Document, Frame, challenge, hex};
-use rows::Refused;
+use crate::document::{Asked, Document, Frame, challenge, hex, remembering, template};
+use memory::Memory;
+use rows::{Change, Refused};
 
 /// How much may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +73,12 @@ pub struct Stored {
     /// Whether the caller holds its connection for the answer.
     #[serde(default)]
     pub held: bool,
-    /// What people signed when they said yes, as their passkeys gave it.
+    /// What people signed when they said yes, as their passkeys gave it; or the question whose yes is remembered.
     #[serde(default)]
     pub receipts: Vec<Value>,
+    /// What it has in common with the very same request at another moment.
+    #[serde(default)]
+    pub template: String,
 }
 
 impl Stored {
@@ -84,6 +90,11 @@ impl Stored {
     /// What a passkey signs to say yes to just this: `SHA-256(hash ‖ nonce)`.
     pub fn challenge(&self) -> [u8; 32] {
         challenge(&self.approval.hash, &self.frame.nonce)
+    }
+
+    /// What a passkey signs to say yes to this, and to the very same again for so long.
+    pub fn remembering(&self, span: Duration) -> [u8; 32] {
+        remembering(&self.approval.hash, &self.frame.nonce, span.as_secs())
     }
 
     /// What there is to see of it.
@@ -132,7 +143,7 @@ pub enum Answer {
     No,
     /// Yes, by the operator's secret.
     Secret,
-    /// Yes, by a passkey over [`Stored::challenge`]; what it signed.
+    /// Yes, by a passkey over [`Stored::challenge`], or over [`Stored::remembering`]; what it signed.
     Passkey(Value),
 }
 
@@ -146,6 +157,8 @@ pub struct Desk {
     news: Notify,
     /// Told of each change, for callers that wait.
     changed: Notify,
+    /// How long a yes is remembered at most, in milliseconds.
+    remembers: AtomicU64,
 }
 
 impl Desk {
@@ -159,14 +172,16 @@ impl Desk {
         open.extend(rows::all(store.records(), rows::DECIDED).await?);
         let open: Vec<Stored> = open.into_iter().filter(|one| !one.approval.state.is_final()).collect();
         let clocks = Mutex::new(open.iter().map(clock_of).collect());
-        let desk = Self { store, clock, limits, clocks, news: Notify::new(), changed: Notify::new() };
+        let remembers = AtomicU64::new(0);
+        let desk = Self { store, clock, limits, clocks, news: Notify::new(), changed: Notify::new(), remembers };
         for gone in open.iter().filter(|one| one.held) {
             desk.cancel(&gone.approval.id).await?;
         }
         Ok(Arc::new(desk))
     }
 
-    /// Asks; durable when the future is ready.
+    /// Asks; durable when the future is ready. Where a yes to the very same is remembered, the question is approved already
+    /// and bothers nobody: whoever asks then calls [`Desk::wake`] once the request is there to be carried out.
     ///
     /// # Errors
     /// `TooManyQuestions`, `InvalidParams` for what cannot be asked about exactly, the store fails.
@@ -197,11 +212,13 @@ impl Desk {
             delivered: false,
             held: terms.held,
             receipts: Vec::new(),
+            template: template(asked, &terms.rule)?,
         };
         if self.clocks.lock().len() >= self.limits.altogether {
             return Err(Problem::new(Code::TooManyQuestions, "too many questions wait for people already"));
         }
-        rows::add(self.store.records(), &stored, self.limits, now).await?.map_err(|refused| {
+        let added = rows::add(self.store.records(), &stored, self.limits, (self.most(), now)).await?;
+        let stored = added.map_err(|refused| {
             let why = match refused {
                 Refused::Open => format!("{} questions of this caller wait for a person already", self.limits.open),
                 Refused::Hour => format!("this caller has asked {} times within an hour", self.limits.an_hour),
@@ -209,13 +226,17 @@ impl Desk {
             Problem::new(Code::TooManyQuestions, why)
         })?;
         self.clocks.lock().insert(clock_of(&stored));
-        tracing::info!(
-            approval = &*stored.approval.id,
-            rule = &*terms.rule,
-            requester = &*asked.requester,
-            "a person is asked"
-        );
+        let (id, requester) = (&*stored.approval.id, &*asked.requester);
+        match stored.approval.state {
+            State::Pending => tracing::info!(approval = id, rule = &*terms.rule, requester, "a person is asked"),
+            _ => tracing::info!(approval = id, rule = &*terms.rule, requester, "a yes is remembered"),
+        }
         Ok(stored)
+    }
+
+    /// Whoever carries requests out looks again.
+    pub fn wake(&self) {
+        self.news.notify_one();
     }
 
     /// One question; `None` if there is none of this id.
@@ -273,14 +294,20 @@ impl Desk {
     /// # Errors
     /// `NoSuchQuestion`; `QuestionDecided` for one that is over; `NotYoursToDecide`; the store fails.
     pub async fn decide(&self, id: &str, by: Arc<str>, answer: Answer) -> Result<Stored, Problem> {
-        let (input, receipt, yes) = match answer {
-            Answer::No => (Input::Deny { by: by.clone() }, None, false),
-            Answer::Secret => (Input::Approve { by: by.clone(), means: Means::Secret }, None, true),
-            Answer::Passkey(receipt) => (Input::Approve { by: by.clone(), means: Means::Passkey }, Some(receipt), true),
+        self.answer(id, by, answer, None).await
+    }
+
+    async fn answer(&self, id: &str, by: Arc<str>, said: Answer, memory: Option<Memory>) -> Result<Stored, Problem> {
+        let (input, receipt) = match said {
+            Answer::No => (Input::Deny { by: by.clone() }, None),
+            Answer::Secret => (Input::Approve { by: by.clone(), means: Means::Secret }, None),
+            Answer::Passkey(receipt) => (Input::Approve { by: by.clone(), means: Means::Passkey }, Some(receipt)),
         };
-        let applied = self.apply_with(id, input, receipt).await?;
+        let (yes, remembered) = (!matches!(input, Input::Deny { .. }), memory.is_some());
+        let applied = self.change(id, Change { input, receipt, memory }).await?;
         let (stored, _) = applied.map_err(|rejected| told(id, rejected))?;
-        tracing::info!(approval = id, by = &*by, yes, state = stored.approval.state.as_str(), "a person decided");
+        let state = stored.approval.state.as_str();
+        tracing::info!(approval = id, by = &*by, yes, remembered, state, "a person decided");
         Ok(stored)
     }
 
@@ -372,16 +399,11 @@ impl Desk {
     }
 
     async fn apply(&self, id: &str, input: Input) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
-        self.apply_with(id, input, None).await
+        self.change(id, Change { input, receipt: None, memory: None }).await
     }
 
-    async fn apply_with(
-        &self,
-        id: &str,
-        input: Input,
-        receipt: Option<Value>,
-    ) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
-        let applied = rows::apply(self.store.records(), id, (input, receipt), self.clock.now()).await?;
+    async fn change(&self, id: &str, change: Change) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
+        let applied = rows::apply(self.store.records(), id, change, self.clock.now()).await?;
         let applied = applied.ok_or_else(|| missing(id))?;
         if let Ok((stored, _)) = &applied {
             if stored.approval.state.is_final() {

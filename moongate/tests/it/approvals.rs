@@ -3,6 +3,7 @@
 mod defaults;
 mod held;
 mod meanings;
+mod remembered;
 
 use moongate_testkit::agent::{Agent, Plan};
 use moongate_testkit::authenticator::Authenticator;
@@ -165,10 +166,11 @@ async fn the_api_is_as_it_is_described() {
     let document = http("GET", &gateway.admin(), "/api/v1/openapi.json", &[], None).await.json();
     let caller = Caller::rpc(&gateway.plain());
     let mut names = Vec::new();
-    for _ in 0..2 {
-        let asked = id(&task(&caller, &open_the_door("open")).await);
+    for words in ["open", "open again", "open once more"] {
+        let asked = id(&task(&caller, &open_the_door(words)).await);
         names.push(question(&gateway, &asked).await);
     }
+    told(&gateway, &["yes", &names[2], "--remember", "60"]).await;
     let secret = std::fs::read_to_string(gateway.folder().join("operator.secret")).unwrap();
     let operator = format!("Bearer {}", secret.trim());
     for (method, path, at, status) in [
@@ -179,6 +181,10 @@ async fn the_api_is_as_it_is_described() {
         ("post", "/approvals/{id}:deny", format!("/approvals/{}:deny", names[0]), 409),
         ("post", "/approvals/{id}:deny", format!("/approvals/{}:deny", names[1]), 200),
         ("get", "/approvals", "/approvals?state=past".to_owned(), 200),
+        ("get", "/approvals", "/approvals?state=remembered".to_owned(), 200),
+        ("get", "/approvals", "/approvals?state=forgotten".to_owned(), 400),
+        ("post", "/approvals/{id}:forget", format!("/approvals/{}:forget", names[2]), 200),
+        ("post", "/approvals/{id}:forget", format!("/approvals/{}:forget", names[2]), 404),
     ] {
         let path_at = format!("/api/v1{at}");
         let headers = [("authorization", operator.as_str())];
