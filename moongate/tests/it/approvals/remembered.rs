@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{DOORS, LISTEN, home, open_the_door, question, refused, sent, told, waiting};
 use crate::audit::lines;
-use crate::stage::{Caller, Operation, SPEAKERS, id, on, state, task, until_state};
+use crate::stage::{Caller, Operation, SPEAKERS, Version, id, on, state, task, until_state};
 use crate::support::{http, reload};
 
 async fn remembered(gateway: &crate::stage::Gateway) -> Vec<Value> {
@@ -23,7 +23,9 @@ async fn the_very_same_is_answered_alike_and_anything_else_is_asked_about() {
     let kept = &remembered(&gateway).await[0];
     assert_eq!((&kept["id"], &kept["by"], &kept["requester"]), (&json!(name), &json!("operator"), &json!("local")));
     // More often than anybody might ask people within an hour.
-    for (binding, version) in SPEAKERS.into_iter().cycle().take(12) {
+    // A 0.3 client asks for the answer at once by default, which is another request.
+    let speakers = SPEAKERS.into_iter().filter(|(_, version)| *version == Version::V1);
+    for (binding, version) in speakers.cycle().take(12) {
         let caller = Caller::new(&gateway.plain(), binding, version);
         let again = id(&task(&caller, &open_the_door("echo open")).await);
         until_state(&caller, &again, "COMPLETED").await;
@@ -51,23 +53,23 @@ async fn what_was_remembered_ends_with_a_no_with_other_rules_and_with_the_settin
     let (agent, gateway) = home(DOORS).await;
     let caller = Caller::rpc(&gateway.plain());
     let on = format!("{LISTEN}{}{DOORS}", agent.entry(""));
-    for change in [
-        format!("{on}[[policy]]\nname = \"more\"\ndeny = 'skill.id == \"gate.open\"'\n"),
-        format!("{on}[approvals]\nremember_seconds = 0\n"),
-    ] {
-        let asked = id(&task(&caller, &open_the_door("echo open")).await);
-        told(&gateway, &["yes", &question(&gateway, &asked).await, "--remember", "900"]).await;
-        assert_eq!(state(&task(&caller, &open_the_door("echo open")).await), "COMPLETED");
-        reload(&gateway, &change).await;
-        let again = id(&task(&caller, &open_the_door("echo open")).await);
-        told(&gateway, &["no", &question(&gateway, &again).await]).await;
-        reload(&gateway, &on).await;
-    }
-    // The rules are again those of the yes, and the first of the two counts on; a no to the very same ends it.
-    assert!(
-        out(&command(&gateway, &["remembered"]).await).contains("\"remembered\":[]"),
-        "a no takes back what was said"
-    );
+    let asked = id(&task(&caller, &open_the_door("echo open")).await);
+    told(&gateway, &["yes", &question(&gateway, &asked).await, "--remember", "900"]).await;
+    assert_eq!(state(&task(&caller, &open_the_door("echo open")).await), "COMPLETED");
+
+    let more = "[[policy]]\nname = \"more\"\ndeny = 'skill.id == \"gate.open\"'\n";
+    reload(&gateway, &format!("{on}{more}")).await;
+    let other = id(&task(&caller, &open_the_door("echo open")).await);
+    assert_eq!(question(&gateway, &other).await.len(), 32, "other rules, another question");
+
+    reload(&gateway, &format!("{on}[approvals]\nremember_seconds = 0\n")).await;
+    assert!(remembered(&gateway).await.is_empty());
+    let again = id(&task(&caller, &open_the_door("echo open")).await);
+    let name = question(&gateway, &again).await;
+    reload(&gateway, &on).await;
+    assert_eq!(remembered(&gateway).await.len(), 1, "it is allowed again, and its time is not over");
+    told(&gateway, &["no", &name]).await;
+    assert!(remembered(&gateway).await.is_empty(), "a no takes back what was said to the very same");
     assert_eq!(state(&task(&caller, &open_the_door("echo open")).await), "AUTH_REQUIRED");
 }
 
