@@ -6,11 +6,11 @@
 //! Reading decides nothing. Whoever holds the operator's secret is at the gateway's machine; no caller without it, `local`
 //! included, sees or answers a question, so an agent cannot say yes to itself.
 
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::endpoint::{ReplyBody, json_response, no_such_path, problem_response};
 use moongate_approval::desk::Answer;
-use moongate_core::{Code, Listener, Problem};
+use moongate_core::{Code, Listener, Principal, Problem};
 use moongate_transport::Peer;
 use serde_json::json;
 
@@ -48,11 +48,20 @@ impl Surface {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
         let who = self.operator(listener, peer, request.headers(), "questions for people").await?;
+        self.answer_approvals(&who, request.method(), request.uri()).await
+    }
+
+    /// Answers the operator, whom the caller of this has made sure of.
+    pub(super) async fn answer_approvals(
+        &self,
+        who: &Principal,
+        method: &Method,
+        uri: &Uri,
+    ) -> Result<Response<ReplyBody>, Problem> {
         let desk = &self.endpoint.gateway().desk;
-        let uri = request.uri();
         let rest = uri.path().strip_prefix(NOUN).unwrap_or_default().trim_matches('/');
         let past = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "state=past"));
-        match (request.method(), rest.rsplit_once(':')) {
+        match (method, rest.rsplit_once(':')) {
             (&Method::GET, None) if rest.is_empty() => {
                 let found = if past { desk.past(PAST).await? } else { desk.pending().await? };
                 let views: Vec<_> = found.iter().map(moongate_approval::Stored::view).collect();

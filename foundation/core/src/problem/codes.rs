@@ -192,6 +192,11 @@ codes! {
     TooManyQuestions = 463, Overloaded, Caller, LATER, "too many questions wait for people", "wait until those that are open are answered; nobody is asked without end";
     TooManyWatchers = 476, Overloaded, Gateway, LATER, "too many watch what happens", "end a `moongate tap` or `moongate top` that nobody looks at, or close a page of the console";
 
+    // 047x: the console
+    LinkSpent = 470, Forbidden, Caller, NEVER, "the link into the console works no longer", "ask for a new one with `moongate console`";
+    ConsoleOff = 471, NotFound, Caller, NEVER, "the console is not served", "give the admin listener an address: `admin` in `[listen]`";
+    LogBusy = 472, Overloaded, Caller, LATER, "the log is being read for somebody else", "come back in a moment; whoever is at the machine can use `moongate audit`";
+
     // 05xx: the agent
     AgentUnreachable = 501, Unavailable, Target, ELSEWHERE, "the agent cannot be reached", "check that it runs; the gateway keeps probing it";
     AgentTimeout = 502, Timeout, Target, LATER, "the agent did not answer in time", "ask for `returnImmediately`, or raise the agent's `timeout_seconds`";
