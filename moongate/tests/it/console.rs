@@ -3,7 +3,7 @@
 mod people;
 
 use moongate_testkit::agent::{Agent, Plan};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 

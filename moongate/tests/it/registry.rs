@@ -378,7 +378,7 @@ async fn the_description_of_the_api_tells_the_truth() {
     }
     // Tasks and the store, users, clients, tokens, approvals and the console's views are tried where their commands are.
     let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals"];
-    let views = ["/overview", "/console", "/audit", "/configuration"];
+    let views = ["/events", "/overview", "/console", "/audit", "/configuration"];
     let here = |path: &str| !elsewhere.iter().chain(&views).any(|noun| path.starts_with(noun));
     for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| here(path)) {
         for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
