@@ -5,11 +5,14 @@
 
 mod approvals;
 mod audit;
+pub(crate) mod console;
 mod deeds;
 mod events;
 mod oauth;
 mod openapi;
+mod overview;
 mod people;
+mod pulse;
 mod status;
 
 use std::sync::Arc;
@@ -21,7 +24,7 @@ use moongate_a2a::Endpoint;
 use moongate_a2a::api::Api;
 use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
 use moongate_a2a::routing::registry::AgentRegistry;
-use moongate_console::{Pages, Users};
+use moongate_console::{Console, Pages, Users};
 use moongate_core::seam::{Store, identify};
 use moongate_core::{Code, Listener, Principal, PrincipalKind, Problem, Proof};
 use moongate_identity::Authority;
@@ -30,8 +33,9 @@ use moongate_transport::{Drain, Handler, Peer};
 use serde_json::json;
 
 use crate::wire_up::record::Records;
-use crate::wire_up::{Doorkeeper, Own};
+use crate::wire_up::{Boundary, Doorkeeper, Own};
 
+pub(crate) use pulse::Pulse;
 pub(crate) use status::Status;
 
 /// The host by which the gateway is known outside; a reload may change it.
@@ -56,6 +60,11 @@ pub(crate) struct Surface {
     pub(crate) authority: Arc<Own>,
     pub(crate) pages: Pages,
     pub(crate) users: Users,
+    pub(crate) console: Console,
+    /// Where the console is served, if it is.
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) boundary: Arc<Boundary>,
 }
 
 /// What one listener serves.
@@ -90,7 +99,15 @@ impl Handler for ListenerSurface {
         if Pages::serves(path) {
             return Box::pin(surface.page(peer, request)).await;
         }
-        if Users::serves(path) || oauth::is_api(path) || approvals::is_about(path) || Api::serves(path) {
+        if self.listener == Listener::Admin && Console::serves(path) {
+            return Box::pin(surface.console(peer, request)).await;
+        }
+        if console::is_api(path)
+            || Users::serves(path)
+            || oauth::is_api(path)
+            || approvals::is_about(path)
+            || Api::serves(path)
+        {
             return Box::pin(surface.administered(self.listener, peer, request)).await;
         }
         if events::serves(path) {
@@ -104,6 +121,11 @@ impl Handler for ListenerSurface {
         }
         surface.operations(request.method(), path)
     }
+}
+
+/// Something of ours broke.
+fn internal(detail: &str, inside: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::Internal, detail.to_owned()).inside(inside)
 }
 
 /// Headers by which a proxy in front of a server says whom it has identified. There is none in front of this one that is
@@ -160,7 +182,9 @@ impl Surface {
             Err(refused) => return *refused,
         };
         let path = request.uri().path();
-        let response = if Users::serves(path) {
+        let response = if console::is_api(path) {
+            Box::pin(self.console_api(listener, peer, request)).await
+        } else if Users::serves(path) {
             Box::pin(self.users(listener, peer, request)).await
         } else if oauth::is_api(path) {
             Box::pin(self.administer(listener, peer, request)).await

@@ -30,7 +30,7 @@ use moongate_a2a::tasks::{Tasks, clockwork, courier, people, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_approval::Desk;
 use moongate_config::{Config, Loaded};
-use moongate_console::{Pages, Users};
+use moongate_console::{Console, Pages, Users};
 use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
@@ -42,16 +42,16 @@ use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemet
 use moongate_transport::{Cores, Drain};
 use tokio::sync::Notify;
 
-use crate::surface::{PublicHost, Status, Surface};
+use crate::surface::{PublicHost, Pulse, Status, Surface};
 use authority::Authorities;
 use egress::SwappableEgress;
 use outbound::Outbound;
 use record::Records;
-use trust::{Boundary, Renewed};
+use trust::Renewed;
 
 pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
-pub(crate) use trust::bundle;
+pub(crate) use trust::{Boundary, bundle};
 pub(crate) use verifier::Doorkeeper;
 
 /// How long the admin listener's requests may go on, at least, when all others have ended.
@@ -81,6 +81,7 @@ pub(crate) struct Running {
     last: Drain,
     pub(crate) listening: Vec<Listening>,
     level: moongate_telemetry::log::Level,
+    pub(crate) surface: Arc<Surface>,
     public_host: Arc<PublicHost>,
     /// How long requests may go on at the end; a reload may change it.
     drain_limit: parking_lot::Mutex<Duration>,
@@ -129,9 +130,10 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let parts = (&gateway, &flow, &registry, &verifier);
-    let surface =
-        surface(config, parts, (&telemetry, &status, &records), store, &drain, bound.facing_out(), &authorities);
+    let about = (&telemetry, &status, &records);
+    let surface = surface(config, parts, about, (store, &drain, &bound, &boundary), &authorities);
     let public_host = surface.public_host.clone();
+    let served = surface.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
@@ -152,6 +154,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         last,
         listening,
         level,
+        surface: served,
         public_host,
         drain_limit: parking_lot::Mutex::new(config.limits.drain_seconds),
         _cores: cores,
@@ -258,9 +261,7 @@ fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
     (telemetry, status, records): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>),
-    store: Arc<dyn Store>,
-    drain: &Drain,
-    facing_out: Vec<Listener>,
+    (store, drain, bound, boundary): (Arc<dyn Store>, &Drain, &listeners::AllBound, &Arc<Boundary>),
     authorities: &Authorities,
 ) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
@@ -275,12 +276,16 @@ fn surface(
         status: status.clone(),
         store,
         drain: drain.clone(),
-        facing_out,
+        facing_out: bound.facing_out(),
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
         verifier: verifier.clone(),
         authority: own.clone(),
         pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone(), gateway.desk.clone()),
         users: Users::new(people.clone(), public.clone(), own.clone(), gateway.desk.clone()),
+        console: Console::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
+        admin: bound.address(Listener::Admin),
+        pulse: Arc::new(Pulse::new(&*gateway.clock)),
+        boundary: boundary.clone(),
     })
 }
 
@@ -332,12 +337,14 @@ impl Running {
         let keys = tokio::spawn(tend_keys(self.clone()));
         let tasks = tokio::spawn(self.clone().tend_tasks());
         let grants = tokio::spawn(self.authorities.clone().tend());
+        let pulse = tokio::spawn(tend_pulse(self.clone()));
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
         keys.abort();
         tasks.abort();
         grants.abort();
+        pulse.abort();
     }
 
     /// Stops: no new work, what is in flight may end, streams are told.
@@ -399,6 +406,11 @@ async fn ticks(running: Arc<Running>) {
             metrics.connections(held.listener).set(held.open.load(std::sync::atomic::Ordering::Relaxed) as i64);
         }
     }
+}
+
+/// Every few seconds: how much is going on.
+async fn tend_pulse(running: Arc<Running>) {
+    running.surface.pulse.tend(running.telemetry.metrics(), &*running.gateway.clock).await;
 }
 
 /// Once an hour: keys that have signed for long enough.

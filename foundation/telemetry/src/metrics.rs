@@ -10,6 +10,7 @@
 
 mod expose;
 mod lists;
+mod sample;
 mod series;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 pub use lists::{ListState, RevocationList};
+pub use sample::{BUCKETS, Sample};
 pub use series::{AgentSeries, Counter, Gauge, Held};
 
 /// The media type of [`Metrics::encode`].

@@ -10,13 +10,13 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::endpoint::{ReplyBody, json_response, no_such_path, problem_response};
 use moongate_approval::Desk;
 use moongate_approval::desk::Answer;
 use moongate_approval::desk::memory::Memory;
-use moongate_core::{Code, Listener, Problem};
+use moongate_core::{Code, Listener, Principal, Problem};
 use moongate_transport::Peer;
 use serde_json::{Value, json};
 
@@ -55,11 +55,21 @@ impl Surface {
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Problem> {
         let who = self.operator(listener, peer, request.headers(), "questions for people").await?;
-        let desk = &self.endpoint.gateway().desk;
         let (parts, body) = request.into_parts();
-        let uri = &parts.uri;
+        let body = if parts.method == Method::POST { whole(body).await? } else { Bytes::new() };
+        self.answer_approvals(&who, (&parts.method, &parts.uri), &body).await
+    }
+
+    /// Answers the operator, whom the caller of this has made sure of.
+    pub(super) async fn answer_approvals(
+        &self,
+        who: &Principal,
+        (method, uri): (&Method, &Uri),
+        body: &Bytes,
+    ) -> Result<Response<ReplyBody>, Problem> {
+        let desk = &self.endpoint.gateway().desk;
         let rest = uri.path().strip_prefix(NOUN).unwrap_or_default().trim_matches('/');
-        match (&parts.method, rest.rsplit_once(':')) {
+        match (method, rest.rsplit_once(':')) {
             (&Method::GET, None) if rest.is_empty() => listed(desk, uri.query().unwrap_or_default()).await,
             (&Method::GET, None) => {
                 let found = desk.find(rest).await?;
@@ -67,7 +77,7 @@ impl Surface {
                 Ok(json_response(StatusCode::OK, &found.ok_or_else(missing)?.view()))
             }
             (&Method::POST, Some((id, "approve"))) => {
-                let decided = match remembered(&whole(body).await?)? {
+                let decided = match remembered(body)? {
                     Some(span) => desk.remember(id, who.id.clone(), Answer::Secret, span).await?,
                     None => desk.decide(id, who.id.clone(), Answer::Secret).await?,
                 };

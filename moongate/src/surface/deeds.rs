@@ -79,6 +79,19 @@ impl Surface {
         self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
     }
 
+    /// The same for whoever sends a form of the console.
+    pub(super) async fn page_deed(
+        &self,
+        peer: &Peer,
+        request: &Request<Bytes>,
+        doer: Doer,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        if reads(request.method()) || self.records.log().is_none() {
+            return Ok(None);
+        }
+        self.deed(peer, request, doer).await
+    }
+
     async fn deed<B>(
         &self,
         peer: &Peer,
@@ -150,6 +163,9 @@ fn operation(method: &Method, path: &str) -> String {
     if let Some(place) = path.strip_prefix("/oauth/") {
         return format!("oauth.{}", place.replace('/', "."));
     }
+    if let Some(place) = path.strip_prefix("/console/") {
+        return format!("console.{}", place.replace('/', "."));
+    }
     if path.starts_with("/approvals/") {
         return "approvals.answer".to_owned();
     }
@@ -168,7 +184,7 @@ fn operation(method: &Method, path: &str) -> String {
 }
 
 /// A field of a form.
-fn field(body: &[u8], name: &str) -> Option<String> {
+pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let value = text.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?.1;
     let decoded = decoded(value);
@@ -217,6 +233,8 @@ mod tests {
             (Method::POST, "/api/v1/explain", "explain"),
             (Method::POST, "/api/v1/approvals/7:approve", "approvals.approve"),
             (Method::POST, "/approvals/7", "approvals.answer"),
+            (Method::POST, "/console/sign-in", "console.sign-in"),
+            (Method::POST, "/api/v1/console:link", "console.link"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
         ] {

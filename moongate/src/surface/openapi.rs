@@ -42,6 +42,8 @@ mod tests {
             "/users",
             "/users/{name}",
             "/users/{name}:invite",
+            "/overview",
+            "/console:link",
         ] {
             assert!(document["paths"].get(path).is_some(), "{path}");
         }

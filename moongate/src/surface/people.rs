@@ -78,7 +78,7 @@ impl Surface {
     }
 }
 
-async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Problem> {
+pub(super) async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Problem> {
     let (parts, body) = request.into_parts();
     match tokio::time::timeout(PATIENCE, Limited::new(body, FORM).collect()).await {
         Ok(Ok(collected)) => Ok(Request::from_parts(parts, collected.to_bytes())),

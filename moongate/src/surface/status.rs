@@ -31,6 +31,11 @@ impl Status {
         reloads.error = Some(why);
     }
 
+    /// Whether the last change was refused.
+    pub(crate) fn refused_last(&self) -> bool {
+        self.0.lock().error.is_some()
+    }
+
     /// The view that the API serves.
     pub(crate) fn view(&self, [up, suspect, down]: [usize; 3]) -> Value {
         let reloads = self.0.lock();

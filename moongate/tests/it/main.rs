@@ -11,6 +11,7 @@ mod callbacks;
 mod cards_signed;
 mod cli;
 mod config;
+mod console;
 mod demo;
 mod discovery;
 mod durability;
