@@ -11,6 +11,7 @@ mod oauth;
 mod openapi;
 mod people;
 mod status;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -89,6 +90,9 @@ impl Handler for ListenerSurface {
         }
         if Pages::serves(path) {
             return Box::pin(surface.page(peer, request)).await;
+        }
+        if let Some(task) = timeline::task_of(path) {
+            return Box::pin(surface.timeline(self.listener, peer, &task, request)).await;
         }
         if Users::serves(path) || oauth::is_api(path) || approvals::is_about(path) || Api::serves(path) {
             return Box::pin(surface.administered(self.listener, peer, request)).await;

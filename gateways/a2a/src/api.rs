@@ -242,7 +242,7 @@ async fn body_of(request: Request<Incoming>) -> Result<Value, Problem> {
 }
 
 /// Percent-decodes; what is malformed stays as it is.
-fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
