@@ -10,6 +10,7 @@
 
 mod expose;
 mod lists;
+mod notifications;
 mod series;
 
 use std::collections::{BTreeMap, HashMap};
@@ -21,6 +22,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 pub use lists::{ListState, RevocationList};
+pub use notifications::Notifications;
 pub use series::{AgentSeries, Counter, Gauge, Held};
 
 /// The media type of [`Metrics::encode`].
@@ -57,6 +59,7 @@ struct Shared {
     tasks: Gauge,
     health: Mutex<BTreeMap<&'static str, u64>>,
     lists: lists::RevocationLists,
+    notifications: notifications::ByChannel,
     reloads_applied: Counter,
     reloads_refused: Counter,
     spans_exported: Counter,
@@ -89,6 +92,7 @@ impl Metrics {
             tasks: Gauge::default(),
             health: Mutex::default(),
             lists: lists::RevocationLists::default(),
+            notifications: notifications::ByChannel::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
             spans_exported: Counter::default(),
@@ -165,6 +169,11 @@ impl Metrics {
     /// How other domains' revocation lists stand; replaces what was said before.
     pub fn set_revocation_lists(&self, lists: Vec<RevocationList>) {
         self.shared.lists.set(lists);
+    }
+
+    /// The numbers of a channel by which people are told.
+    pub fn notifications(&self, channel: &str) -> Notifications {
+        self.shared.notifications.of(channel)
     }
 
     /// Counts a reload of the configuration, applied or refused.

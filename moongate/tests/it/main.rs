@@ -21,6 +21,7 @@ mod lists;
 mod live;
 mod mtls;
 mod notary;
+mod notify;
 mod oauth;
 mod outbound;
 mod outbound_exchange;

@@ -1,6 +1,7 @@
 //! What good files say.
 
-use moongate_config::schema::{Jwks, Revocation};
+use moongate_config::schema::{Jwks, Revocation, Way};
+use moongate_core::approval::Class;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -213,4 +214,21 @@ fn peers_and_devices_are_read_with_what_they_may_do() {
     assert_eq!(loaded.config.devices[0].pin[..4], [0xab, 0x4a, 0xfc, 0x6d]);
     // A bundle that changes is noticed.
     assert!(loaded.files.iter().any(|path| path.ends_with("car.pem")), "{:?}", loaded.files);
+}
+
+#[test]
+fn channels_are_read_with_their_credentials() {
+    let loaded = read(
+        "[[policy]]\nname = \"doors\"\nconfirm = 'true'\n\
+         [[notify]]\nname = \"phone\"\nkind = \"ntfy\"\nurl = \"http://10.0.0.2/doors\"\ninsecure = true\ntoken = \"tk_1\"\n\
+         class = \"critical\"\nrules = [\"doors\"]\n\
+         [[notify]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"https://hook.example/\"\n\
+         secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+    )
+    .unwrap();
+    let [phone, hook] = loaded.config.notify.as_slice() else { panic!("{:?}", loaded.config.notify) };
+    assert_eq!((phone.class, phone.rules.as_slice()), (Some(Class::Critical), ["doors".to_owned()].as_slice()));
+    assert!(matches!(&phone.way, Some(Way::Ntfy { token: Some(token), .. }) if token.expose() == "tk_1"));
+    assert!(matches!(&hook.way, Some(Way::Webhook { url, secret: Some(_) }) if url == "https://hook.example/"));
+    assert!(!format!("{:?}", loaded.config.notify).contains("tk_1"));
 }

@@ -74,6 +74,7 @@ pub(super) async fn ask(
             other?
         }
     };
+    gateway.desk.announce(&question);
     if !order.call.return_immediately() && permit.is_none() {
         patiently(gateway, &waiting, &order).await;
     }
