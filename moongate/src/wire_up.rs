@@ -130,7 +130,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let healths = healths::Healths::new(telemetry.feed().clone(), clock.clone());
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
-    let notifications = Notifications::new(&gateway, &telemetry, &dialer, &status);
+    let notifications = Notifications::new(&gateway, &telemetry, &outbound, &status);
     let parts = (&gateway, &flow, &registry, &verifier);
     let surface =
         surface(config, parts, (&telemetry, &status, &records), store, &drain, bound.facing_out(), &authorities);

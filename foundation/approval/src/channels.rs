@@ -8,6 +8,8 @@
 //!   ([`words`]). A link decides nothing.
 
 mod http;
+mod mail;
+mod mqtt;
 mod ntfy;
 mod owed;
 mod webhook;
@@ -30,6 +32,8 @@ use tokio::task::AbortHandle;
 use crate::Desk;
 use owed::{Next, Owed};
 
+pub use mail::Mail;
+pub use mqtt::Mqtt;
 pub use ntfy::Ntfy;
 pub use webhook::Webhook;
 pub use words::{Place, title};

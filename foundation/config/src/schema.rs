@@ -22,7 +22,7 @@ use crate::secret::Secret;
 
 pub use approvals::Approvals;
 pub use audit::Audit;
-pub use notify::{Notify, Way};
+pub use notify::{Notify, Server, Way};
 pub use oauth::Oauth;
 pub use trust::{Device, Issuer, Jwks, Peer, PeerAgent, Revocation};
 

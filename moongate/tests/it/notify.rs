@@ -11,10 +11,10 @@ use crate::stage::{Caller, Gateway, MOONGATE, Operation, id, on, state, task, un
 use crate::support::{eventually, http, reload, status};
 
 const LISTEN: &str = "domain = \"home.example\"\n[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n";
-const DOORS: &str = "[[policy]]\nname = \"doors\"\nconfirm = 'skill.id == \"door.open\"'\n";
+pub(crate) const DOORS: &str = "[[policy]]\nname = \"doors\"\nconfirm = 'skill.id == \"door.open\"'\n";
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
-async fn home(more: &str) -> (Agent, Gateway) {
+pub(crate) async fn home(more: &str) -> (Agent, Gateway) {
     let skills = ["lights.set", "door.open"].map(str::to_owned).to_vec();
     let agent = Agent::start(Plan { skills, ..Plan::new("home") }).await;
     let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{}{more}", agent.entry(""))).await;

@@ -34,12 +34,15 @@ pub(super) async fn post(
             Err(Problem::new(Code::NotTold, detail))
         }
         Ok(answer) => Err(Problem::new(Code::NotTold, format!("it answers {}", answer.status))),
-        Err(problem) => {
-            let told = Problem::new(Code::NotTold, problem.detail);
-            Err(match problem.inside {
-                Some(inside) => told.inside(inside),
-                None => told,
-            })
-        }
+        Err(problem) => Err(not_told(problem)),
+    }
+}
+
+/// A problem of the way there, as one of the channel.
+pub(super) fn not_told(problem: Problem) -> Problem {
+    let told = Problem::new(Code::NotTold, problem.detail);
+    match problem.inside {
+        Some(inside) => told.inside(inside),
+        None => told,
     }
 }

@@ -14,7 +14,7 @@ use moongate_core::approval::State;
 use moongate_core::seam::notifier::Notice;
 
 /// How long the end of a question is news.
-const AFTERWARDS: Duration = Duration::from_secs(600);
+pub(super) const AFTERWARDS: Duration = Duration::from_secs(600);
 const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 

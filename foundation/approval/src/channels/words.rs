@@ -69,10 +69,10 @@ fn name(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn notice() -> Notice {
+    pub(in crate::channels) fn notice() -> Notice {
         Notice {
             id: "5f0c".into(),
             agent: "lock".into(),

@@ -89,6 +89,8 @@ async fn people_are_told_that_something_waits_and_that_it_is_over() {
     let critical = About { class: Some(Class::Critical), rules: Vec::new() };
     let _channels = channels(&scene, &metrics, &[("phone", &phone, About::default()), ("door", &other, critical)]);
     let first = announced(&scene, "home:a", "t-1", Class::Sensitive).await;
+    // Of the same moment, neither is the older one.
+    scene.wait(Duration::from_millis(1));
     let second = announced(&scene, "home:b", "t-2", Class::Critical).await;
     let told = phone.until("both are told", |told| told.len() == 2).await;
     assert_eq!(told, [(first.clone(), State::Pending), (second.clone(), State::Pending)]);

@@ -9,13 +9,13 @@ pub(crate) static NOTIFY: Section = Section {
     doc: "A channel by which people learn that something waits for their yes: a title and a link, never what the requester said. See docs/guide/approvals.md.",
     keys: &[
         open("name", Kind::Text, "\"phone\"", Applied, "What it is called in the log, in numbers and in the status."),
-        open("kind", Kind::Word(&["ntfy", "webhook"]), "\"ntfy\"", Applied, "What it is."),
+        open("kind", Kind::Word(&["ntfy", "webhook", "mail", "mqtt"]), "\"ntfy\"", Applied, "What it is."),
         open(
             "url",
             Kind::Text,
             "\"https://ntfy.home.example/doors\"",
             Applied,
-            "Where it is: a topic of ntfy, or a URL that takes JSON.",
+            "Where it is: a topic of ntfy; a URL that takes JSON; a mail server as `smtps://host`; a broker as `mqtts://host`.",
         ),
         open("token", Kind::Secret, "\"${NTFY_TOKEN}\"", Applied, "Of `ntfy`: the access token."),
         open(
@@ -24,6 +24,29 @@ pub(crate) static NOTIFY: Section = Section {
             "{ file = \"webhook.secret\" }",
             Applied,
             "Of `webhook`: signs each message (Standard Webhooks), as `whsec_` and 24 to 64 bytes in base64.",
+        ),
+        open(
+            "user",
+            Kind::Text,
+            "\"gate@home.example\"",
+            Applied,
+            "Of `mail` and `mqtt`: the name there, with `password`.",
+        ),
+        open(
+            "password",
+            Kind::Secret,
+            "{ file = \"mail.password\" }",
+            Applied,
+            "Of `mail` and `mqtt`: the password that goes with `user`.",
+        ),
+        open("from", Kind::Text, "\"gate@home.example\"", Applied, "Of `mail`: the address that letters are from."),
+        open("to", Kind::Texts, "[\"ann@home.example\"]", Applied, "Of `mail`: whom letters are written to."),
+        open(
+            "topic",
+            Kind::Text,
+            "\"home/moongate\"",
+            Applied,
+            "Of `mqtt`: events go to TOPIC/approval, the number of open questions to TOPIC/open.",
         ),
         open(
             "insecure",

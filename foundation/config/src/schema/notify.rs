@@ -34,4 +34,35 @@ pub enum Way {
         /// What signs, decoded.
         secret: Option<Secret>,
     },
+    /// Letters by a mail server.
+    Mail {
+        /// The server.
+        server: Server,
+        /// Name and password there.
+        login: Option<(String, Secret)>,
+        /// Who writes.
+        from: String,
+        /// To whom.
+        to: Vec<String>,
+    },
+    /// Topics of an MQTT broker.
+    Mqtt {
+        /// The broker.
+        server: Server,
+        /// Name and password there.
+        login: Option<(String, Secret)>,
+        /// What the topics begin with.
+        topic: String,
+    },
+}
+
+/// A server that is not one of HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Whether TLS is spoken.
+    pub secure: bool,
+    /// A name, or an address without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
 }

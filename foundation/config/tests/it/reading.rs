@@ -232,3 +232,22 @@ fn channels_are_read_with_their_credentials() {
     assert!(matches!(&hook.way, Some(Way::Webhook { url, secret: Some(_) }) if url == "https://hook.example/"));
     assert!(!format!("{:?}", loaded.config.notify).contains("tk_1"));
 }
+
+#[test]
+fn mail_and_mqtt_are_read_with_their_servers_and_usual_ports() {
+    let loaded = read(
+        "[[notify]]\nname = \"mail\"\nkind = \"mail\"\nurl = \"smtps://mail.example\"\nuser = \"gate\"\npassword = \"pw\"\n\
+         from = \"gate@home.example\"\nto = [\"ann@home.example\", \"o'neil+x@mail.example\"]\n\
+         [[notify]]\nname = \"hub\"\nkind = \"mqtt\"\nurl = \"mqtt://[::1]\"\ntopic = \"home/moongate\"\n\
+         [[notify]]\nname = \"old\"\nkind = \"mqtt\"\nurl = \"mqtts://broker.example:8884\"\ntopic = \"t\"\n",
+    )
+    .unwrap();
+    let [mail, hub, old] = loaded.config.notify.as_slice() else { panic!("{:?}", loaded.config.notify) };
+    let Some(Way::Mail { server, login: Some((user, password)), from, to }) = &mail.way else { panic!("{mail:?}") };
+    assert_eq!((server.secure, server.host.as_str(), server.port), (true, "mail.example", 465));
+    assert_eq!((user.as_str(), password.expose(), from.as_str(), to.len()), ("gate", "pw", "gate@home.example", 2));
+    let Some(Way::Mqtt { server, login: None, topic }) = &hub.way else { panic!("{hub:?}") };
+    assert_eq!((server.secure, server.host.as_str(), server.port), (false, "::1", 1883));
+    assert_eq!(topic, "home/moongate");
+    assert!(matches!(&old.way, Some(Way::Mqtt { server, .. }) if server.secure && server.port == 8884));
+}

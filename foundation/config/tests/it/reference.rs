@@ -133,6 +133,8 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
 fn channel(kind: &str) -> String {
     let more = match kind {
         "\"ntfy\"" | "\"webhook\"" => "url = \"http://127.0.0.1:1/\"",
+        "\"mail\"" => "url = \"smtp://127.0.0.1\"\nfrom = \"a@b\"\nto = [\"a@b\"]",
+        "\"mqtt\"" => "url = \"mqtt://127.0.0.1\"\ntopic = \"t\"",
         _ => "",
     };
     format!("[[notify]]\nname = \"n\"\nkind = {kind}\n{more}\n")
