@@ -8,6 +8,7 @@ pub(crate) mod egress;
 mod healths;
 mod listeners;
 mod names;
+mod notify;
 mod outbound;
 pub(crate) mod record;
 mod reload;
@@ -45,6 +46,7 @@ use tokio::sync::Notify;
 use crate::surface::{PublicHost, Pulse, Status, Surface};
 use authority::Authorities;
 use egress::SwappableEgress;
+use notify::Notifications;
 use outbound::Outbound;
 use record::Records;
 use trust::Renewed;
@@ -71,6 +73,7 @@ pub(crate) struct Running {
     notary: Arc<Notary>,
     pub(crate) authorities: Arc<Authorities>,
     outbound: Outbound,
+    notifications: Notifications,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) records: Arc<Records>,
@@ -129,6 +132,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let healths = healths::Healths::new(telemetry.feed().clone(), clock.clone());
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
+    let notifications = Notifications::new(&gateway, &telemetry, &outbound, &status);
     let parts = (&gateway, &flow, &registry, &verifier);
     let about = (&telemetry, &status, &records);
     let surface = surface(config, parts, about, (store, &drain, &bound, &boundary), &authorities);
@@ -145,6 +149,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         notary,
         authorities,
         outbound,
+        notifications,
         dialer,
         telemetry,
         records,
@@ -332,6 +337,7 @@ impl Running {
     pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
         self.records.did("gateway.start", "-", None, Some(env!("CARGO_PKG_VERSION")));
         self.records.asks_by_default(&loaded.config);
+        self.notifications.apply(&loaded.config, &self.listening);
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
         let keys = tokio::spawn(tend_keys(self.clone()));

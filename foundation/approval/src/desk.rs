@@ -4,9 +4,11 @@
 //!   [`moongate_core::approval`], so of a hundred answers at once one counts, and of a hundred dispatches one happens.
 //! - Nobody asks without end: a requester has so many open questions and so many an hour ([`Limits`]), and is refused beyond.
 //! - Questions outlive a restart. Those that are over stay for a month, for whoever looks back.
+//! - Whoever tells people hears of questions by [`Desk::listen`], and says [`Desk::told`].
 //! - Whoever carries requests out hears of news by [`Desk::news`], takes [`Desk::undelivered`], and says [`Desk::delivered`].
 //!   What was not delivered when the gateway stopped is found again when it starts.
 
+mod bell;
 pub mod memory;
 mod rows;
 
@@ -16,14 +18,16 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use moongate_core::approval::{Class, Input, Means, Rejected, State};
+use moongate_core::seam::notifier::Notice;
 use moongate_core::seam::{Clock, Store};
 use moongate_core::{Approval, Code, Grant, Problem, Time};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
 use crate::document::{Asked, Document, Frame, challenge, hex, remembering, template};
+use bell::Bell;
 use memory::Memory;
 use rows::{Change, Refused};
 
@@ -79,6 +83,9 @@ pub struct Stored {
     /// What it has in common with the very same request at another moment.
     #[serde(default)]
     pub template: String,
+    /// The channels that have told of it, by their names.
+    #[serde(default)]
+    pub told: Vec<Arc<str>>,
 }
 
 impl Stored {
@@ -130,6 +137,22 @@ impl Stored {
         format!("{} tells {}{skill}: {said}", self.approval.requester, text("/target/agent"))
     }
 
+    /// What channels tell of it.
+    pub fn notice(&self) -> Notice {
+        let Approval { id, rule, class, state, since, expires_at, .. } = &self.approval;
+        let skill = self.document.pointer("/target/skill").and_then(Value::as_str);
+        Notice {
+            id: id.clone(),
+            agent: self.agent().into(),
+            skill: skill.map(Into::into),
+            rule: rule.clone(),
+            class: *class,
+            state: *state,
+            at: *since,
+            expires_at: *expires_at,
+        }
+    }
+
     /// The task that stands for the request.
     pub fn task(&self) -> &str {
         self.document.pointer("/target/task").and_then(Value::as_str).unwrap_or_default()
@@ -159,6 +182,7 @@ pub struct Desk {
     changed: Notify,
     /// How long a yes is remembered at most, in milliseconds.
     remembers: AtomicU64,
+    bell: Bell,
 }
 
 impl Desk {
@@ -169,19 +193,28 @@ impl Desk {
     /// The store cannot be read.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Arc<Self>, Problem> {
         let mut open = rows::all(store.records(), rows::PENDING).await?;
+        let bell = Bell::new(open.iter().map(|one| one.approval.id.clone()));
         open.extend(rows::all(store.records(), rows::DECIDED).await?);
         let open: Vec<Stored> = open.into_iter().filter(|one| !one.approval.state.is_final()).collect();
         let clocks = Mutex::new(open.iter().map(clock_of).collect());
-        let remembers = AtomicU64::new(0);
-        let desk = Self { store, clock, limits, clocks, news: Notify::new(), changed: Notify::new(), remembers };
+        let desk = Self {
+            store,
+            clock,
+            limits,
+            clocks,
+            news: Notify::new(),
+            changed: Notify::new(),
+            remembers: AtomicU64::new(0),
+            bell,
+        };
         for gone in open.iter().filter(|one| one.held) {
             desk.cancel(&gone.approval.id).await?;
         }
         Ok(Arc::new(desk))
     }
 
-    /// Asks; durable when the future is ready. Where a yes to the very same is remembered, the question is approved already
-    /// and bothers nobody: whoever asks then calls [`Desk::wake`] once the request is there to be carried out.
+    /// Asks; durable when the future is ready. Where a yes to the very same is remembered, the question is approved already.
+    /// Nobody is told before [`Desk::announce`].
     ///
     /// # Errors
     /// `TooManyQuestions`, `InvalidParams` for what cannot be asked about exactly, the store fails.
@@ -213,6 +246,7 @@ impl Desk {
             held: terms.held,
             receipts: Vec::new(),
             template: template(asked, &terms.rule)?,
+            told: Vec::new(),
         };
         if self.clocks.lock().len() >= self.limits.altogether {
             return Err(Problem::new(Code::TooManyQuestions, "too many questions wait for people already"));
@@ -227,16 +261,40 @@ impl Desk {
         })?;
         self.clocks.lock().insert(clock_of(&stored));
         let (id, requester) = (&*stored.approval.id, &*asked.requester);
-        match stored.approval.state {
-            State::Pending => tracing::info!(approval = id, rule = &*terms.rule, requester, "a person is asked"),
-            _ => tracing::info!(approval = id, rule = &*terms.rule, requester, "a yes is remembered"),
+        if stored.approval.state == State::Pending {
+            self.bell.opened(&stored.approval.id);
+            tracing::info!(approval = id, rule = &*terms.rule, requester, "a person is asked");
+        } else {
+            tracing::info!(approval = id, rule = &*terms.rule, requester, "a yes is remembered");
         }
         Ok(stored)
     }
 
-    /// Whoever carries requests out looks again.
-    pub fn wake(&self) {
-        self.news.notify_one();
+    /// Lets channels know of a question that was asked. One that a remembered yes has answered bothers nobody: whoever
+    /// carries requests out hears of it instead. Waits for nobody, and cannot fail.
+    pub fn announce(&self, question: &Stored) {
+        match question.approval.state {
+            State::Pending => self.bell.ring(question.notice()),
+            _ => self.news.notify_one(),
+        }
+    }
+
+    /// What is announced from now on, and what is over. Whoever lags behind looks at [`Desk::pending`].
+    pub fn listen(&self) -> broadcast::Receiver<Notice> {
+        self.bell.listen()
+    }
+
+    /// How many questions wait for people.
+    pub fn open_questions(&self) -> usize {
+        self.bell.open()
+    }
+
+    /// A channel has told of it, and need not do so again.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn told(&self, id: &str, channel: &Arc<str>) -> Result<(), Problem> {
+        rows::told(self.store.records(), id, channel).await
     }
 
     /// One question; `None` if there is none of this id.
@@ -329,6 +387,7 @@ impl Desk {
     pub async fn take_back(&self, id: &str) -> Result<(), Problem> {
         if let Some(stored) = rows::remove(self.store.records(), id).await? {
             self.clocks.lock().remove(&clock_of(&stored));
+            self.bell.over(Notice { state: State::Cancelled, ..stored.notice() });
         }
         Ok(())
     }
@@ -410,6 +469,7 @@ impl Desk {
                 self.clocks.lock().remove(&clock_of(stored));
             }
             if stored.approval.state != State::Pending {
+                self.bell.over(stored.notice());
                 self.news.notify_one();
                 self.changed.notify_waiters();
             }

@@ -10,6 +10,7 @@
 
 mod expose;
 mod lists;
+mod notifications;
 mod sample;
 mod series;
 
@@ -22,6 +23,7 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 pub use lists::{ListState, RevocationList};
+pub use notifications::Notifications;
 pub use sample::{BUCKETS, Sample};
 pub use series::{AgentSeries, Counter, Gauge, Held};
 
@@ -59,6 +61,7 @@ struct Shared {
     tasks: Gauge,
     health: Mutex<BTreeMap<&'static str, u64>>,
     lists: lists::RevocationLists,
+    notifications: notifications::ByChannel,
     reloads_applied: Counter,
     reloads_refused: Counter,
     spans_exported: Counter,
@@ -91,6 +94,7 @@ impl Metrics {
             tasks: Gauge::default(),
             health: Mutex::default(),
             lists: lists::RevocationLists::default(),
+            notifications: notifications::ByChannel::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
             spans_exported: Counter::default(),
@@ -167,6 +171,11 @@ impl Metrics {
     /// How other domains' revocation lists stand; replaces what was said before.
     pub fn set_revocation_lists(&self, lists: Vec<RevocationList>) {
         self.shared.lists.set(lists);
+    }
+
+    /// The numbers of a channel by which people are told.
+    pub fn notifications(&self, channel: &str) -> Notifications {
+        self.shared.notifications.of(channel)
     }
 
     /// Counts a reload of the configuration, applied or refused.

@@ -116,6 +116,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     running.egress.replace(config);
     running.outbound.names.replace(names);
     *running.drain_limit.lock() = config.limits.drain_seconds;
+    running.notifications.apply(config, &running.listening);
     rename(running, config);
     running.registry.configure(registry, specs).await;
     Ok(())

@@ -25,7 +25,7 @@ async fn home(more: &str) -> (Agent, Gateway) {
     (agent, gateway)
 }
 
-fn open_the_door(words: &str) -> Value {
+pub(crate) fn open_the_door(words: &str) -> Value {
     let mut params = saying(words);
     params["message"]["metadata"] = json!({ROUTING: {"skillId": "door.open"}});
     params
@@ -36,7 +36,7 @@ async fn command(gateway: &Gateway, words: &[&str]) -> std::process::Output {
     moongate(gateway.folder(), &[&["--config", config.to_str().unwrap(), "--json", "approve"], words].concat()).await
 }
 
-async fn told(gateway: &Gateway, words: &[&str]) -> Value {
+pub(crate) async fn told(gateway: &Gateway, words: &[&str]) -> Value {
     let output = command(gateway, words).await;
     assert_eq!(output.status.code(), Some(0), "{words:?}: {}", err(&output));
     serde_json::from_str(&out(&output)).unwrap()
@@ -55,7 +55,7 @@ async fn waiting(gateway: &Gateway) -> Vec<Value> {
 }
 
 /// The question of a task.
-async fn question(gateway: &Gateway, task: &str) -> String {
+pub(crate) async fn question(gateway: &Gateway, task: &str) -> String {
     let all = waiting(gateway).await;
     let found = all.iter().find(|one| one["document"]["target"]["task"] == task);
     found.unwrap_or_else(|| panic!("nobody is asked about {task}: {all:?}"))["id"].as_str().unwrap().to_owned()

@@ -22,6 +22,8 @@ mod lists;
 mod live;
 mod mtls;
 mod notary;
+mod notify;
+mod notify_home;
 mod oauth;
 mod outbound;
 mod outbound_exchange;

@@ -1,6 +1,7 @@
 //! Questions as rows: one kind for them, grouped by what may still come of them, and one for how much each
 //! requester has asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::approval::{Input, Rejected, State};
@@ -180,6 +181,20 @@ pub(super) async fn remove(records: &dyn Records, id: &str) -> Result<Option<Sto
         Ok(Some(stored))
     });
     removed.await
+}
+
+/// Notes that a channel has told of a question.
+pub(super) async fn told(records: &dyn Records, id: &str, channel: &Arc<str>) -> Result<(), Problem> {
+    let (id, channel) = (id.to_owned(), channel.clone());
+    let done = records::change(records, move |page| {
+        let Some(mut stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(()) };
+        if stored.told.contains(&channel) {
+            return Ok(());
+        }
+        stored.told.push(channel.clone());
+        write(page, &stored)
+    });
+    done.await
 }
 
 pub(super) async fn deliver(records: &dyn Records, id: &str) -> Result<(), Problem> {

@@ -83,9 +83,7 @@ pub(super) async fn ask(
             other?
         }
     };
-    if remembered {
-        gateway.desk.wake();
-    }
+    gateway.desk.announce(&question);
     if !order.call.return_immediately() && permit.is_none() {
         let most = if remembered { RELEASED } else { gateway.settings.load().approval_hold };
         patiently(&waiting, most.min(order.envelope.deadline.since(gateway.clock.mono()))).await;

@@ -58,6 +58,7 @@ pub(super) async fn held(
     };
     let question = gateway.desk.ask(&asked, &terms, &digest(order.envelope.body.bytes())).await?;
     let mut caller = Caller { desk: gateway.desk.clone(), question: Some(question.approval.id.clone()) };
+    gateway.desk.announce(&question);
     let answered = gateway.desk.answered(&question.approval.id).await?;
     let decided = &answered.approval;
     if decided.state != State::Approved {
