@@ -16,10 +16,10 @@ mod account;
 mod approvals;
 mod authorize;
 mod device;
-mod reply;
-mod sign_in;
+pub(crate) mod reply;
+pub(crate) mod sign_in;
 mod sign_up;
-mod visit;
+pub(crate) mod visit;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -173,6 +173,6 @@ impl Pages {
     }
 }
 
-fn signed_out() -> Problem {
+pub(crate) fn signed_out() -> Problem {
     Problem::new(Code::FormRefused, "nobody is signed in any more; open the page again and sign in")
 }

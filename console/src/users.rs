@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
+use moongate_approval::Desk;
 use moongate_core::{Code, Principal, PrincipalKind, Problem, Time};
 use moongate_identity::people::{Invitation, NewUser, Password, User, UserName};
 use moongate_identity::{Authority, People};
@@ -22,6 +23,7 @@ pub struct Users {
     people: Arc<People>,
     public: Arc<Public>,
     authority: Arc<ArcSwapOption<Authority>>,
+    desk: Arc<Desk>,
 }
 
 /// A status and a JSON body.
@@ -29,8 +31,13 @@ type Answer = Result<(StatusCode, Value), Problem>;
 
 impl Users {
     /// The API over these people; links lead to the gateway's public address, while there are pages.
-    pub fn new(people: Arc<People>, public: Arc<Public>, authority: Arc<ArcSwapOption<Authority>>) -> Self {
-        Self { people, public, authority }
+    pub fn new(
+        people: Arc<People>,
+        public: Arc<Public>,
+        authority: Arc<ArcSwapOption<Authority>>,
+        desk: Arc<Desk>,
+    ) -> Self {
+        Self { people, public, authority, desk }
     }
 
     /// A link wants a page that it leads to.
@@ -68,6 +75,7 @@ impl Users {
                 let body = body(&request)?;
                 let (display_name, scopes) = (text(&body, "display_name")?, scopes(&body)?);
                 let user = self.people.amend(&named(name)?, display_name, scopes).await?;
+                self.unremember(&user.name).await?;
                 Ok((StatusCode::OK, view(&user)))
             }
             (Method::DELETE, name, None) => {
@@ -151,9 +159,18 @@ impl Users {
     /// Ends what programs hold in a person's name. Where the authorization server is off, there is nobody to take it, and it is void
     /// when that is turned on again.
     async fn forget(&self, name: &UserName) -> Result<(), Problem> {
+        self.unremember(name).await?;
         if let Some(authority) = self.authority.load_full() {
             let count = authority.forget_user(name.as_str()).await?;
             tracing::info!(user = name.as_str(), count, "what programs held in a person's name has ended");
+        }
+        Ok(())
+    }
+
+    /// What a person said yes to is asked about again.
+    async fn unremember(&self, name: &UserName) -> Result<(), Problem> {
+        if let Some(authority) = self.authority.load_full() {
+            self.desk.forget_of(&format!("{}:{name}", authority.name())).await?;
         }
         Ok(())
     }

@@ -12,11 +12,11 @@ use moongate_identity::people::{SignedIn, User};
 use serde_json::json;
 
 pub(crate) use access::{account, again, sign_in, sign_up};
-pub(crate) use approval::{approval, approvals};
+pub(crate) use approval::{Signing, approval, approvals};
 pub(crate) use decide::{Outcome, consent, decided, device_code, device_question};
 
 /// The stylesheet.
-pub(crate) const STYLE: &str = include_str!("../assets/pages.css");
+pub(crate) const STYLE: &str = concat!(include_str!("../assets/palette.css"), include_str!("../assets/pages.css"));
 /// The script for passkeys.
 pub(crate) const SCRIPT: &str = include_str!("../assets/passkey.js");
 
@@ -32,6 +32,15 @@ pub(crate) struct Making {
 
 /// A page: what the browser's tab says, what stands at the end of its head, and what the card holds.
 fn page(title: &str, head: &Markup, card: &Markup) -> Markup {
+    document(title, "/oauth/pages.css", head, card)
+}
+
+/// The same where there may be no pages of the authorization server.
+pub(crate) fn card(title: &str, card: &Markup) -> Markup {
+    document(title, "/console/pages.css", &nothing(), card)
+}
+
+fn document(title: &str, style: &str, head: &Markup, card: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -41,7 +50,7 @@ fn page(title: &str, head: &Markup, card: &Markup) -> Markup {
                 meta name="color-scheme" content="light dark";
                 meta name="robots" content="noindex";
                 title { (title) " · Moongate" }
-                link rel="stylesheet" href="/oauth/pages.css";
+                link rel="stylesheet" href=(style);
                 (head)
             }
             body {
@@ -55,7 +64,7 @@ fn page(title: &str, head: &Markup, card: &Markup) -> Markup {
 }
 
 /// A round door in a wall.
-fn gate() -> Markup {
+pub(crate) fn gate() -> Markup {
     html! {
         div class="brand" {
             svg viewBox="0 0 48 48" width="40" height="40" aria-hidden="true" {
@@ -68,12 +77,12 @@ fn gate() -> Markup {
     }
 }
 
-fn nothing() -> Markup {
+pub(crate) fn nothing() -> Markup {
     html! {}
 }
 
 /// What went wrong with the last form.
-fn alert(problem: Option<&Problem>) -> Markup {
+pub(crate) fn alert(problem: Option<&Problem>) -> Markup {
     html! {
         @if let Some(problem) = problem {
             div class="alert" role="alert" {
@@ -125,7 +134,7 @@ fn request((host, challenge): &(String, String)) -> String {
 }
 
 /// Begins as a sentence does, and ends as one.
-fn sentence(text: &str) -> String {
+pub(crate) fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     let first = characters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     let text = format!("{first}{}", characters.as_str());

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod clients;
 mod completions;
+mod console;
 mod doctor;
 mod explain;
 mod init;
@@ -82,6 +83,8 @@ enum Command {
     Top(top::Top),
     /// Print what happens at the running gateway, a line each, as it happens.
     Tap(tap::Tap),
+    /// Get a link into the running gateway's console, for a browser on this machine.
+    Console,
     /// Look the gateway over: configuration, folders, keys, store.
     Doctor,
     /// Copy the store to a new file, while the gateway runs or not.
@@ -127,6 +130,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Users(users)) => users::users(&context, &users),
         Some(Command::Top(arguments)) => top::top(&context, &arguments),
         Some(Command::Tap(arguments)) => tap::tap(&context, &arguments),
+        Some(Command::Console) => console::console(&context),
         Some(Command::Doctor) => doctor::doctor(&context),
         Some(Command::Backup(backup)) => backup::backup(&context, &backup),
         Some(Command::Audit(audit)) => audit::audit(&context, &audit),

@@ -6,13 +6,17 @@
 mod approvals;
 mod audit;
 mod ca;
+pub(crate) mod console;
 mod deeds;
 mod events;
 mod oauth;
 mod openapi;
+mod overview;
 mod people;
+mod pulse;
 mod routes;
 mod status;
+mod timeline;
 mod witness;
 
 use std::sync::Arc;
@@ -24,7 +28,7 @@ use moongate_a2a::Endpoint;
 use moongate_a2a::api::Api;
 use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
 use moongate_a2a::routing::registry::AgentRegistry;
-use moongate_console::{Pages, Users};
+use moongate_console::{Console, Pages, Users};
 use moongate_core::seam::{Store, identify};
 use moongate_core::{Code, Listener, Principal, PrincipalKind, Problem, Proof};
 use moongate_identity::Authority;
@@ -34,8 +38,9 @@ use serde_json::json;
 
 use crate::wire_up::record::Records;
 use crate::wire_up::witnesses::Witnessing;
-use crate::wire_up::{Doorkeeper, Own};
+use crate::wire_up::{Boundary, Doorkeeper, Own};
 
+pub(crate) use pulse::Pulse;
 pub(crate) use status::Status;
 
 /// The host by which the gateway is known outside; a reload may change it.
@@ -62,6 +67,11 @@ pub(crate) struct Surface {
     pub(crate) users: Users,
     /// What witnesses say of the audit log, and what this gateway says of others'.
     pub(crate) witnessing: Arc<Witnessing>,
+    pub(crate) console: Console,
+    /// Where the console is served, if it is.
+    pub(crate) admin: Option<std::net::SocketAddr>,
+    pub(crate) pulse: Arc<Pulse>,
+    pub(crate) boundary: Arc<Boundary>,
 }
 
 /// What one listener serves.
@@ -105,6 +115,11 @@ impl Handler for ListenerSurface {
             Err(refused) => *refused,
         }
     }
+}
+
+/// Something of ours broke.
+fn internal(detail: &str, inside: impl std::fmt::Display) -> Problem {
+    Problem::new(Code::Internal, detail.to_owned()).inside(inside)
 }
 
 /// Headers by which a proxy in front of a server says whom it has identified. There is none in front of this one that is
@@ -152,7 +167,13 @@ impl Surface {
         if Pages::serves(path) {
             return Box::pin(self.page(peer, request)).await;
         }
-        let about = [Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
+        if listener == Listener::Admin && Console::serves(path) {
+            return Box::pin(self.console(peer, request)).await;
+        }
+        if let Some(task) = timeline::task_of(path) {
+            return Box::pin(self.timeline(listener, peer, &task, request)).await;
+        }
+        let about = [console::is_api, Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
         if about.iter().any(|serves| serves(path)) {
             return Box::pin(self.administered(listener, peer, request)).await;
         }
@@ -195,7 +216,9 @@ impl Surface {
             Err(refused) => return *refused,
         };
         let path = request.uri().path();
-        let response = if Users::serves(path) {
+        let response = if console::is_api(path) {
+            Box::pin(self.console_api(listener, peer, request)).await
+        } else if Users::serves(path) {
             Box::pin(self.users(listener, peer, request)).await
         } else if oauth::is_api(path) {
             Box::pin(self.administer(listener, peer, request)).await

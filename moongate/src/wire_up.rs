@@ -8,6 +8,7 @@ pub(crate) mod egress;
 mod healths;
 mod listeners;
 mod names;
+mod notify;
 mod outbound;
 pub(crate) mod record;
 mod reload;
@@ -31,7 +32,7 @@ use moongate_a2a::tasks::{Tasks, clockwork, courier, people, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_approval::Desk;
 use moongate_config::{Config, Loaded};
-use moongate_console::{Pages, Users};
+use moongate_console::{Console, Pages, Users};
 use moongate_core::seam::{self, Clock, Dialer, Store};
 use moongate_core::{Code, Listener, Problem};
 use moongate_flow::Flow;
@@ -43,17 +44,18 @@ use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemet
 use moongate_transport::{Cores, Drain};
 use tokio::sync::Notify;
 
-use crate::surface::{PublicHost, Status, Surface};
+use crate::surface::{PublicHost, Pulse, Status, Surface};
 use authority::Authorities;
 use egress::SwappableEgress;
+use notify::Notifications;
 use outbound::Outbound;
 use record::Records;
-use trust::{Boundary, Renewed};
+use trust::Renewed;
 use witnesses::Witnessing;
 
 pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
-pub(crate) use trust::bundle;
+pub(crate) use trust::{Boundary, bundle};
 pub(crate) use verifier::Doorkeeper;
 
 /// How long the admin listener's requests may go on, at least, when all others have ended.
@@ -73,6 +75,7 @@ pub(crate) struct Running {
     notary: Arc<Notary>,
     pub(crate) authorities: Arc<Authorities>,
     outbound: Outbound,
+    notifications: Notifications,
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) records: Arc<Records>,
@@ -84,6 +87,7 @@ pub(crate) struct Running {
     last: Drain,
     pub(crate) listening: Vec<Listening>,
     level: moongate_telemetry::log::Level,
+    pub(crate) surface: Arc<Surface>,
     public_host: Arc<PublicHost>,
     /// How long requests may go on at the end; a reload may change it.
     drain_limit: parking_lot::Mutex<Duration>,
@@ -115,6 +119,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let flow = flow(config, &verifier, &clock, &records)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
+    desk.remember_at_most(config.approvals.remember_seconds);
     outbound.vouch_with(notary.vouching());
     let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records, &verifier));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
@@ -131,10 +136,11 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let healths = healths::Healths::new(telemetry.feed().clone(), clock.clone());
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
+    let notifications = Notifications::new(&gateway, &telemetry, &outbound, &status);
     let parts = (&gateway, &flow, &registry, &verifier);
-    let told = (&telemetry, &status, &records, &witnessing);
-    let surface = surface(config, parts, told, store, &drain, bound.facing_out(), &authorities);
-    let public_host = surface.public_host.clone();
+    let about = (&telemetry, &status, &records, &witnessing);
+    let surface = surface(config, parts, about, (store, &drain, &bound, &boundary), &authorities);
+    let (public_host, served) = (surface.public_host.clone(), surface.clone());
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
@@ -146,6 +152,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         notary,
         authorities,
         outbound,
+        notifications,
         dialer,
         telemetry,
         records,
@@ -156,6 +163,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         last,
         listening,
         level,
+        surface: served,
         public_host,
         drain_limit: parking_lot::Mutex::new(config.limits.drain_seconds),
         _cores: cores,
@@ -262,9 +270,7 @@ fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
     (telemetry, status, records, witnessing): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>, &Arc<Witnessing>),
-    store: Arc<dyn Store>,
-    drain: &Drain,
-    facing_out: Vec<Listener>,
+    (store, drain, bound, boundary): (Arc<dyn Store>, &Drain, &listeners::AllBound, &Arc<Boundary>),
     authorities: &Authorities,
 ) -> Arc<Surface> {
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
@@ -279,12 +285,16 @@ fn surface(
         status: status.clone(),
         store,
         drain: drain.clone(),
-        facing_out,
+        facing_out: bound.facing_out(),
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
         verifier: verifier.clone(),
         authority: own.clone(),
         pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone(), gateway.desk.clone()),
-        users: Users::new(people.clone(), public.clone(), own.clone()),
+        users: Users::new(people.clone(), public.clone(), own.clone(), gateway.desk.clone()),
+        console: Console::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
+        admin: bound.address(Listener::Admin),
+        pulse: Arc::new(Pulse::new(&*gateway.clock)),
+        boundary: boundary.clone(),
         witnessing: witnessing.clone(),
     })
 }
@@ -332,11 +342,13 @@ impl Running {
     pub(crate) async fn run(self: Arc<Self>, loaded: Loaded) {
         self.records.did("gateway.start", "-", None, Some(env!("CARGO_PKG_VERSION")));
         self.records.asks_by_default(&loaded.config);
+        self.notifications.apply(&loaded.config, &self.listening);
         let reloads = tokio::spawn(reload::watch(self.clone(), loaded));
         let ticks = tokio::spawn(ticks(self.clone()));
         let keys = tokio::spawn(tend_keys(self.clone()));
         let tasks = tokio::spawn(self.clone().tend_tasks());
         let grants = tokio::spawn(self.authorities.clone().tend());
+        let pulse = tokio::spawn(tend_pulse(self.clone()));
         let witnesses = tokio::spawn(self.witnessing.clone().run());
         self.wake.notified().await;
         reloads.abort();
@@ -344,6 +356,7 @@ impl Running {
         keys.abort();
         tasks.abort();
         grants.abort();
+        pulse.abort();
         witnesses.abort();
     }
 
@@ -408,6 +421,11 @@ async fn ticks(running: Arc<Running>) {
             metrics.connections(held.listener).set(held.open.load(std::sync::atomic::Ordering::Relaxed) as i64);
         }
     }
+}
+
+/// Every few seconds: how much is going on.
+async fn tend_pulse(running: Arc<Running>) {
+    running.surface.pulse.tend(running.telemetry.metrics(), &*running.gateway.clock).await;
 }
 
 /// Once an hour: keys that have signed for long enough.

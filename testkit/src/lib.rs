@@ -13,11 +13,13 @@
 
 pub mod agent;
 pub mod authenticator;
+pub mod broker;
 pub mod client;
 pub mod dialect;
 pub mod files;
 pub mod gateway;
 pub mod issuer;
+pub mod mailbox;
 pub mod pki;
 pub mod receiver;
 pub mod token_endpoint;

@@ -11,7 +11,7 @@ use moongate_approval::desk::Answer as Said;
 use moongate_approval::{Desk, Stored};
 use moongate_core::{Code, Problem, Scope};
 use moongate_identity::people::{Answer as Signed, SignedIn};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::reply::{page, see, status, with_problem};
 use super::sign_in::{no_passkeys_here, read};
@@ -33,7 +33,8 @@ impl Pages {
     pub(super) async fn approvals_page(&self, who: &SignedIn) -> Answer {
         may(who)?;
         let (pending, past) = (self.desk.pending().await?, self.desk.past(PAST).await?);
-        Ok(page(status(200), &view::approvals(who, &pending, &past, self.clock.now())))
+        let remembered = self.desk.memories().await?;
+        Ok(page(status(200), &view::approvals(who, (&pending, &past, &remembered), self.clock.now())))
     }
 
     pub(super) async fn approval_page(&self, visit: &Visit, who: &SignedIn, id: &str) -> Answer {
@@ -45,17 +46,12 @@ impl Pages {
     /// Takes an answer.
     pub(super) async fn decide_approval(&self, visit: &Visit, who: &SignedIn, id: &str) -> Answer {
         may(who)?;
+        if visit.field("decision") == Some("forget") {
+            self.desk.forget(id).await?;
+            return Ok(see(PLACE));
+        }
         let question = question(&self.desk, id).await?;
-        let said = match visit.field("decision") {
-            Some("deny") => Ok(Said::No),
-            Some("approve") => self.signed(visit, who, &question).await,
-            _ => Err(Problem::new(Code::FormRefused, "the form says neither yes nor no")),
-        };
-        let decided = match said {
-            Ok(said) => self.desk.decide(id, self.name_of(who)?, said).await,
-            Err(problem) => Err(problem),
-        };
-        match decided {
+        match self.decided(visit, who, &question).await {
             Ok(_) => Ok(see(&format!("{PLACE}/{id}"))),
             Err(problem) => {
                 let now = self.desk.find(id).await?.unwrap_or(question);
@@ -64,11 +60,41 @@ impl Pages {
         }
     }
 
-    async fn signed(&self, visit: &Visit, who: &SignedIn, question: &Stored) -> Result<Said, Problem> {
+    async fn decided(&self, visit: &Visit, who: &SignedIn, question: &Stored) -> Result<Stored, Problem> {
+        let (id, by) = (&question.approval.id, self.name_of(who)?);
+        match visit.field("decision") {
+            Some("deny") => self.desk.decide(id, by, Said::No).await,
+            Some("approve") => {
+                let said = self.signed(visit, who, &question.challenge(), json!({})).await?;
+                self.desk.decide(id, by, said).await
+            }
+            Some("remember") => {
+                let span = self.desk.remembers(question).ok_or_else(not_remembered)?;
+                let more = json!({ "remember_seconds": span.as_secs() });
+                let said = self.signed(visit, who, &question.remembering(span), more).await?;
+                self.desk.remember(id, by, said, span).await
+            }
+            _ => Err(Problem::new(Code::FormRefused, "the form says neither yes nor no")),
+        }
+    }
+
+    /// What a passkey has signed over this challenge, with what else the receipt says.
+    async fn signed(
+        &self,
+        visit: &Visit,
+        who: &SignedIn,
+        challenge: &[u8; 32],
+        mut receipt: Value,
+    ) -> Result<Said, Problem> {
         let site = visit.site().ok_or_else(no_passkeys_here)?;
         let answer: Signed = read(visit.field("answer"))?;
-        let receipt = self.people.assert(who, &site, &question.challenge(), &answer).await?;
-        Ok(Said::Passkey(json!({"by": &*self.name_of(who)?, "site": site.host, "signed": receipt})))
+        let signed = self.people.assert(who, &site, challenge, &answer).await?;
+        if let Some(members) = receipt.as_object_mut() {
+            members.insert("by".to_owned(), json!(&*self.name_of(who)?));
+            members.insert("site".to_owned(), json!(site.host));
+            members.insert("signed".to_owned(), json!(signed));
+        }
+        Ok(Said::Passkey(receipt))
     }
 
     async fn approval(
@@ -79,8 +105,12 @@ impl Pages {
         problem: Option<&Problem>,
     ) -> Result<maud::Markup, Problem> {
         let known = self.people.passkeys(&who.user.name).await?;
-        let passkey = visit.site().filter(|_| !known.is_empty()).map(|site| (site.host, question.challenge()));
-        Ok(view::approval(who, question, passkey, problem, self.clock.now()))
+        let passkey = visit.site().filter(|_| !known.is_empty()).map(|site| view::Signing {
+            host: site.host,
+            once: question.challenge(),
+            remembering: self.desk.remembers(question).map(|span| (span, question.remembering(span))),
+        });
+        Ok(view::approval(who, question, passkey.as_ref(), problem, self.clock.now()))
     }
 
     /// The person as requests name them.
@@ -92,6 +122,10 @@ impl Pages {
 async fn question(desk: &Desk, id: &str) -> Result<Stored, Problem> {
     let missing = || Problem::new(Code::NoSuchQuestion, "there is no such question");
     desk.find(id).await?.ok_or_else(missing)
+}
+
+fn not_remembered() -> Problem {
+    Problem::new(Code::FormRefused, "a yes to this is not remembered; say yes to just this")
 }
 
 fn may(who: &SignedIn) -> Result<(), Problem> {

@@ -1,7 +1,7 @@
 //! Answers to browsers: pages, redirects, the two embedded files; all with the headers that keep them apart from others.
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
+use http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, RETRY_AFTER, SET_COOKIE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use maud::Markup;
 use moongate_core::{Code, Problem, Retry};
@@ -12,21 +12,31 @@ use crate::view;
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
-pub(super) fn status(code: u16) -> StatusCode {
+/// The same for pages that renew their live parts from their own address.
+const LIVE: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; \
+                    frame-ancestors 'none'; base-uri 'none'";
+
+pub(crate) fn status(code: u16) -> StatusCode {
     StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-pub(super) fn page(status: StatusCode, page: &Markup) -> Response<Bytes> {
+pub(crate) fn page(status: StatusCode, page: &Markup) -> Response<Bytes> {
     let body = Bytes::from(page.0.clone());
     with(status, body, &[(CONTENT_TYPE, "text/html; charset=utf-8"), (CACHE_CONTROL, "no-store")])
 }
 
+/// A page of the console.
+pub(crate) fn live(mut response: Response<Bytes>) -> Response<Bytes> {
+    response.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(LIVE));
+    response
+}
+
 /// To a place of our own, after a form.
-pub(super) fn see(path: &str) -> Response<Bytes> {
+pub(crate) fn see(path: &str) -> Response<Bytes> {
     with(StatusCode::SEE_OTHER, Bytes::new(), &[(LOCATION, path), (CACHE_CONTROL, "no-store")])
 }
 
-pub(super) fn asset(kind: &str, content: &'static str) -> Response<Bytes> {
+pub(crate) fn asset(kind: &str, content: &'static str) -> Response<Bytes> {
     with(
         StatusCode::OK,
         Bytes::from_static(content.as_bytes()),
@@ -35,19 +45,19 @@ pub(super) fn asset(kind: &str, content: &'static str) -> Response<Bytes> {
 }
 
 /// Sets the session's cookie, or takes it away.
-pub(super) fn cookie(mut response: Response<Bytes>, cookie: &str) -> Response<Bytes> {
+pub(crate) fn cookie(mut response: Response<Bytes>, cookie: &str) -> Response<Bytes> {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(SET_COOKIE, value);
     }
     response
 }
 
-pub(super) fn problem_page(problem: &Problem) -> Response<Bytes> {
+pub(crate) fn problem_page(problem: &Problem) -> Response<Bytes> {
     with_problem(problem, &view::problem(problem))
 }
 
 /// A page that shows a problem in its own way.
-pub(super) fn with_problem(problem: &Problem, markup: &Markup) -> Response<Bytes> {
+pub(crate) fn with_problem(problem: &Problem, markup: &Markup) -> Response<Bytes> {
     let (code, _) = moongate_wire::a2a::error::to_http(problem, moongate_wire::a2a::Version::V1);
     let mut response = page(status(if problem.code == Code::SignInRefused { 403 } else { code }), markup);
     if let Retry::Later(Some(wait)) = problem.retry {

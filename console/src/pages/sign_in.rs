@@ -78,7 +78,8 @@ fn next(wanted: Option<&str>) -> &str {
     let path = wanted.split('?').next().unwrap_or_default();
     let harmless = |byte: u8| byte.is_ascii_graphic() && !b"\\<>\"'`".contains(&byte);
     let ours = ["/oauth/device", "/oauth/authorize", "/oauth/account", approvals::PLACE].contains(&path)
-        || approvals::id(path).is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        || approvals::id(path).is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
+        || wanted == crate::frame::HOME;
     if ours && wanted.len() <= 4096 && wanted.bytes().all(harmless) { wanted } else { HOME }
 }
 
@@ -108,6 +109,7 @@ mod tests {
         for good in [
             "/approvals",
             "/approvals/0123abc",
+            "/console/",
             "/oauth/device",
             "/oauth/device?user_code=BCDF-GHJK",
             "/oauth/authorize?a=b&c=%2F",
@@ -122,6 +124,8 @@ mod tests {
             "/approvals/../oauth/sign-out",
             "/approvals/%2e%2e",
             "/approvals/a/b",
+            "/console/sign-out",
+            "/console//evil.example",
             "/oauth/token",
             "/oauth/device?a=\r\nset-cookie: x",
             "/oauth/device?\"><script>",

@@ -64,7 +64,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-pub(super) struct Visit {
+pub(crate) struct Visit {
     visitor: Visitor,
     request: Request<Bytes>,
     public: Option<String>,
@@ -73,41 +73,41 @@ pub(super) struct Visit {
 }
 
 impl Visit {
-    pub(super) fn new(visitor: Visitor, public: &Public, request: Request<Bytes>) -> Self {
+    pub(crate) fn new(visitor: Visitor, public: &Public, request: Request<Bytes>) -> Self {
         let body = std::str::from_utf8(request.body()).unwrap_or_default();
         let body = if body.len() <= FORM { body } else { "" };
         let (fields, query) = (pairs(body), pairs(request.uri().query().unwrap_or_default()));
         Self { visitor, public: public.origin(), request, fields, query }
     }
 
-    pub(super) fn method(&self) -> &Method {
+    pub(crate) fn method(&self) -> &Method {
         self.request.method()
     }
 
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.request.uri().path()
     }
 
     /// The path with its query.
-    pub(super) fn here(&self) -> String {
+    pub(crate) fn here(&self) -> String {
         self.request.uri().path_and_query().map(ToString::to_string).unwrap_or_default()
     }
 
-    pub(super) fn raw_query(&self) -> &str {
+    pub(crate) fn raw_query(&self) -> &str {
         self.request.uri().query().unwrap_or_default()
     }
 
-    pub(super) fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> IpAddr {
         self.visitor.address
     }
 
     /// A field of the form.
-    pub(super) fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         first(&self.fields, name)
     }
 
     /// A parameter of the address.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         first(&self.query, name)
     }
 
@@ -129,7 +129,7 @@ impl Visit {
 
     /// A form counts only if a page of the very same origin sent it. Browsers say so in `Origin`; and in `Sec-Fetch-Site`,
     /// all that are still kept up.
-    pub(super) fn comes_from_here(&self) -> Result<(), Problem> {
+    pub(crate) fn comes_from_here(&self) -> Result<(), Problem> {
         let refused = || Problem::new(Code::FormRefused, "the form was not sent from this gateway’s own page");
         let headers = self.request.headers();
         if text(headers, "sec-fetch-site").is_some_and(|site| site != "same-origin") {
@@ -141,36 +141,60 @@ impl Visit {
     }
 
     /// Whether a page of another site led here.
-    pub(super) fn came_from_elsewhere(&self) -> bool {
+    pub(crate) fn came_from_elsewhere(&self) -> bool {
         text(self.request.headers(), "sec-fetch-site").is_some_and(|site| matches!(site, "cross-site" | "same-site"))
     }
 
     /// The name of the session's cookie: over TLS, one that no other host can set.
-    pub(super) fn cookie_name(&self) -> &'static str {
+    pub(crate) fn cookie_name(&self) -> &'static str {
         if self.secure() { "__Host-moongate" } else { "moongate" }
     }
 
-    /// The session's cookie. Two of one name are none: somebody slipped one in.
-    pub(super) fn cookie(&self) -> Option<&str> {
+    /// The name of the operator's cookie, by the same rule.
+    fn operator_cookie_name(&self) -> &'static str {
+        if self.secure() { "__Host-moongate-operator" } else { "moongate-operator" }
+    }
+
+    /// The session's cookie.
+    pub(crate) fn cookie(&self) -> Option<&str> {
+        self.cookie_of(self.cookie_name())
+    }
+
+    /// The cookie of the operator's session, which a link opened.
+    pub(crate) fn operator_cookie(&self) -> Option<&str> {
+        self.cookie_of(self.operator_cookie_name())
+    }
+
+    /// Two of one name are none: somebody slipped one in.
+    fn cookie_of(&self, wanted: &str) -> Option<&str> {
         let cookies = self.request.headers().get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut own = cookies.flat_map(|value| value.split(';')).filter_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
-            (name == self.cookie_name()).then_some(value)
+            (name == wanted).then_some(value)
         });
         let cookie = own.next()?;
         own.next().is_none().then_some(cookie)
     }
 
     /// The cookie as it is set; `None` takes it away.
-    pub(super) fn set_cookie(&self, value: Option<&str>) -> String {
-        let (name, secure) = (self.cookie_name(), if self.secure() { "; Secure" } else { "" });
+    pub(crate) fn set_cookie(&self, value: Option<&str>) -> String {
+        self.set(self.cookie_name(), value)
+    }
+
+    /// The operator's cookie as it is set; `None` takes it away.
+    pub(crate) fn set_operator_cookie(&self, value: Option<&str>) -> String {
+        self.set(self.operator_cookie_name(), value)
+    }
+
+    fn set(&self, name: &str, value: Option<&str>) -> String {
+        let secure = if self.secure() { "; Secure" } else { "" };
         let end = if value.is_none() { "; Max-Age=0" } else { "" };
         format!("{name}={}; Path=/; HttpOnly; SameSite=Strict{secure}{end}", value.unwrap_or_default())
     }
 
     /// The site that passkeys of this visit belong to; `None` where the page was called by another name, or by an address,
     /// to which no passkey can be bound.
-    pub(super) fn site(&self) -> Option<Site> {
+    pub(crate) fn site(&self) -> Option<Site> {
         let own = self.own_origin();
         let host = |origin: &str| split(origin.split_once("://").map_or("", |(_, rest)| rest)).0.to_owned();
         let site = self.public.as_deref().map_or_else(|| "localhost".to_owned(), host);

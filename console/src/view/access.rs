@@ -29,6 +29,8 @@ pub(crate) fn sign_in(next: &str, name: &str, passkey: Option<&(String, String)>
             p class="quiet" { "Then you can answer the device that asks." }
         } @else if next.starts_with("/oauth/authorize") {
             p class="quiet" { "Then you can answer the program that asks." }
+        } @else if next == crate::frame::HOME {
+            p class="quiet" { "Then you see how this gateway does." }
         }
         (alert(problem))
         @if let Some(passkey) = passkey {

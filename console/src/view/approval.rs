@@ -1,9 +1,12 @@
 //! Requests that wait for a person: the list, and one of them with everything that would be sent.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use maud::{Markup, html};
 use moongate_approval::Stored;
+use moongate_approval::desk::memory::Memory;
 use moongate_approval::document::visible;
 use moongate_core::approval::{Class, State};
 use moongate_core::{Problem, Time};
@@ -12,7 +15,21 @@ use serde_json::Value;
 
 use super::{alert, nothing, page, request, script, signed_in, token};
 
-pub(crate) fn approvals(who: &SignedIn, pending: &[Stored], past: &[Stored], now: Time) -> Markup {
+/// What a passkey signs to say yes.
+pub(crate) struct Signing {
+    /// The site's host.
+    pub(crate) host: String,
+    /// To just this.
+    pub(crate) once: [u8; 32],
+    /// To this and the very same again, and for how long; where that can be.
+    pub(crate) remembering: Option<(Duration, [u8; 32])>,
+}
+
+pub(crate) fn approvals(
+    who: &SignedIn,
+    (pending, past, remembered): (&[Stored], &[Stored], &[Memory]),
+    now: Time,
+) -> Markup {
     let card = html! {
         h1 { "What waits for a yes" }
         @if pending.is_empty() { p class="quiet" { "Nothing, at the moment." } }
@@ -21,6 +38,22 @@ pub(crate) fn approvals(who: &SignedIn, pending: &[Stored], past: &[Stored], now
                 li {
                     a href=(place(one)) { (sentence(one)) }
                     p class="quiet small" { (class(one)) ", " (left(one, now)) " left" }
+                }
+            }
+        }
+        @if !remembered.is_empty() {
+            h2 { "Answered alike for now" }
+            ul class="questions" {
+                @for one in remembered {
+                    li {
+                        (visible(&one.sentence))
+                        p class="quiet small" { (span(one.expires_at.since(now))) " left, by " (visible(&one.by)) }
+                        form method="post" action=(format!("/approvals/{}", one.question)) {
+                            (token(who))
+                            input type="hidden" name="decision" value="forget";
+                            button class="second" type="submit" { "Ask again from now on" }
+                        }
+                    }
                 }
             }
         }
@@ -43,7 +76,7 @@ pub(crate) fn approvals(who: &SignedIn, pending: &[Stored], past: &[Stored], now
 pub(crate) fn approval(
     who: &SignedIn,
     question: &Stored,
-    passkey: Option<(String, [u8; 32])>,
+    passkey: Option<&Signing>,
     problem: Option<&Problem>,
     now: Time,
 ) -> Markup {
@@ -88,26 +121,43 @@ pub(crate) fn approval(
 }
 
 /// Deny comes first and has the focus: a stray key allows nothing.
-fn answers(who: &SignedIn, question: &Stored, passkey: Option<(String, [u8; 32])>) -> Markup {
+fn answers(who: &SignedIn, question: &Stored, passkey: Option<&Signing>) -> Markup {
     html! {
         form method="post" action=(place(question)) {
             (token(who))
             input type="hidden" name="decision" value="deny";
             button class="second" type="submit" autofocus { "Deny" }
         }
-        @if let Some((host, challenge)) = passkey {
-            form method="post" action=(place(question)) data-passkey="get"
-                data-options=(request(&(host, URL_SAFE_NO_PAD.encode(challenge)))) hidden {
-                (token(who))
-                input type="hidden" name="decision" value="approve";
-                input type="hidden" name="answer";
-                button class="first" type="submit" { "Allow with a passkey" }
+        @if let Some(signing) = passkey {
+            (yes(who, question, (&signing.host, &signing.once), "approve", "first", "Allow with a passkey"))
+            @if let Some((time, challenge)) = &signing.remembering {
+                @let words = format!("Allow, and the very same for {}", span(*time));
+                (yes(who, question, (&signing.host, challenge), "remember", "second", &words))
             }
         } @else {
             p class="warning" {
                 "A yes wants a passkey of yours. " a href="/oauth/account" { "Make one" }
                 ", and call this page by the gateway’s own name."
             }
+        }
+    }
+}
+
+fn yes(
+    who: &SignedIn,
+    question: &Stored,
+    (host, challenge): (&str, &[u8; 32]),
+    decision: &str,
+    kind: &str,
+    words: &str,
+) -> Markup {
+    html! {
+        form method="post" action=(place(question)) data-passkey="get"
+            data-options=(request(&(host.to_owned(), URL_SAFE_NO_PAD.encode(challenge)))) hidden {
+            (token(who))
+            input type="hidden" name="decision" value=(decision);
+            input type="hidden" name="answer";
+            button class=(kind) type="submit" { (words) }
         }
     }
 }
@@ -136,7 +186,11 @@ fn stands(question: &Stored, now: Time) -> &'static str {
 }
 
 fn left(question: &Stored, now: Time) -> String {
-    let seconds = question.approval.expires_at.since(now).as_secs();
+    span(question.approval.expires_at.since(now))
+}
+
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
     if seconds < 120 { format!("{seconds} seconds") } else { format!("{} minutes", seconds / 60) }
 }
 

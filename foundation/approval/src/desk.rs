@@ -4,25 +4,32 @@
 //!   [`moongate_core::approval`], so of a hundred answers at once one counts, and of a hundred dispatches one happens.
 //! - Nobody asks without end: a requester has so many open questions and so many an hour ([`Limits`]), and is refused beyond.
 //! - Questions outlive a restart. Those that are over stay for a month, for whoever looks back.
+//! - Whoever tells people hears of questions by [`Desk::listen`], and says [`Desk::told`].
 //! - Whoever carries requests out hears of news by [`Desk::news`], takes [`Desk::undelivered`], and says [`Desk::delivered`].
 //!   What was not delivered when the gateway stopped is found again when it starts.
 
+mod bell;
+pub mod memory;
 mod rows;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use moongate_core::approval::{Class, Input, Means, Rejected, State};
+use moongate_core::seam::notifier::Notice;
 use moongate_core::seam::{Clock, Store};
 use moongate_core::{Approval, Code, Grant, Problem, Time};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, broadcast};
 
-use crate::document::{Asked, Document, Frame, challenge, hex};
-use rows::Refused;
+use crate::document::{Asked, Document, Frame, challenge, hex, remembering, template};
+use bell::Bell;
+use memory::Memory;
+use rows::{Change, Refused};
 
 /// How much may be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +77,15 @@ pub struct Stored {
     /// Whether the caller holds its connection for the answer.
     #[serde(default)]
     pub held: bool,
-    /// What people signed when they said yes, as their passkeys gave it.
+    /// What people signed when they said yes, as their passkeys gave it; or the question whose yes is remembered.
     #[serde(default)]
     pub receipts: Vec<Value>,
+    /// What it has in common with the very same request at another moment.
+    #[serde(default)]
+    pub template: String,
+    /// The channels that have told of it, by their names.
+    #[serde(default)]
+    pub told: Vec<Arc<str>>,
 }
 
 impl Stored {
@@ -84,6 +97,11 @@ impl Stored {
     /// What a passkey signs to say yes to just this: `SHA-256(hash ‖ nonce)`.
     pub fn challenge(&self) -> [u8; 32] {
         challenge(&self.approval.hash, &self.frame.nonce)
+    }
+
+    /// What a passkey signs to say yes to this, and to the very same again for so long.
+    pub fn remembering(&self, span: Duration) -> [u8; 32] {
+        remembering(&self.approval.hash, &self.frame.nonce, span.as_secs())
     }
 
     /// What there is to see of it.
@@ -119,6 +137,22 @@ impl Stored {
         format!("{} tells {}{skill}: {said}", self.approval.requester, text("/target/agent"))
     }
 
+    /// What channels tell of it.
+    pub fn notice(&self) -> Notice {
+        let Approval { id, rule, class, state, since, expires_at, .. } = &self.approval;
+        let skill = self.document.pointer("/target/skill").and_then(Value::as_str);
+        Notice {
+            id: id.clone(),
+            agent: self.agent().into(),
+            skill: skill.map(Into::into),
+            rule: rule.clone(),
+            class: *class,
+            state: *state,
+            at: *since,
+            expires_at: *expires_at,
+        }
+    }
+
     /// The task that stands for the request.
     pub fn task(&self) -> &str {
         self.document.pointer("/target/task").and_then(Value::as_str).unwrap_or_default()
@@ -132,7 +166,7 @@ pub enum Answer {
     No,
     /// Yes, by the operator's secret.
     Secret,
-    /// Yes, by a passkey over [`Stored::challenge`]; what it signed.
+    /// Yes, by a passkey over [`Stored::challenge`], or over [`Stored::remembering`]; what it signed.
     Passkey(Value),
 }
 
@@ -146,6 +180,9 @@ pub struct Desk {
     news: Notify,
     /// Told of each change, for callers that wait.
     changed: Notify,
+    /// How long a yes is remembered at most, in milliseconds.
+    remembers: AtomicU64,
+    bell: Bell,
 }
 
 impl Desk {
@@ -156,17 +193,28 @@ impl Desk {
     /// The store cannot be read.
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Arc<Self>, Problem> {
         let mut open = rows::all(store.records(), rows::PENDING).await?;
+        let bell = Bell::new(open.iter().map(|one| one.approval.id.clone()));
         open.extend(rows::all(store.records(), rows::DECIDED).await?);
         let open: Vec<Stored> = open.into_iter().filter(|one| !one.approval.state.is_final()).collect();
         let clocks = Mutex::new(open.iter().map(clock_of).collect());
-        let desk = Self { store, clock, limits, clocks, news: Notify::new(), changed: Notify::new() };
+        let desk = Self {
+            store,
+            clock,
+            limits,
+            clocks,
+            news: Notify::new(),
+            changed: Notify::new(),
+            remembers: AtomicU64::new(0),
+            bell,
+        };
         for gone in open.iter().filter(|one| one.held) {
             desk.cancel(&gone.approval.id).await?;
         }
         Ok(Arc::new(desk))
     }
 
-    /// Asks; durable when the future is ready.
+    /// Asks; durable when the future is ready. Where a yes to the very same is remembered, the question is approved already.
+    /// Nobody is told before [`Desk::announce`].
     ///
     /// # Errors
     /// `TooManyQuestions`, `InvalidParams` for what cannot be asked about exactly, the store fails.
@@ -197,11 +245,14 @@ impl Desk {
             delivered: false,
             held: terms.held,
             receipts: Vec::new(),
+            template: template(asked, &terms.rule)?,
+            told: Vec::new(),
         };
         if self.clocks.lock().len() >= self.limits.altogether {
             return Err(Problem::new(Code::TooManyQuestions, "too many questions wait for people already"));
         }
-        rows::add(self.store.records(), &stored, self.limits, now).await?.map_err(|refused| {
+        let added = rows::add(self.store.records(), &stored, self.limits, (self.most(), now)).await?;
+        let stored = added.map_err(|refused| {
             let why = match refused {
                 Refused::Open => format!("{} questions of this caller wait for a person already", self.limits.open),
                 Refused::Hour => format!("this caller has asked {} times within an hour", self.limits.an_hour),
@@ -209,13 +260,41 @@ impl Desk {
             Problem::new(Code::TooManyQuestions, why)
         })?;
         self.clocks.lock().insert(clock_of(&stored));
-        tracing::info!(
-            approval = &*stored.approval.id,
-            rule = &*terms.rule,
-            requester = &*asked.requester,
-            "a person is asked"
-        );
+        let (id, requester) = (&*stored.approval.id, &*asked.requester);
+        if stored.approval.state == State::Pending {
+            self.bell.opened(&stored.approval.id);
+            tracing::info!(approval = id, rule = &*terms.rule, requester, "a person is asked");
+        } else {
+            tracing::info!(approval = id, rule = &*terms.rule, requester, "a yes is remembered");
+        }
         Ok(stored)
+    }
+
+    /// Lets channels know of a question that was asked. One that a remembered yes has answered bothers nobody: whoever
+    /// carries requests out hears of it instead. Waits for nobody, and cannot fail.
+    pub fn announce(&self, question: &Stored) {
+        match question.approval.state {
+            State::Pending => self.bell.ring(question.notice()),
+            _ => self.news.notify_one(),
+        }
+    }
+
+    /// What is announced from now on, and what is over. Whoever lags behind looks at [`Desk::pending`].
+    pub fn listen(&self) -> broadcast::Receiver<Notice> {
+        self.bell.listen()
+    }
+
+    /// How many questions wait for people.
+    pub fn open_questions(&self) -> usize {
+        self.bell.open()
+    }
+
+    /// A channel has told of it, and need not do so again.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn told(&self, id: &str, channel: &Arc<str>) -> Result<(), Problem> {
+        rows::told(self.store.records(), id, channel).await
     }
 
     /// One question; `None` if there is none of this id.
@@ -273,14 +352,20 @@ impl Desk {
     /// # Errors
     /// `NoSuchQuestion`; `QuestionDecided` for one that is over; `NotYoursToDecide`; the store fails.
     pub async fn decide(&self, id: &str, by: Arc<str>, answer: Answer) -> Result<Stored, Problem> {
-        let (input, receipt, yes) = match answer {
-            Answer::No => (Input::Deny { by: by.clone() }, None, false),
-            Answer::Secret => (Input::Approve { by: by.clone(), means: Means::Secret }, None, true),
-            Answer::Passkey(receipt) => (Input::Approve { by: by.clone(), means: Means::Passkey }, Some(receipt), true),
+        self.answer(id, by, answer, None).await
+    }
+
+    async fn answer(&self, id: &str, by: Arc<str>, said: Answer, memory: Option<Memory>) -> Result<Stored, Problem> {
+        let (input, receipt) = match said {
+            Answer::No => (Input::Deny { by: by.clone() }, None),
+            Answer::Secret => (Input::Approve { by: by.clone(), means: Means::Secret }, None),
+            Answer::Passkey(receipt) => (Input::Approve { by: by.clone(), means: Means::Passkey }, Some(receipt)),
         };
-        let applied = self.apply_with(id, input, receipt).await?;
+        let (yes, remembered) = (!matches!(input, Input::Deny { .. }), memory.is_some());
+        let applied = self.change(id, Change { input, receipt, memory }).await?;
         let (stored, _) = applied.map_err(|rejected| told(id, rejected))?;
-        tracing::info!(approval = id, by = &*by, yes, state = stored.approval.state.as_str(), "a person decided");
+        let state = stored.approval.state.as_str();
+        tracing::info!(approval = id, by = &*by, yes, remembered, state, "a person decided");
         Ok(stored)
     }
 
@@ -302,6 +387,7 @@ impl Desk {
     pub async fn take_back(&self, id: &str) -> Result<(), Problem> {
         if let Some(stored) = rows::remove(self.store.records(), id).await? {
             self.clocks.lock().remove(&clock_of(&stored));
+            self.bell.over(Notice { state: State::Cancelled, ..stored.notice() });
         }
         Ok(())
     }
@@ -372,22 +458,18 @@ impl Desk {
     }
 
     async fn apply(&self, id: &str, input: Input) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
-        self.apply_with(id, input, None).await
+        self.change(id, Change { input, receipt: None, memory: None }).await
     }
 
-    async fn apply_with(
-        &self,
-        id: &str,
-        input: Input,
-        receipt: Option<Value>,
-    ) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
-        let applied = rows::apply(self.store.records(), id, (input, receipt), self.clock.now()).await?;
+    async fn change(&self, id: &str, change: Change) -> Result<Result<(Stored, Option<Grant>), Rejected>, Problem> {
+        let applied = rows::apply(self.store.records(), id, change, self.clock.now()).await?;
         let applied = applied.ok_or_else(|| missing(id))?;
         if let Ok((stored, _)) = &applied {
             if stored.approval.state.is_final() {
                 self.clocks.lock().remove(&clock_of(stored));
             }
             if stored.approval.state != State::Pending {
+                self.bell.over(stored.notice());
                 self.news.notify_one();
                 self.changed.notify_waiters();
             }

@@ -104,6 +104,23 @@ impl Document {
     }
 }
 
+/// What two requests have in common that are the same but for their moment: all that a person is asked about, without the
+/// message's own id, the task that stands for it, and the frame. SHA-256 over it, in hex.
+///
+/// # Errors
+/// As [`Document::hash`].
+pub fn template(asked: &Asked, rule: &Arc<str>) -> Result<String, Problem> {
+    let mut params = asked.params.clone();
+    if let Some(message) = params.get_mut("message").and_then(Value::as_object_mut) {
+        message.remove("messageId");
+    }
+    let nothing: Arc<str> = "".into();
+    let asked = Asked { params, task: nothing.clone(), ..asked.clone() };
+    let frame =
+        Frame { nonce: nothing.clone(), rule: rule.clone(), body: nothing, asked_at: Time(0), expires_at: Time(0) };
+    Ok(hex(&Document::of(&asked, &frame)?.hash()?))
+}
+
 /// Bytes in hex.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
@@ -116,6 +133,13 @@ pub fn hex(bytes: &[u8]) -> String {
 /// What a passkey signs over a document: `SHA-256(hash ‖ nonce)`, the nonce as its hexadecimal text.
 pub fn challenge(hash: &[u8; 32], nonce: &str) -> [u8; 32] {
     Sha256::new().chain_update(hash).chain_update(nonce.as_bytes()).finalize().into()
+}
+
+/// What a passkey signs to say yes, and to the very same again for so many seconds:
+/// `SHA-256(hash ‖ nonce ‖ "remember=" ‖ seconds)`.
+pub fn remembering(hash: &[u8; 32], nonce: &str, seconds: u64) -> [u8; 32] {
+    let words = format!("remember={seconds}");
+    Sha256::new().chain_update(hash).chain_update(nonce.as_bytes()).chain_update(words).finalize().into()
 }
 
 /// Text as a person can read it: what is invisible, or turns the order of letters around, is written out.
@@ -230,6 +254,28 @@ mod tests {
         seen.sort_unstable();
         seen.dedup();
         assert_eq!(seen.len(), count);
+    }
+
+    #[test]
+    fn the_same_again_is_the_same_but_for_its_moment() {
+        let with = |more: Value| {
+            let mut params = asked().params;
+            params["message"].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            template(&Asked { params, ..asked() }, &"doors".into()).unwrap()
+        };
+        let one = with(json!({"messageId": "m-1"}));
+        assert_eq!(one, with(json!({"messageId": "m-2"})));
+        assert_eq!(one, template(&Asked { task: "t-2".into(), ..asked() }, &"doors".into()).unwrap());
+        let others = [
+            with(json!({"contextId": "c"})),
+            with(json!({"metadata": {"n": 1}})),
+            template(&asked(), &"gates".into()).unwrap(),
+            template(&Asked { requester: "home:alice".into(), ..asked() }, &"doors".into()).unwrap(),
+            template(&Asked { operation: "cancel".into(), ..asked() }, &"doors".into()).unwrap(),
+            template(&Asked { place: "elsewhere".into(), ..asked() }, &"doors".into()).unwrap(),
+            template(&Asked { policy: "q".into(), ..asked() }, &"doors".into()).unwrap(),
+        ];
+        assert!(others.iter().all(|other| *other != one));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What only the whole file shows: names that are defined twice or not at all, listeners that would serve strangers,
 //! rules that do not compile.
 
+mod notify;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -69,6 +71,7 @@ pub(crate) fn all(config: &Config, places: &Places<'_>, notes: &Notes<'_>, check
     oauth(config, places, notes);
     exchanges(config, places, notes);
     references(config, places, notes);
+    notify::notify(config, places, notes);
     rules(config, places, notes, check_rule);
 }
 

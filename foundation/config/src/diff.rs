@@ -118,6 +118,7 @@ fn rules(old: &Config, new: &Config) -> Vec<Row> {
         compare!(old, new, approvals.sensitive_by_default),
         compare!(old, new, approvals.hold_seconds),
         compare!(old, new, approvals.remember_seconds),
+        compare!(old, new, notify),
         compare!(old, new, issuers),
         compare!(old, new, peers),
         compare!(old, new, devices),

@@ -3,6 +3,7 @@
 //! One table feeds four things: the reader (types, ranges, defaults), the messages (nearest spelling, what would be
 //! right), `docs/reference/configuration.md` and the file that `init` writes. The rows stand in `keys::table`.
 
+mod notify;
 mod table;
 mod trust;
 

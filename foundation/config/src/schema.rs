@@ -6,6 +6,7 @@
 
 mod approvals;
 mod audit;
+mod notify;
 mod oauth;
 mod trust;
 
@@ -21,6 +22,7 @@ use crate::secret::Secret;
 
 pub use approvals::Approvals;
 pub use audit::{Audit, Cosigned, Witness};
+pub use notify::{Notify, Server, Way};
 pub use oauth::Oauth;
 pub use trust::{Device, Issuer, Jwks, Peer, PeerAgent, Revocation};
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub policy: Vec<Policy>,
     /// What people are asked about beside that, and how.
     pub approvals: Approvals,
+    /// By which channels people are told that something waits for them.
+    pub notify: Vec<Notify>,
     /// Whose access tokens are accepted.
     pub issuers: Vec<Issuer>,
     /// Trust domains whose client certificates are accepted.

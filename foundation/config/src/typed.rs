@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod auth;
 mod issuers;
+mod notify;
 mod oauth;
 mod peers;
 mod signature;
@@ -70,6 +71,7 @@ pub(crate) fn config(root: &Table<'_>) -> Config {
         routes: root.tables("routes").iter().map(route).collect(),
         policy: root.tables("policy").iter().enumerate().map(|(index, table)| policy(index, table)).collect(),
         approvals: approvals::approvals(&inner(root, "approvals")),
+        notify: root.tables("notify").iter().map(notify::notify).collect(),
         issuers: root.tables("issuers").iter().map(issuers::issuer).collect(),
         peers: root.tables("peers").iter().map(peers::peer).collect(),
         devices: root.tables("devices").iter().map(peers::device).collect(),

@@ -2,11 +2,14 @@
 
 use std::net::IpAddr;
 
-/// An `http` or `https` URL in its parts.
+/// A URL in its parts, those that matter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
     pub(crate) secure: bool,
     pub(crate) host: Host,
+    pub(crate) port: Option<u16>,
+    /// Whether anything follows the authority.
+    pub(crate) path: bool,
 }
 
 /// Where a URL leads.
@@ -30,13 +33,18 @@ pub(crate) enum Reach {
 }
 
 impl Url {
+    /// An `http` or `https` URL.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let (secure, rest) = if let Some(rest) = text.strip_prefix("https://") {
-            (true, rest)
-        } else if let Some(rest) = text.strip_prefix("http://") {
-            (false, rest)
-        } else {
-            return Err("it does not begin with https:// or http://".to_owned());
+        Self::of(text, ("http", "https"))
+    }
+
+    /// A URL of a scheme for clear text, or of one for TLS.
+    pub(crate) fn of(text: &str, (plain, tls): (&str, &str)) -> Result<Self, String> {
+        let after = |scheme: &str| text.strip_prefix(scheme)?.strip_prefix("://");
+        let (secure, rest) = match (after(tls), after(plain)) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(format!("it does not begin with {tls}:// or {plain}://")),
         };
         if let Some(bad) = text.chars().find(|c| c.is_whitespace() || c.is_control() || *c == '\\') {
             return Err(format!("it contains {bad:?}"));
@@ -49,10 +57,11 @@ impl Url {
             return Err("it contains a fragment, `#…`".to_owned());
         }
         let (host, port) = split_port(authority)?;
-        if let Some(port) = port {
-            port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("{port:?} is not a port"))?;
-        }
-        Ok(Self { secure, host: parse_host(host)? })
+        let number = |port: &str| {
+            port.parse::<u16>().ok().filter(|port| *port > 0).ok_or_else(|| format!("{port:?} is not a port"))
+        };
+        let port = port.map(number).transpose()?;
+        Ok(Self { secure, host: parse_host(host)?, port, path: authority.len() < rest.len() })
     }
 
     pub(crate) fn reach(&self) -> Reach {

@@ -12,6 +12,7 @@
 //! - No answer is a no; so is one that comes late.
 //! - Only [`Approval::apply`] makes a [`Grant`], once for each question, and only for the request whose hash was asked about.
 //! - Whoever asked does not answer. One person counts once.
+//! - A yes that is remembered answers a later, equal request; never what is critical.
 
 use std::sync::Arc;
 
@@ -85,6 +86,8 @@ pub enum Means {
     Secret,
     /// A passkey, over this very question.
     Passkey,
+    /// An earlier yes to the very same request, which they wanted remembered.
+    Remembered,
 }
 
 impl Means {
@@ -93,6 +96,7 @@ impl Means {
         match self {
             Self::Secret => "secret",
             Self::Passkey => "passkey",
+            Self::Remembered => "remembered",
         }
     }
 }
@@ -319,7 +323,9 @@ mod tests {
     #[test]
     fn what_is_critical_wants_a_passkey() {
         let critical = Approval { class: Class::Critical, ..question() };
-        assert_eq!(critical.apply(&yes("home:alice", Means::Secret), Time(1)), Err(Rejected::WantsPasskey));
+        for other in [Means::Secret, Means::Remembered] {
+            assert_eq!(critical.apply(&yes("home:alice", other), Time(1)), Err(Rejected::WantsPasskey));
+        }
         assert_eq!(critical.apply(&yes("home:alice", Means::Passkey), Time(1)).unwrap().0.state, State::Approved);
     }
 

@@ -4,6 +4,7 @@
 
 pub mod credential;
 pub mod notary;
+pub mod notifier;
 pub mod records;
 pub mod tasks;
 

@@ -11,6 +11,7 @@
 
 mod attempts;
 mod invitation;
+mod operators;
 mod passkeys;
 mod password;
 mod random;
@@ -33,6 +34,7 @@ use password::Hasher;
 
 pub use attempts::Attempts;
 pub use invitation::{INVITATION, Invitation};
+pub use operators::{LINK, Operators, SESSION, Seat};
 pub use passkeys::{Answer, MadeAnswer, Passkey, Receipt, Site};
 pub use password::{LONGEST, Password, SHORTEST};
 pub use session::{ABSOLUTE, FRESH, IDLE, Opened, SignedIn};

@@ -2,6 +2,7 @@
 //!
 //! - [`clock`]: the system's time, behind the seam `core::seam::Clock`.
 //! - [`metrics`]: counters, gauges and histograms, written by atomics, read as OpenMetrics text.
+//! - [`recent`]: the last minutes in numbers.
 //! - [`trace`]: W3C trace context: which trace a request belongs to and how its header reads.
 //! - [`otlp`]: spans to a collector, by OTLP over HTTP.
 //! - [`feed`]: what happens, for whoever watches.
@@ -15,6 +16,7 @@ pub mod feed;
 pub mod log;
 pub mod metrics;
 pub mod otlp;
+pub mod recent;
 mod recorder;
 pub mod trace;
 

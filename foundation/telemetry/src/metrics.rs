@@ -10,6 +10,8 @@
 
 mod expose;
 mod lists;
+mod notifications;
+mod sample;
 mod series;
 mod witnesses;
 
@@ -22,6 +24,8 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 pub use lists::{ListState, RevocationList};
+pub use notifications::Notifications;
+pub use sample::{BUCKETS, Sample};
 pub use series::{AgentSeries, Counter, Gauge, Held};
 pub use witnesses::Witness;
 
@@ -60,6 +64,7 @@ struct Shared {
     health: Mutex<BTreeMap<&'static str, u64>>,
     lists: lists::RevocationLists,
     witnesses: witnesses::Witnesses,
+    notifications: notifications::ByChannel,
     reloads_applied: Counter,
     reloads_refused: Counter,
     spans_exported: Counter,
@@ -93,6 +98,7 @@ impl Metrics {
             health: Mutex::default(),
             lists: lists::RevocationLists::default(),
             witnesses: witnesses::Witnesses::default(),
+            notifications: notifications::ByChannel::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
             spans_exported: Counter::default(),
@@ -169,6 +175,11 @@ impl Metrics {
     /// How other domains' revocation lists stand; replaces what was said before.
     pub fn set_revocation_lists(&self, lists: Vec<RevocationList>) {
         self.shared.lists.set(lists);
+    }
+
+    /// The numbers of a channel by which people are told.
+    pub fn notifications(&self, channel: &str) -> Notifications {
+        self.shared.notifications.of(channel)
     }
 
     /// How witnesses of the audit log stand, and with whom a log has two histories; replaces what was said before.

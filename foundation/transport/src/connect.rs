@@ -40,6 +40,8 @@ pub(crate) struct Connector {
     resolver: Arc<dyn Resolve>,
     h1: TlsConnector,
     h2: TlsConnector,
+    /// For what is not HTTP; it names no protocol.
+    other: TlsConnector,
     limit: Duration,
     /// Servers whose certificates are judged again while connections live; without this none is.
     servers: Option<Arc<Certified>>,
@@ -52,12 +54,13 @@ impl Connector {
         limit: Duration,
         servers: Option<Arc<Certified>>,
     ) -> Self {
-        let speaking = |protocol: &[u8]| {
+        let speaking = |protocols: &[&[u8]]| {
             let mut config = tls.clone();
-            config.alpn_protocols = vec![protocol.to_vec()];
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             TlsConnector::from(Arc::new(config))
         };
-        Self { resolver, h1: speaking(b"http/1.1"), h2: speaking(b"h2"), limit, servers }
+        let (h1, h2, other) = (speaking(&[b"http/1.1"]), speaking(&[b"h2"]), speaking(&[]));
+        Self { resolver, h1, h2, other, limit, servers }
     }
 
     pub(crate) fn limit(&self) -> Duration {
@@ -88,12 +91,29 @@ impl Connector {
         Ok(in_turn(addresses))
     }
 
+    /// As [`Connector::connect`], for a protocol that is not HTTP.
+    pub(crate) async fn connect_bare(&self, origin: &Origin) -> Result<Socket, SendError> {
+        let deadline = Instant::now() + self.limit;
+        let addresses = self.resolve(origin, deadline).await?;
+        self.open(origin, &addresses, deadline, &self.other).await
+    }
+
     /// Connects to the first of these addresses that answers.
     pub(crate) async fn connect_to(
         &self,
         origin: &Origin,
         addresses: &[SocketAddr],
         deadline: Instant,
+    ) -> Result<Socket, SendError> {
+        self.open(origin, addresses, deadline, if origin.h2 { &self.h2 } else { &self.h1 }).await
+    }
+
+    async fn open(
+        &self,
+        origin: &Origin,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+        connector: &TlsConnector,
     ) -> Result<Socket, SendError> {
         if !origin.secure && self.servers.is_some() {
             return Err(SendError::new(Stage::Tls, "a server that must show a certificate is reached over https only"));
@@ -105,7 +125,6 @@ impl Connector {
         }
         let name = ServerName::try_from(origin.host.clone())
             .map_err(|_| SendError::new(Stage::Tls, format!("{} is no name for a certificate", origin.host)))?;
-        let connector = if origin.h2 { &self.h2 } else { &self.h1 };
         let stream = match timeout_at(deadline, connector.connect(name, tcp)).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return Err(SendError::new(Stage::Tls, error)),

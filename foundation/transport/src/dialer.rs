@@ -80,7 +80,7 @@ fn prepare(fetch: &Fetch) -> Result<(Origin, Request<Full<Bytes>>), Problem> {
     Ok((origin, request))
 }
 
-fn failed(error: SendError) -> Problem {
+pub(crate) fn failed(error: SendError) -> Problem {
     let (code, detail) = match error.stage {
         Stage::Resolve | Stage::Connect | Stage::Tls => (Code::AgentUnreachable, "the address cannot be reached"),
         Stage::Request | Stage::Body => (Code::AgentClosed, "the connection closed before the answer was complete"),

@@ -11,6 +11,7 @@
 //! - [`pool`]: the hot path out. An HTTP/1.1 exchange is driven by the task that waits for it, so no request crosses
 //!   tasks.
 //! - [`NameServer`]: names to addresses by a DNS server that the operator chose.
+//! - [`stream`]: a connection for a protocol that is not HTTP, such as that of mail.
 //! - [`websocket`]: messages in both directions on a connection that a listener let in.
 //! - [`dialer`]: small whole requests for rooms that must not open sockets, with the egress guard applied.
 
@@ -24,6 +25,7 @@ mod name_server;
 mod origin;
 pub mod pool;
 mod socket;
+pub mod stream;
 pub mod websocket;
 
 pub use certified::{Certified, Naming};
@@ -35,6 +37,7 @@ pub use listen::{Bound, Handler, Listen, ListenLimits, Peer, TlsSlot, bind, serv
 pub use name_server::NameServer;
 pub use origin::{InvalidOrigin, Origin};
 pub use pool::{OriginPool, Pool, PoolBody, PoolConfig, SendError, Stage};
+pub use stream::Stream;
 
 /// Any error, as bodies may fail in any way.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

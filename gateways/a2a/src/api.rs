@@ -21,7 +21,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use moongate_core::seam::{Verifier, identify};
 use moongate_core::{Code, Listener, Principal, Problem, Proof};
-use moongate_transport::Peer;
+use moongate_transport::{BoxError, Peer};
 use serde_json::{Value, json};
 
 use crate::endpoint::{Endpoint, Place, ReplyBody, credential, json_response, problem_response};
@@ -33,6 +33,11 @@ use crate::routing::search::Query;
 const BODY: usize = 2 * 1024 * 1024;
 const HITS: u64 = 20;
 const MOST_HITS: usize = 200;
+
+/// The body of a request to the API: of a connection, or of a page in this process.
+pub trait Payload: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send {}
+
+impl<B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send> Payload for B {}
 
 /// The API.
 pub struct Api {
@@ -80,6 +85,19 @@ impl Api {
             let detail = "this is for callers at the gateway's own machine; others have the agent cards and A2A";
             return Err(Problem::new(Code::Forbidden, detail));
         }
+        self.ask(&who, (listener, peer), request).await
+    }
+
+    /// Answers somebody whom the caller of this has made sure of, as pages in this process have.
+    ///
+    /// # Errors
+    /// What the paths refuse.
+    pub async fn ask<B: Payload>(
+        &self,
+        who: &Principal,
+        (listener, peer): (Listener, Peer),
+        request: Request<B>,
+    ) -> Result<Response<ReplyBody>, Problem> {
         let path = request.uri().path().trim_end_matches('/').to_owned();
         let method = request.method().clone();
         let rest = path.strip_prefix("/api/v1/").unwrap_or_default();
@@ -87,33 +105,33 @@ impl Api {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         match (method, segments.as_slice()) {
             (Method::GET, ["agents"]) => {
-                Ok(json_response(StatusCode::OK, &json!({"agents": self.registry.views(&who)})))
+                Ok(json_response(StatusCode::OK, &json!({"agents": self.registry.views(who)})))
             }
-            (Method::POST, ["agents"]) => self.register(&who, request).await,
-            (Method::GET, ["agents", id]) => match self.registry.view(id, &who) {
+            (Method::POST, ["agents"]) => self.register(who, request).await,
+            (Method::GET, ["agents", id]) => match self.registry.view(id, who) {
                 Some(view) => Ok(json_response(StatusCode::OK, &view)),
                 None => Err(Problem::new(Code::NoSuchEntry, format!("there is no entry {id}"))),
             },
             (Method::DELETE, ["agents", id]) => {
-                may_register(&who)?;
-                self.registry.remove(&who, id).await?;
+                may_register(who)?;
+                self.registry.remove(who, id).await?;
                 Ok(json_response(StatusCode::OK, &json!({ "removed": id })))
             }
             (Method::PUT | Method::POST, ["agents", id, "heartbeat"]) => {
-                may_register(&who)?;
-                Ok(json_response(StatusCode::OK, &self.registry.beat(&who, id).await?))
+                may_register(who)?;
+                Ok(json_response(StatusCode::OK, &self.registry.beat(who, id).await?))
             }
             (Method::GET, ["skills"]) => self.skills(request.uri().query()),
             (Method::POST, ["explain"]) => self.explain(listener, peer, request).await,
             (_, ["agents"] | ["agents", _] | ["agents", _, "heartbeat"] | ["skills"] | ["explain"]) => {
                 Err(wrong_method())
             }
-            (_, [noun, ..]) if tasks::serves(noun) => self.operate(&who, &segments, request).await,
+            (_, [noun, ..]) if tasks::serves(noun) => self.operate(who, &segments, request).await,
             _ => Err(no_such_path(&path)),
         }
     }
 
-    async fn register(&self, who: &Principal, request: Request<Incoming>) -> Result<Response<ReplyBody>, Problem> {
+    async fn register<B: Payload>(&self, who: &Principal, request: Request<B>) -> Result<Response<ReplyBody>, Problem> {
         may_register(who)?;
         let body = body_of(request).await?;
         let (view, made) = self.registry.register(who, &body).await?;
@@ -161,11 +179,11 @@ impl Api {
     }
 
     /// Runs the pipeline for a request without calling anybody.
-    async fn explain(
+    async fn explain<B: Payload>(
         &self,
         listener: Listener,
         peer: Peer,
-        request: Request<Incoming>,
+        request: Request<B>,
     ) -> Result<Response<ReplyBody>, Problem> {
         let credential = request.headers().get(http::header::AUTHORIZATION).cloned();
         let body = body_of(request).await?;
@@ -229,7 +247,7 @@ fn may_register(who: &Principal) -> Result<(), Problem> {
     Err(Problem::new(Code::Forbidden, "registering agents needs the scope register"))
 }
 
-async fn body_of(request: Request<Incoming>) -> Result<Value, Problem> {
+async fn body_of<B: Payload>(request: Request<B>) -> Result<Value, Problem> {
     let reading = Limited::new(request.into_body(), BODY).collect();
     let bytes = match tokio::time::timeout(std::time::Duration::from_secs(30), reading).await {
         Ok(Ok(collected)) => collected.to_bytes(),
@@ -242,7 +260,7 @@ async fn body_of(request: Request<Incoming>) -> Result<Value, Problem> {
 }
 
 /// Percent-decodes; what is malformed stays as it is.
-fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use moongate_approval::document::visible;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::agents::encoded;
 use super::client::Client;
@@ -33,10 +33,20 @@ enum Command {
     Yes {
         /// Its id.
         id: String,
+        /// Answer the very same request of the same caller alike for so long, at most 900; never what is critical.
+        #[arg(long, value_name = "SECONDS")]
+        remember: Option<u64>,
     },
     /// Say no: it is never sent.
     No {
         /// Its id.
+        id: String,
+    },
+    /// The yeses that are remembered.
+    Remembered,
+    /// Forget one, so that its request is asked about again.
+    Forget {
+        /// The id of its question.
         id: String,
     },
 }
@@ -51,8 +61,16 @@ pub(crate) fn approve(context: &Context, arguments: &Approve) -> Result<Ending, 
             list(context, &client.api("GET", &format!("/api/v1/approvals{query}"), None)?, *past);
         }
         Command::Show { id } => show(context, &client.api("GET", &path(id), None)?),
-        Command::Yes { id } => decided(context, &client.api("POST", &format!("{}:approve", path(id)), None)?),
+        Command::Yes { id, remember } => {
+            let body = remember.map(|seconds| json!({ "remember_seconds": seconds }));
+            decided(context, &client.api("POST", &format!("{}:approve", path(id)), body.as_ref())?);
+        }
         Command::No { id } => decided(context, &client.api("POST", &format!("{}:deny", path(id)), None)?),
+        Command::Remembered => remembered(context, &client.api("GET", "/api/v1/approvals?state=remembered", None)?),
+        Command::Forget { id } => {
+            let answer = client.api("POST", &format!("{}:forget", path(id)), None)?;
+            data(&if context.json { answer.to_string() } else { format!("{id} is asked about again") });
+        }
     }
     Ok(Ending::Yes)
 }
@@ -76,6 +94,27 @@ fn list(context: &Context, answer: &Value, past: bool) {
     }
 }
 
+fn remembered(context: &Context, answer: &Value) {
+    if context.json {
+        data(&answer.to_string());
+        return;
+    }
+    let found = answer.get("remembered").and_then(Value::as_array).cloned().unwrap_or_default();
+    if found.is_empty() {
+        data("no yes is remembered");
+    }
+    for one in found {
+        let until = moment(&one, "expires_at");
+        let (id, by) = (text(&one, "/id"), visible(text(&one, "/by")));
+        data(&format!("{id}  until {until}  by {by}  {}", visible(text(&one, "/sentence"))));
+    }
+}
+
+fn moment(view: &Value, member: &str) -> String {
+    let at = view.get(member).and_then(Value::as_u64).unwrap_or_default();
+    moongate_a2a::moment::write(moongate_core::Time(at))
+}
+
 fn show(context: &Context, view: &Value) {
     if context.json {
         data(&view.to_string());
@@ -94,8 +133,7 @@ fn show(context: &Context, view: &Value) {
         data(&format!("{name:<12} {}", visible(text(view, pointer))));
     }
     for (name, member) in [("asked", "asked_at"), ("waits until", "expires_at")] {
-        let at = view.get(member).and_then(Value::as_u64).unwrap_or_default();
-        data(&format!("{name:<12} {}", moongate_a2a::moment::write(moongate_core::Time(at))));
+        data(&format!("{name:<12} {}", moment(view, member)));
     }
     data("what would be sent:");
     let params = view.pointer("/document/params").cloned().unwrap_or_default();

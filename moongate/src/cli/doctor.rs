@@ -112,7 +112,10 @@ fn all(context: &Context, loaded: &Loaded) -> Result<Vec<Check>, Problem> {
     let (gateway, running) = gateway(&client);
     checks.push(gateway);
     match (running, &store) {
-        (true, _) => checks.extend(store_of_gateway(&client)),
+        (true, _) => {
+            checks.extend(store_of_gateway(&client));
+            checks.extend(channels(&client));
+        }
         (false, Ok(Some(file))) if !file.exists() => {
             checks.push(Check::ok("store", format!("{} does not exist yet; the first start makes it", file.display())));
         }
@@ -223,6 +226,22 @@ fn store_of_gateway(client: &Client) -> Vec<Check> {
         receivers: number("/dead_push_configs"),
     };
     inspected(&found, &numbers)
+}
+
+/// Channels that do not work at present, or that all do.
+fn channels(client: &Client) -> Vec<Check> {
+    let Ok(view) = client.api("GET", "/api/v1/status", None) else { return Vec::new() };
+    let all = view.get("notifications").and_then(Value::as_array).cloned().unwrap_or_default();
+    let text = |one: &Value, key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let hint = "see its address and credentials in [[notify]]; questions wait for `moongate approve` meanwhile";
+    let failing = all.iter().filter(|one| !one.get("trouble").is_none_or(Value::is_null));
+    let mut checks: Vec<Check> = failing
+        .map(|one| Check::warn("notify", format!("{}: {}", text(one, "name"), text(one, "trouble")), hint))
+        .collect();
+    if checks.is_empty() && !all.is_empty() {
+        checks.push(Check::ok("notify", format!("channels: {}, none in trouble", all.len())));
+    }
+    checks
 }
 
 /// The store as it lies there.

@@ -3,6 +3,7 @@
 use moongate_config::schema::LogFormat;
 use moongate_core::{Code, Problem};
 
+use super::output::talk;
 use super::{Context, Ending, Failure};
 use crate::wire_up;
 
@@ -10,10 +11,14 @@ use crate::wire_up;
 pub(crate) fn run(context: &Context) -> Result<Ending, Failure> {
     let loaded = moongate_config::load(&context.config, &wire_up::rules::check)?;
     let log = &loaded.config.log;
-    let level = moongate_telemetry::log::init(&log.level, log.format == LogFormat::Json)?;
+    let json = log.format == LogFormat::Json;
+    let level = moongate_telemetry::log::init(&log.level, json)?;
     let runtime = runtime()?;
     runtime.block_on(async move {
         let running = wire_up::start(&loaded, level).await?;
+        if !json {
+            welcome(&running)?;
+        }
         let work = tokio::spawn(running.clone().run(loaded));
         terminated().await;
         let left = running.stop(running.drain_limit()).await;
@@ -23,6 +28,14 @@ pub(crate) fn run(context: &Context) -> Result<Ending, Failure> {
         let _ = work.await;
         Ok(Ending::Yes)
     })
+}
+
+/// Says how the operator gets into the console, where there is one. What programs collect as JSON is no place for it.
+fn welcome(running: &wire_up::Running) -> Result<(), Problem> {
+    if let Some(link) = running.surface.console_link()? {
+        talk(&format!("the console, once and within ten minutes: {link}"));
+    }
+    Ok(())
 }
 
 /// The runtime for all that belongs to no connection; connections have a runtime for each core

@@ -17,12 +17,13 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
+use moongate_console::Console;
 use moongate_core::entry::{Deed, Intent, Line, REFUSED};
 use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
 use moongate_transport::Peer;
 
-use super::Surface;
+use super::{Surface, routes};
 use crate::wire_up::record::Records;
 
 /// Operations that change nothing anybody has to answer for.
@@ -82,6 +83,25 @@ impl Surface {
         self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
     }
 
+    /// The same for whoever sends a form of the console.
+    pub(super) async fn page_deed(
+        &self,
+        peer: &Peer,
+        request: &Request<Bytes>,
+        doer: Doer,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        let path = request.uri().path();
+        let told = !reads(request.method())
+            || (routes::known(request.method(), path) == routes::Known::Served
+                && self
+                    .records
+                    .tells_reading(doer.known, (&doer.source, peer.remote.ip(), path, request.uri().query())));
+        if !told || self.records.log().is_none() {
+            return Ok(None);
+        }
+        self.deed(peer, request, doer).await
+    }
+
     /// Notes afterwards that somebody reads; nothing for what changes something, which is noted by whoever does it.
     pub(super) async fn reading<B>(
         &self,
@@ -89,13 +109,16 @@ impl Surface {
         peer: &Peer,
         request: &Request<B>,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        if !matches!(*request.method(), Method::GET | Method::HEAD) || self.records.log().is_none() {
+        // Pages of the console know by their cookie who looks at them.
+        let elsewhere = self.records.log().is_none() || Console::serves(request.uri().path());
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || elsewhere {
             return Ok(None);
         }
         let who = self.caller(listener, peer.clone(), request).await.ok();
         let name = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.id.clone());
         let domain = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.domain.clone());
-        let target = read_place(request.uri().path());
+        // What a query asks for is another thing; of the log's lines it is all the same which part.
+        let target = (read_place(request.uri().path()), request.uri().query());
         if !self.records.tells_reading(who.is_some(), (&name, &domain, peer.remote.ip(), target)) {
             return Ok(None);
         }
@@ -130,7 +153,7 @@ impl Surface {
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
         let operation = operation(request.method(), path);
-        let light = !doer.known || LIGHT.contains(&&*operation);
+        let light = !doer.known || reads(request.method()) || LIGHT.contains(&&*operation);
         let deed = Deed {
             operation: operation.into(),
             source: doer.source,
@@ -210,12 +233,17 @@ fn read_place(path: &str) -> &str {
 fn operation(method: &Method, path: &str) -> String {
     if matches!(*method, Method::GET | Method::HEAD) {
         let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
-        let rest =
-            path.strip_prefix("/oauth/").map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
+        let page = path.strip_prefix("/oauth/").or_else(|| path.strip_prefix("/console/"));
+        let rest = page
+            .filter(|place| !place.is_empty())
+            .map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
         return format!("{noun}{rest}.read");
     }
     if let Some(place) = path.strip_prefix("/oauth/") {
         return format!("oauth.{}", place.replace('/', "."));
+    }
+    if let Some(place) = path.strip_prefix("/console/") {
+        return format!("console.{}", place.replace('/', "."));
     }
     if path.starts_with("/approvals/") {
         return "approvals.answer".to_owned();
@@ -235,7 +263,7 @@ fn operation(method: &Method, path: &str) -> String {
 }
 
 /// A field of a form.
-fn field(body: &[u8], name: &str) -> Option<String> {
+pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
     let text = std::str::from_utf8(body).ok()?;
     let value = text.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?.1;
     let decoded = decoded(value);
@@ -284,12 +312,16 @@ mod tests {
             (Method::POST, "/api/v1/explain", "explain"),
             (Method::POST, "/api/v1/approvals/7:approve", "approvals.approve"),
             (Method::POST, "/approvals/7", "approvals.answer"),
+            (Method::POST, "/console/sign-in", "console.sign-in"),
+            (Method::POST, "/api/v1/console:link", "console.link"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
             (Method::GET, "/api/v1/users/alice", "users.read"),
             (Method::HEAD, "/api/v1/tasks", "tasks.read"),
             (Method::GET, "/approvals/7", "approvals.read"),
             (Method::GET, "/oauth/account", "oauth.account.read"),
+            (Method::GET, "/console", "console.read"),
+            (Method::GET, "/console/agents/lamp", "console.agents.lamp.read"),
             (Method::GET, "/audit/2026-11/tile/entries/x001/067", "audit.read"),
         ] {
             assert_eq!(operation(&method, path), expected);

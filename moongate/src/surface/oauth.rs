@@ -151,7 +151,8 @@ fn keys(authority: &Authority) -> Value {
     json!({"keys": keys.collect::<Vec<_>>()})
 }
 
-async fn whole(body: Incoming) -> Result<Bytes, Problem> {
+/// A body that is short enough and comes in time.
+pub(super) async fn whole(body: Incoming) -> Result<Bytes, Problem> {
     match tokio::time::timeout(PATIENCE, Limited::new(body, BODY).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(_)) => Err(Problem::new(Code::BodyTooLarge, format!("the body is larger than {BODY} bytes"))),

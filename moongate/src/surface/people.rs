@@ -84,7 +84,7 @@ impl Surface {
     }
 }
 
-async fn whole(body: Incoming) -> Result<Bytes, Problem> {
+pub(super) async fn whole(body: Incoming) -> Result<Bytes, Problem> {
     match tokio::time::timeout(PATIENCE, Limited::new(body, FORM).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(_)) => Err(Problem::new(Code::BodyTooLarge, format!("the body is larger than {FORM} bytes"))),

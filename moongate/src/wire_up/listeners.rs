@@ -54,6 +54,11 @@ impl AllBound {
         self.0.iter().map(|(_, bound, _)| bound.local_addr()).collect()
     }
 
+    /// The address of one of them, if it is opened.
+    pub(crate) fn address(&self, listener: Listener) -> Option<SocketAddr> {
+        self.0.iter().find(|(of, ..)| *of == listener).map(|(_, bound, _)| bound.local_addr())
+    }
+
     /// The listeners that other machines reach.
     pub(crate) fn facing_out(&self) -> Vec<Listener> {
         self.0.iter().filter(|(_, bound, _)| faces_out(bound)).map(|(listener, _, _)| *listener).collect()

@@ -111,10 +111,12 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();
     running.gateway.settings.store(Arc::new(moongate_a2a::Settings { traces, domain, ..gateway }));
+    running.gateway.desk.remember_at_most(config.approvals.remember_seconds);
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
     running.outbound.names.replace(names);
     *running.drain_limit.lock() = config.limits.drain_seconds;
+    running.notifications.apply(config, &running.listening);
     rename(running, config);
     running.registry.configure(registry, specs).await;
     Ok(())

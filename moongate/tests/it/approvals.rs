@@ -3,6 +3,7 @@
 mod defaults;
 mod held;
 mod meanings;
+mod remembered;
 
 use moongate_testkit::agent::{Agent, Plan};
 use moongate_testkit::authenticator::Authenticator;
@@ -24,7 +25,7 @@ async fn home(more: &str) -> (Agent, Gateway) {
     (agent, gateway)
 }
 
-fn open_the_door(words: &str) -> Value {
+pub(crate) fn open_the_door(words: &str) -> Value {
     let mut params = saying(words);
     params["message"]["metadata"] = json!({ROUTING: {"skillId": "door.open"}});
     params
@@ -35,7 +36,7 @@ async fn command(gateway: &Gateway, words: &[&str]) -> std::process::Output {
     moongate(gateway.folder(), &[&["--config", config.to_str().unwrap(), "--json", "approve"], words].concat()).await
 }
 
-async fn told(gateway: &Gateway, words: &[&str]) -> Value {
+pub(crate) async fn told(gateway: &Gateway, words: &[&str]) -> Value {
     let output = command(gateway, words).await;
     assert_eq!(output.status.code(), Some(0), "{words:?}: {}", err(&output));
     serde_json::from_str(&out(&output)).unwrap()
@@ -54,7 +55,7 @@ async fn waiting(gateway: &Gateway) -> Vec<Value> {
 }
 
 /// The question of a task.
-async fn question(gateway: &Gateway, task: &str) -> String {
+pub(crate) async fn question(gateway: &Gateway, task: &str) -> String {
     let all = waiting(gateway).await;
     let found = all.iter().find(|one| one["document"]["target"]["task"] == task);
     found.unwrap_or_else(|| panic!("nobody is asked about {task}: {all:?}"))["id"].as_str().unwrap().to_owned()
@@ -165,10 +166,11 @@ async fn the_api_is_as_it_is_described() {
     let document = http("GET", &gateway.admin(), "/api/v1/openapi.json", &[], None).await.json();
     let caller = Caller::rpc(&gateway.plain());
     let mut names = Vec::new();
-    for _ in 0..2 {
-        let asked = id(&task(&caller, &open_the_door("open")).await);
+    for words in ["open", "open again", "open once more"] {
+        let asked = id(&task(&caller, &open_the_door(words)).await);
         names.push(question(&gateway, &asked).await);
     }
+    told(&gateway, &["yes", &names[2], "--remember", "60"]).await;
     let secret = std::fs::read_to_string(gateway.folder().join("operator.secret")).unwrap();
     let operator = format!("Bearer {}", secret.trim());
     for (method, path, at, status) in [
@@ -179,6 +181,10 @@ async fn the_api_is_as_it_is_described() {
         ("post", "/approvals/{id}:deny", format!("/approvals/{}:deny", names[0]), 409),
         ("post", "/approvals/{id}:deny", format!("/approvals/{}:deny", names[1]), 200),
         ("get", "/approvals", "/approvals?state=past".to_owned(), 200),
+        ("get", "/approvals", "/approvals?state=remembered".to_owned(), 200),
+        ("get", "/approvals", "/approvals?state=forgotten".to_owned(), 400),
+        ("post", "/approvals/{id}:forget", format!("/approvals/{}:forget", names[2]), 200),
+        ("post", "/approvals/{id}:forget", format!("/approvals/{}:forget", names[2]), 404),
     ] {
         let path_at = format!("/api/v1{at}");
         let headers = [("authorization", operator.as_str())];

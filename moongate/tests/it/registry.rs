@@ -378,12 +378,12 @@ async fn the_description_of_the_api_tells_the_truth() {
         described(&document, path, method, &answer);
     }
     told.push(("get", "/openapi.json"));
-    // Tasks and the store, users, clients, tokens, approvals and the authority are tried where their commands are, and what is
-    // not below `/api/v1` where it belongs.
+    // Tasks and the store, users, clients, tokens, approvals, the authority and the console's views are tried where their commands
+    // are, and what is not below `/api/v1` where it belongs.
+    let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/ca/"];
+    let views = ["/events", "/overview", "/console", "/audit", "/configuration"];
     let here = |path: &str, item: &Value| {
-        let elsewhere =
-            ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/events", "/ca/"];
-        item.get("servers").is_none() && !elsewhere.iter().any(|noun| path.starts_with(noun))
+        item.get("servers").is_none() && !elsewhere.iter().chain(&views).any(|noun| path.starts_with(noun))
     };
     for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, item)| here(path, item)) {
         for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {

@@ -1,6 +1,7 @@
 //! Questions as rows: one kind for them, grouped by what may still come of them, and one for how much each
 //! requester has asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use moongate_core::approval::{Input, Rejected, State};
@@ -9,6 +10,7 @@ use moongate_core::{Grant, Problem, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::memory::{self, Memory};
 use super::{Limits, Stored};
 
 const QUESTION: &str = "approval";
@@ -27,6 +29,15 @@ pub(super) enum Refused {
     Open,
     /// Too many came within an hour.
     Hour,
+}
+
+/// One input, and what comes with it.
+pub(super) struct Change {
+    pub(super) input: Input,
+    /// What a passkey signed.
+    pub(super) receipt: Option<Value>,
+    /// The yes is remembered.
+    pub(super) memory: Option<Memory>,
 }
 
 /// How much a requester has asked.
@@ -79,28 +90,33 @@ fn put_rate(page: &dyn Page, requester: &str, rate: &Rate) -> Result<(), Broken>
     page.put(RATE, &record)
 }
 
+/// Adds a question within the limits; one that a remembered yes answers counts for none, since it bothers nobody.
 pub(super) async fn add(
     records: &dyn Records,
     stored: &Stored,
     limits: Limits,
-    now: Time,
-) -> Result<Result<(), Refused>, Problem> {
+    (most, now): (Duration, Time),
+) -> Result<Result<Stored, Refused>, Problem> {
     let stored = stored.clone();
     let added = records::change(records, move |page| {
-        let requester = &stored.approval.requester;
-        let mut rate = rate(page, requester)?;
-        rate.asked.retain(|at| at.plus(HOUR) > now);
-        if rate.open >= limits.open {
-            return Ok(Err(Refused::Open));
+        let mut stored = stored.clone();
+        memory::recall(page, &mut stored, most, now)?;
+        if stored.approval.state == State::Pending {
+            let requester = &stored.approval.requester;
+            let mut rate = rate(page, requester)?;
+            rate.asked.retain(|at| at.plus(HOUR) > now);
+            if rate.open >= limits.open {
+                return Ok(Err(Refused::Open));
+            }
+            if rate.asked.len() >= limits.an_hour as usize {
+                return Ok(Err(Refused::Hour));
+            }
+            rate.open += 1;
+            rate.asked.push(now);
+            put_rate(page, requester, &rate)?;
         }
-        if rate.asked.len() >= limits.an_hour as usize {
-            return Ok(Err(Refused::Hour));
-        }
-        rate.open += 1;
-        rate.asked.push(now);
-        put_rate(page, requester, &rate)?;
         write(page, &stored)?;
-        Ok(Ok(()))
+        Ok(Ok(stored))
     });
     added.await
 }
@@ -119,13 +135,13 @@ pub(super) async fn all(records: &dyn Records, group: &'static str) -> Result<Ve
 pub(super) async fn apply(
     records: &dyn Records,
     id: &str,
-    (input, receipt): (Input, Option<Value>),
+    change: Change,
     now: Time,
 ) -> Result<Option<Result<(Stored, Option<Grant>), Rejected>>, Problem> {
     let id = id.to_owned();
     let applied = records::change(records, move |page| {
         let Some(stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(None) };
-        let (approval, grant) = match stored.approval.apply(&input, now) {
+        let (approval, grant) = match stored.approval.apply(&change.input, now) {
             Ok(next) => next,
             Err(rejected) => return Ok(Some(Err(rejected))),
         };
@@ -137,7 +153,8 @@ pub(super) async fn apply(
             put_rate(page, &approval.requester, &rate)?;
         }
         let mut next = Stored { approval, delivered, ..stored };
-        next.receipts.extend(receipt.clone());
+        next.receipts.extend(change.receipt.clone());
+        memory::keep(page, &next, change.memory.as_ref())?;
         write(page, &next)?;
         Ok(Some(Ok((next, grant))))
     });
@@ -149,16 +166,35 @@ pub(super) async fn remove(records: &dyn Records, id: &str) -> Result<Option<Sto
     let id = id.to_owned();
     let removed = records::change(records, move |page| {
         let Some(stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(None) };
-        if stored.approval.state == State::Pending {
-            let mut rate = rate(page, &stored.approval.requester)?;
-            rate.open = rate.open.saturating_sub(1);
-            rate.asked.pop();
-            put_rate(page, &stored.approval.requester, &rate)?;
-            page.remove(QUESTION, &id)?;
+        match stored.approval.state {
+            State::Pending => {
+                let mut rate = rate(page, &stored.approval.requester)?;
+                rate.open = rate.open.saturating_sub(1);
+                rate.asked.pop();
+                put_rate(page, &stored.approval.requester, &rate)?;
+            }
+            // A remembered yes had answered it, and counts for no limit.
+            State::Approved => {}
+            _ => return Ok(Some(stored)),
         }
+        page.remove(QUESTION, &id)?;
         Ok(Some(stored))
     });
     removed.await
+}
+
+/// Notes that a channel has told of a question.
+pub(super) async fn told(records: &dyn Records, id: &str, channel: &Arc<str>) -> Result<(), Problem> {
+    let (id, channel) = (id.to_owned(), channel.clone());
+    let done = records::change(records, move |page| {
+        let Some(mut stored) = page.record(QUESTION, &id)?.as_ref().and_then(read) else { return Ok(()) };
+        if stored.told.contains(&channel) {
+            return Ok(());
+        }
+        stored.told.push(channel.clone());
+        write(page, &stored)
+    });
+    done.await
 }
 
 pub(super) async fn deliver(records: &dyn Records, id: &str) -> Result<(), Problem> {

@@ -1,6 +1,8 @@
 //! Questions over a real store: asked within limits, decided once, used once, and there after a restart.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 
+mod channels;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -124,6 +126,56 @@ async fn a_yes_is_for_the_very_request_under_the_very_rules() {
         let state = scene.desk.find(&id).await.unwrap().unwrap().approval.state;
         assert_eq!(state, State::Cancelled, "{n}: the yes is void, for the right request too");
     }
+}
+
+#[tokio::test]
+async fn a_remembered_yes_answers_the_very_same_until_its_time_and_no_longer_than_allowed() {
+    let scene = scene().await;
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    scene.desk.remember_at_most(minutes(15));
+    let id = scene.ask(&asked("home:a", "t-0")).await.approval.id;
+    let yes = Answer::Passkey(json!({"signed": 1}));
+    scene.desk.remember(&id, "home:alice".into(), yes.clone(), minutes(10)).await.unwrap();
+    let scene = scene.restarted().await;
+    assert_eq!(scene.desk.memories().await.unwrap(), [], "nothing is remembered that is not allowed to be");
+    scene.desk.remember_at_most(minutes(15));
+    let again = scene.ask(&asked("home:a", "t-1")).await;
+    assert_eq!((again.approval.state, again.approval.votes[0].by.as_ref()), (State::Approved, "home:alice"));
+    assert_eq!(again.receipts, [json!({"by": "home:alice", "remembered": &*id})]);
+    assert!(
+        scene.desk.consume(&again.approval.id, &asked("home:a", "t-2")).await.is_err(),
+        "each is a question of its own"
+    );
+    assert_eq!(scene.ask(&asked("home:b", "t-3")).await.approval.state, State::Pending);
+    scene.desk.remember_at_most(minutes(0));
+    assert_eq!(scene.ask(&asked("home:a", "t-4")).await.approval.state, State::Pending);
+    scene.desk.remember_at_most(minutes(15));
+    scene.wait(minutes(10));
+    assert_eq!(scene.ask(&asked("home:a", "t-5")).await.approval.state, State::Pending);
+
+    // Whoever asks cannot answer by what somebody remembered of them either.
+    let own = scene.ask(&asked("home:c", "t-6")).await.approval.id;
+    assert!(scene.desk.remember(&own, "home:c".into(), yes.clone(), minutes(1)).await.is_err());
+    assert_eq!(scene.desk.memories().await.unwrap(), []);
+    scene.desk.remember(&own, "home:alice".into(), yes, minutes(1)).await.unwrap();
+    assert_eq!(scene.desk.forget_of("home:alice").await.unwrap(), 2, "what has run out is swept with it");
+    assert_eq!(scene.ask(&asked("home:c", "t-7")).await.approval.state, State::Pending);
+}
+
+#[tokio::test]
+async fn of_two_people_each_is_remembered_alone() {
+    let scene = scene().await;
+    scene.desk.remember_at_most(Duration::from_secs(900));
+    let two = |task: &'static str| {
+        let desk = scene.desk.clone();
+        async move { desk.ask(&asked("home:a", task), &Terms { needed: 2, ..terms() }, &digest(b"{}")).await.unwrap() }
+    };
+    let first = two("t-1").await.approval.id;
+    scene.desk.remember(&first, "home:alice".into(), Answer::Secret, Duration::from_secs(60)).await.unwrap();
+    let second = two("t-2").await.approval;
+    assert_eq!((second.state, second.votes.len()), (State::Pending, 1));
+    scene.desk.decide(&second.id, "home:bob".into(), Answer::No).await.unwrap();
+    assert!(two("t-3").await.approval.votes.is_empty(), "a no takes back what was said to the very same");
 }
 
 #[tokio::test]

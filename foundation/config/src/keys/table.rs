@@ -8,6 +8,7 @@ mod auth;
 mod oauth;
 
 use super::Effect::{self, Applied, NeedsRestart};
+use super::notify::NOTIFY;
 use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
 pub(crate) use agents::{AGENT, SKILL};
@@ -81,6 +82,7 @@ pub(crate) static ROOT: Section = Section {
         open("routes", Kind::Tables(&ROUTE), "", Applied, "Rules that route."),
         open("policy", Kind::Tables(&POLICY), "", Applied, "Rules that narrow what callers may do."),
         open("approvals", Kind::Table(&APPROVALS), "", Applied, "What people are asked about beside that."),
+        open("notify", Kind::Tables(&NOTIFY), "", Applied, "How people learn that something waits for them."),
         open("issuers", Kind::Tables(&ISSUER), "", Applied, "Whose access tokens are accepted."),
         open("peers", Kind::Tables(&PEER), "", Applied, "Trust domains whose client certificates are accepted."),
         open("devices", Kind::Tables(&DEVICE), "", Applied, "Devices that are known by their key."),

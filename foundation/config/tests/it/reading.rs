@@ -1,6 +1,7 @@
 //! What good files say.
 
-use moongate_config::schema::{Jwks, Revocation};
+use moongate_config::schema::{Jwks, Revocation, Way};
+use moongate_core::approval::Class;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -213,4 +214,40 @@ fn peers_and_devices_are_read_with_what_they_may_do() {
     assert_eq!(loaded.config.devices[0].pin[..4], [0xab, 0x4a, 0xfc, 0x6d]);
     // A bundle that changes is noticed.
     assert!(loaded.files.iter().any(|path| path.ends_with("car.pem")), "{:?}", loaded.files);
+}
+
+#[test]
+fn channels_are_read_with_their_credentials() {
+    let loaded = read(
+        "[[policy]]\nname = \"doors\"\nconfirm = 'true'\n\
+         [[notify]]\nname = \"phone\"\nkind = \"ntfy\"\nurl = \"http://10.0.0.2/doors\"\ninsecure = true\ntoken = \"tk_1\"\n\
+         class = \"critical\"\nrules = [\"doors\"]\n\
+         [[notify]]\nname = \"hook\"\nkind = \"webhook\"\nurl = \"https://hook.example/\"\n\
+         secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n",
+    )
+    .unwrap();
+    let [phone, hook] = loaded.config.notify.as_slice() else { panic!("{:?}", loaded.config.notify) };
+    assert_eq!((phone.class, phone.rules.as_slice()), (Some(Class::Critical), ["doors".to_owned()].as_slice()));
+    assert!(matches!(&phone.way, Some(Way::Ntfy { token: Some(token), .. }) if token.expose() == "tk_1"));
+    assert!(matches!(&hook.way, Some(Way::Webhook { url, secret: Some(_) }) if url == "https://hook.example/"));
+    assert!(!format!("{:?}", loaded.config.notify).contains("tk_1"));
+}
+
+#[test]
+fn mail_and_mqtt_are_read_with_their_servers_and_usual_ports() {
+    let loaded = read(
+        "[[notify]]\nname = \"mail\"\nkind = \"mail\"\nurl = \"smtps://mail.example\"\nuser = \"gate\"\npassword = \"pw\"\n\
+         from = \"gate@home.example\"\nto = [\"ann@home.example\", \"o'neil+x@mail.example\"]\n\
+         [[notify]]\nname = \"hub\"\nkind = \"mqtt\"\nurl = \"mqtt://[::1]\"\ntopic = \"home/moongate\"\n\
+         [[notify]]\nname = \"old\"\nkind = \"mqtt\"\nurl = \"mqtts://broker.example:8884\"\ntopic = \"t\"\n",
+    )
+    .unwrap();
+    let [mail, hub, old] = loaded.config.notify.as_slice() else { panic!("{:?}", loaded.config.notify) };
+    let Some(Way::Mail { server, login: Some((user, password)), from, to }) = &mail.way else { panic!("{mail:?}") };
+    assert_eq!((server.secure, server.host.as_str(), server.port), (true, "mail.example", 465));
+    assert_eq!((user.as_str(), password.expose(), from.as_str(), to.len()), ("gate", "pw", "gate@home.example", 2));
+    let Some(Way::Mqtt { server, login: None, topic }) = &hub.way else { panic!("{hub:?}") };
+    assert_eq!((server.secure, server.host.as_str(), server.port), (false, "::1", 1883));
+    assert_eq!(topic, "home/moongate");
+    assert!(matches!(&old.way, Some(Way::Mqtt { server, .. }) if server.secure && server.port == 8884));
 }

@@ -42,6 +42,8 @@ fn everything_set() -> String {
             || (key == "spiffe" && section == "[[agents]]")
             // The rule shown asks nobody.
             || (["class", "people", "wait_seconds"].contains(&key) && section == "[[policy]]")
+            // What other kinds of channels have, and a rule that asks somebody.
+            || (section == "[[notify]]" && !["name", "kind", "url", "class"].contains(&key))
             // Limits that are not set, and so are none.
             || key.ends_with("_requests_per_second");
         if line.starts_with('[') || (line.contains(" = ") && !absent) {
@@ -106,6 +108,8 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
                     key.name
                 ),
                 "policy" => format!("[[policy]]\nconfirm = 'true'\n{} = {value}\n", key.name),
+                "notify" if key.name == "kind" => channel(value),
+                "notify" => format!("{}{} = {value}\n", channel("\"ntfy\""), key.name),
                 name => format!("[{name}]\n{} = {value}\n", key.name),
             };
             if let Kind::Word(words) = key.kind {
@@ -123,4 +127,15 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
             }
         }
     }
+}
+
+/// A channel of this kind, with what it cannot do without.
+fn channel(kind: &str) -> String {
+    let more = match kind {
+        "\"ntfy\"" | "\"webhook\"" => "url = \"http://127.0.0.1:1/\"",
+        "\"mail\"" => "url = \"smtp://127.0.0.1\"\nfrom = \"a@b\"\nto = [\"a@b\"]",
+        "\"mqtt\"" => "url = \"mqtt://127.0.0.1\"\ntopic = \"t\"",
+        _ => "",
+    };
+    format!("[[notify]]\nname = \"n\"\nkind = {kind}\n{more}\n")
 }

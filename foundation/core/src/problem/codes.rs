@@ -190,6 +190,12 @@ codes! {
     QuestionDecided = 461, Conflict, Caller, NEVER, "the question is not open any more", "what was not answered in time is refused; whoever asked may ask again";
     NotYoursToDecide = 462, Forbidden, Caller, NEVER, "this answer does not count", "somebody else must decide, or by other means; the message says which";
     TooManyQuestions = 463, Overloaded, Caller, LATER, "too many questions wait for people", "wait until those that are open are answered; nobody is asked without end";
+    NotTold = 464, Unavailable, Gateway, LATER, "a channel did not take the news that a person is asked", "see the channel's address and credentials in `[[notify]]`; it is tried again until the question runs out";
+
+    // 047x: the console, and watching
+    LinkSpent = 470, Forbidden, Caller, NEVER, "the link into the console works no longer", "ask for a new one with `moongate console`";
+    ConsoleOff = 471, NotFound, Caller, NEVER, "the console is not served", "give the admin listener an address: `admin` in `[listen]`";
+    LogBusy = 472, Overloaded, Caller, LATER, "the log is being read for somebody else", "come back in a moment; whoever is at the machine can use `moongate audit`";
     TooManyWatchers = 476, Overloaded, Gateway, LATER, "too many watch what happens", "end a `moongate tap` or `moongate top` that nobody looks at, or close a page of the console";
 
     // 05xx: the agent

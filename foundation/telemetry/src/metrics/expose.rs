@@ -28,6 +28,7 @@ impl Collector for Exposition {
         self.gauges(&mut encoder)?;
         self.0.lists.encode(&mut encoder)?;
         self.0.witnesses.encode(&mut encoder)?;
+        self.0.notifications.encode(&mut encoder)?;
         self.own(&mut encoder)
     }
 }
@@ -116,6 +117,6 @@ fn upstream(encoder: &mut DescriptorEncoder<'_>, agents: &Named<'_>) -> Result<(
     Ok(())
 }
 
-fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> Result<(), Error> {
+pub(super) fn count(metric: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> Result<(), Error> {
     metric.encode_family(labels)?.encode_counter::<NoLabelSet, u64, f64>(&value, None)
 }

@@ -140,7 +140,7 @@ impl OperationSeries {
 }
 
 /// Upper bounds of the buckets, in microseconds: 100 µs to 60 s.
-const BOUNDS_US: [u64; 18] = [
+pub(super) const BOUNDS_US: [u64; 18] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000,
     5_000_000, 10_000_000, 30_000_000, 60_000_000,
 ];
@@ -161,6 +161,11 @@ impl Histogram {
             bucket.fetch_add(1, Relaxed);
         }
         self.sum_ns.fetch_add(ns, Relaxed);
+    }
+
+    /// What fell into each bucket alone.
+    pub(super) fn counts(&self) -> impl Iterator<Item = u64> {
+        self.buckets.iter().map(|bucket| bucket.load(Relaxed))
     }
 
     /// The sum in seconds, and each bucket's bound in seconds with what fell into it alone.

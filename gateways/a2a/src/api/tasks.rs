@@ -11,14 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use moongate_core::seam::tasks::Filter;
 use moongate_core::{AgentName, Code, Principal, PrincipalKind, Problem, TaskId, TaskState};
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 
 use super::query::{Query, wrong};
-use super::{Api, body_of, no_such_path, wrong_method};
+use super::{Api, Payload, body_of, no_such_path, wrong_method};
 use crate::endpoint::{ReplyBody, json_response};
 use crate::gateway::A2aGateway;
 use crate::supply::{self, StreamPermit};
@@ -47,7 +46,7 @@ impl Api {
     }
 
     /// Answers a request to one of the paths above.
-    pub(super) async fn operate(&self, who: &Principal, segments: &[&str], request: Request<Incoming>) -> Answer {
+    pub(super) async fn operate<B: Payload>(&self, who: &Principal, segments: &[&str], request: Request<B>) -> Answer {
         if who.kind != PrincipalKind::Operator {
             let detail = "this is for the operator, who is known by the secret file; callers have `/a2a/tasks`";
             return Err(Problem::new(Code::Forbidden, detail));
@@ -191,7 +190,7 @@ impl Api {
     }
 
     /// Copies the store to a new file at this machine.
-    async fn backup(&self, request: Request<Incoming>) -> Answer {
+    async fn backup<B: Payload>(&self, request: Request<B>) -> Answer {
         let body = body_of(request).await?;
         let path = body.get("path").and_then(Value::as_str).map(PathBuf::from);
         let path = path.ok_or_else(|| wrong("path", "is missing"))?;

@@ -6,10 +6,12 @@
 //! - The caller learns that somebody is asked and until when, and nothing by which the question could be answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use moongate_approval::Asked;
 use moongate_approval::desk::Terms;
 use moongate_approval::document::digest;
+use moongate_core::approval::State;
 use moongate_core::{Challenge, Operation, Problem, TaskState};
 use moongate_flow::pipeline::{Order, unconfirmed};
 use serde_json::{Value, json};
@@ -23,6 +25,8 @@ use crate::translation::behalf;
 
 /// Bytes of the parameters that a person is asked about at most.
 const LARGEST: usize = 64 * 1024;
+/// A task that a remembered yes lets go is let go within this time, or its caller looks again.
+const RELEASED: Duration = Duration::from_secs(5);
 
 /// Asks about a message, and answers with the task that waits.
 pub(super) async fn ask(
@@ -60,10 +64,15 @@ pub(super) async fn ask(
     let question = gateway.desk.ask(&asked, &terms, &digest(order.envelope.body.bytes())).await?;
     let approval = &question.approval;
     let until = crate::moment::write(approval.expires_at);
+    let remembered = approval.state == State::Approved;
+    let text = match remembered {
+        true => format!("A yes to the very same is remembered (rule {}).", approval.rule),
+        false => format!("A person has to confirm this (rule {}). It waits until {until}.", approval.rule),
+    };
     let held = Held {
         id: task,
         approval: approval.id.clone(),
-        text: format!("A person has to confirm this (rule {}). It waits until {until}.", approval.rule),
+        text,
         about: json!({"id": &*approval.id, "class": approval.class.as_str(), "expiresAt": until}),
     };
     let waiting = match queued::place(gateway, &mut order, config, Some(held)).await {
@@ -74,8 +83,10 @@ pub(super) async fn ask(
             other?
         }
     };
+    gateway.desk.announce(&question);
     if !order.call.return_immediately() && permit.is_none() {
-        patiently(gateway, &waiting, &order).await;
+        let most = if remembered { RELEASED } else { gateway.settings.load().approval_hold };
+        patiently(&waiting, most.min(order.envelope.deadline.since(gateway.clock.mono()))).await;
     }
     match permit {
         Some(permit) => Ok(Reply::Stream(queued::stream(&waiting, permit))),
@@ -101,10 +112,8 @@ pub(super) fn params(challenge: &Challenge, order: &Order<A2aGateway>) -> Result
     Ok(serde_json::from_slice(&params).unwrap_or_default())
 }
 
-/// A caller who waits for the end waits for people too, as long as the operator lets it.
-async fn patiently(gateway: &A2aGateway, waiting: &queued::Waiting, order: &Order<A2aGateway>) {
-    let left = order.envelope.deadline.since(gateway.clock.mono());
-    let limit = gateway.settings.load().approval_hold.min(left);
+/// A caller who waits for the end waits for people too, so long.
+async fn patiently(waiting: &queued::Waiting, limit: Duration) {
     if !limit.is_zero() {
         let decided = async {
             let mut events = waiting.row.listen();

@@ -58,7 +58,9 @@ pub(super) async fn held(
     };
     let question = gateway.desk.ask(&asked, &terms, &digest(order.envelope.body.bytes())).await?;
     let mut caller = Caller { desk: gateway.desk.clone(), question: Some(question.approval.id.clone()) };
-    let decided = gateway.desk.answered(&question.approval.id).await?.approval;
+    gateway.desk.announce(&question);
+    let answered = gateway.desk.answered(&question.approval.id).await?;
+    let decided = &answered.approval;
     if decided.state != State::Approved {
         caller.question = None;
         let why = match decided.state {
@@ -67,6 +69,7 @@ pub(super) async fn held(
         };
         return Err(unconfirmed(&challenge, why));
     }
+    people::decided(gateway, &answered);
     if !gateway.verifier.stands(&order.principal.id).await? {
         return Err(Problem::new(Code::Unauthenticated, "whoever asked for this is not known here any more"));
     }

@@ -533,6 +533,7 @@ fn render(entry: &Entry, who: &Principal, now: Mono) -> Value {
         "description": card.and_then(|card| card.document.get("description").cloned()),
         "signature": card.map(|_| entry.verdict.view()),
         "pending": load.pending,
+        "ejected_seconds": load.ejected_for.map(|rest| rest.as_secs()),
         "beat_at": entry.beat_at.map(crate::moment::write),
         "updated_at": crate::moment::write(entry.updated_at),
         "problem": entry.problem.as_ref().map(|problem| json!({

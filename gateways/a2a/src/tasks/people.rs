@@ -55,6 +55,10 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
 }
 
 async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Problem> {
+    // Its caller waits itself, and sees to it.
+    if question.held && question.approval.state == State::Approved {
+        return Ok(());
+    }
     let id = TaskId::from(question.task());
     let row = if question.held { None } else { gateway.tasks.any(&id).await? };
     match row {
@@ -67,12 +71,12 @@ async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Pro
         None if !question.held && gateway.clock.now().since(question.approval.asked_at) < MAKING => return Ok(()),
         None => {}
     }
-    gateway.recorder.note(decision(gateway, question));
+    decided(gateway, question);
     gateway.desk.delivered(&question.approval.id).await
 }
 
-/// What was decided, by whom and by what, for the record. Where the gateway was killed just now it may be there twice.
-fn decision(gateway: &A2aGateway, question: &Stored) -> Deed {
+/// Writes down what was decided, by whom and by what. Where the gateway was killed just now it may be there twice.
+pub(crate) fn decided(gateway: &A2aGateway, question: &Stored) {
     let approval = &question.approval;
     let voters: Vec<&str> = match &approval.denied_by {
         Some(by) => vec![by],
@@ -80,7 +84,7 @@ fn decision(gateway: &A2aGateway, question: &Stored) -> Deed {
     };
     let means: Vec<&str> = approval.votes.iter().map(|vote| vote.means.as_str()).collect();
     let source = if voters.is_empty() { "gateway".to_owned() } else { voters.join(" ") };
-    Deed {
+    gateway.recorder.note(Deed {
         operation: format!("approval.{}", approval.state.as_str()).into(),
         source: source.into(),
         domain: gateway.settings.load().domain.clone(),
@@ -91,7 +95,7 @@ fn decision(gateway: &A2aGateway, question: &Stored) -> Deed {
         detail: Some(format!("task={} approval={} by={}", question.task(), approval.id, means.join(",")).into()),
         intent: None,
         at: approval.since,
-    }
+    });
 }
 
 /// A task that is over, or that an agent has, is left as it is.

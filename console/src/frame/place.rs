@@ -1,0 +1,67 @@
+//! The pages that the frame leads to, in their order: one line each.
+
+use moongate_core::seam::Later;
+
+use super::{Answer, Asking, HOME, Right};
+
+/// A page of the navigation, with what lies below its path.
+pub(super) struct Place {
+    /// Where it is.
+    pub(super) path: &'static str,
+    /// What it is called.
+    pub(super) title: &'static str,
+    /// Who sees it.
+    pub(super) right: Right,
+    /// Draws it.
+    pub(super) draw: for<'a> fn(&'a Asking<'a>) -> Later<'a, Answer>,
+}
+
+/// All of them.
+#[rustfmt::skip]
+pub(super) static ALL: [Place; 3] = [
+    Place { path: HOME, title: "Overview", right: Right::See, draw: |asking| Box::pin(asking.overview()) },
+    Place { path: "/console/agents", title: "Agents", right: Right::See, draw: |asking| Box::pin(asking.agents()) },
+    Place { path: "/console/approvals", title: "Approvals", right: Right::Questions, draw: |asking| Box::pin(asking.approvals()) },
+];
+
+impl Place {
+    /// The page that stands at a path, or above it.
+    pub(super) fn at(path: &str) -> Option<&'static Self> {
+        ALL.iter().find(|place| place.below(path).is_some())
+    }
+
+    /// What a path names below this page: nothing for the page itself. Nothing lies below the first one.
+    pub(super) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path.strip_prefix(self.path)?;
+        match rest.strip_prefix('/') {
+            _ if rest.is_empty() => Some(rest),
+            Some(name) if !name.is_empty() && !name.contains('/') => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The page about a noun of the API.
+    pub(super) fn about(noun: &str) -> Option<&'static Self> {
+        ALL.iter().find(|place| place.path.strip_prefix(HOME) == Some(noun))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_their_pages_and_to_nothing_else() {
+        let title = |path| Place::at(path).map(|place| place.title);
+        assert_eq!(title("/console/"), Some("Overview"));
+        assert_eq!(title("/console/agents"), Some("Agents"));
+        assert_eq!(title("/console/agents/lamp"), Some("Agents"));
+        for nowhere in
+            ["/console", "/console//", "/console/agents/", "/console/agents/a/b", "/console/agentsx", "/console/x"]
+        {
+            assert_eq!(title(nowhere), None, "{nowhere}");
+        }
+        assert_eq!(Place::about("approvals").map(|place| place.title), Some("Approvals"));
+        assert_eq!(Place::about("").map(|place| place.title), Some("Overview"));
+    }
+}
