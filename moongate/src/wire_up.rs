@@ -123,16 +123,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     outbound.vouch_with(notary.vouching());
     let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records, &verifier));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
-    let grounds = Grounds {
-        clock: clock.clone(),
-        dialer: dialer.clone(),
-        egress: egress.clone(),
-        notary: notary.clone(),
-        pool: outbound.pool(),
-        metrics: telemetry.metrics().clone(),
-        own: bound.addresses(),
-        store: store.clone(),
-    };
+    let grounds = grounds(&seams, (&egress, &notary, &outbound, &telemetry), bound.addresses());
     let healths = healths::Healths::new(telemetry.feed().clone(), clock.clone());
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
@@ -171,6 +162,25 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     });
     running.configure_agents(config).await?;
     Ok(running)
+}
+
+/// What the registry stands on.
+fn grounds(
+    seams: &Seams,
+    (egress, notary, outbound, telemetry): (&Arc<SwappableEgress>, &Arc<Notary>, &Outbound, &Arc<Telemetry>),
+    own: Vec<std::net::SocketAddr>,
+) -> Grounds {
+    let Seams { store, clock, dialer, .. } = seams;
+    Grounds {
+        clock: clock.clone(),
+        dialer: dialer.clone(),
+        egress: egress.clone(),
+        notary: notary.clone(),
+        pool: outbound.pool(),
+        metrics: telemetry.metrics().clone(),
+        own,
+        store: store.clone(),
+    }
 }
 
 /// Agents that were registered before; what is known of them is the gateway's directory from now on.
