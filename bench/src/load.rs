@@ -30,6 +30,8 @@ pub(crate) enum Length {
     Requests(u64),
     /// As many as are begun in this time.
     Time(Duration),
+    /// So many a second in this time, or as many as will go.
+    Paced(Duration, f64),
 }
 
 /// What to load, with what, how long.
@@ -70,20 +72,49 @@ fn number() -> u64 {
 struct Phase {
     until: Option<Instant>,
     left: AtomicI64,
+    pace: Option<Pace>,
+}
+
+/// When requests are due: one after the other, whoever sends them.
+struct Pace {
+    began: Instant,
+    apart: Duration,
+    next: AtomicU64,
+}
+
+impl Pace {
+    /// When the next one is due. A load that is behind has it at once.
+    fn due(&self) -> Instant {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.began + Duration::from_secs_f64(self.apart.as_secs_f64() * number as f64)
+    }
 }
 
 impl Phase {
     fn new(length: Length) -> Self {
         match length {
             Length::Requests(count) => {
-                Self { until: None, left: AtomicI64::new(i64::try_from(count).unwrap_or(i64::MAX)) }
+                Self { until: None, left: AtomicI64::new(i64::try_from(count).unwrap_or(i64::MAX)), pace: None }
             }
-            Length::Time(time) => Self { until: Some(Instant::now() + time), left: AtomicI64::new(i64::MAX) },
+            Length::Time(time) => {
+                Self { until: Some(Instant::now() + time), left: AtomicI64::new(i64::MAX), pace: None }
+            }
+            Length::Paced(time, rate) => {
+                let apart = Duration::from_secs_f64(1.0 / rate.clamp(0.01, 1e9));
+                let pace = Pace { began: Instant::now(), apart, next: AtomicU64::new(0) };
+                Self { pace: Some(pace), ..Self::new(Length::Time(time)) }
+            }
         }
     }
 
-    /// Takes leave to send one more.
-    fn take(&self) -> bool {
+    /// Takes leave to send one more, when it is due.
+    async fn take(&self) -> bool {
+        if let Some(due) = self.pace.as_ref().map(Pace::due) {
+            if self.until.is_some_and(|until| due >= until) {
+                return false;
+            }
+            tokio::time::sleep_until(due.into()).await;
+        }
         match self.until {
             Some(until) => Instant::now() < until,
             None => self.left.fetch_sub(1, Ordering::Relaxed) > 0,
@@ -138,7 +169,7 @@ impl Load {
                     if !step.is_zero() {
                         tokio::time::sleep(step * index).await;
                     }
-                    let stats = worker.work(|| phase.take()).await;
+                    let stats = worker.work(&phase).await;
                     (worker, stats)
                 })
             })

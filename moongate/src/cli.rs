@@ -13,6 +13,7 @@ mod console;
 mod doctor;
 mod explain;
 mod init;
+mod noted;
 pub(crate) mod output;
 mod run;
 mod send;

@@ -5,6 +5,7 @@
 
 mod approvals;
 mod audit;
+mod ca;
 pub(crate) mod console;
 mod deeds;
 mod events;
@@ -13,8 +14,10 @@ mod openapi;
 mod overview;
 mod people;
 mod pulse;
+mod routes;
 mod status;
 mod timeline;
+mod witness;
 
 use std::sync::Arc;
 
@@ -34,6 +37,7 @@ use moongate_transport::{Drain, Handler, Peer};
 use serde_json::json;
 
 use crate::wire_up::record::Records;
+use crate::wire_up::witnesses::Witnessing;
 use crate::wire_up::{Boundary, Doorkeeper, Own};
 
 pub(crate) use pulse::Pulse;
@@ -66,6 +70,8 @@ pub(crate) struct Surface {
     pub(crate) admin: Option<std::net::SocketAddr>,
     pub(crate) pulse: Arc<Pulse>,
     pub(crate) boundary: Arc<Boundary>,
+    /// What witnesses say of the audit log, and what this gateway says of others'.
+    pub(crate) witnessing: Arc<Witnessing>,
 }
 
 /// What one listener serves.
@@ -84,6 +90,7 @@ impl Handler for ListenerSurface {
         // Pages are stricter about who sent a form, and where nobody is `local` no name is better than another.
         let judged_there = facing_out && Pages::serves(request.uri().path());
         if !judged_there && let Err(problem) = surface.check_origin(request.uri(), request.headers(), facing_out) {
+            surface.turned_away(&peer, &request, &problem);
             return problem_response(&problem);
         }
         let path = request.uri().path();
@@ -94,36 +101,19 @@ impl Handler for ListenerSurface {
             let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
             return surface.pointing(&path, presented, response);
         }
-        if Authority::serves(path) {
-            return Box::pin(surface.authorize(peer, request)).await;
+        let reading = match routes::known(request.method(), path) {
+            routes::Known::Served => surface.reading(self.listener, &peer, &request).await,
+            routes::Known::Unlogged => Ok(None),
+            routes::Known::Nothing => return no_such_path(path),
+            routes::Known::Otherwise => {
+                let detail = "the method does not fit this path; see /api/v1/openapi.json";
+                return problem_response(&Problem::new(Code::HttpMethodNotAllowed, detail));
+            }
+        };
+        match reading {
+            Ok(reading) => deeds::ended(reading, surface.beside(self.listener, facing_out, peer, request).await),
+            Err(refused) => *refused,
         }
-        if Pages::serves(path) {
-            return Box::pin(surface.page(peer, request)).await;
-        }
-        if self.listener == Listener::Admin && Console::serves(path) {
-            return Box::pin(surface.console(peer, request)).await;
-        }
-        if let Some(task) = timeline::task_of(path) {
-            return Box::pin(surface.timeline(self.listener, peer, &task, request)).await;
-        }
-        if console::is_api(path)
-            || Users::serves(path)
-            || oauth::is_api(path)
-            || approvals::is_about(path)
-            || Api::serves(path)
-        {
-            return Box::pin(surface.administered(self.listener, peer, request)).await;
-        }
-        if events::serves(path) {
-            return Box::pin(surface.events(self.listener, peer, request)).await;
-        }
-        if audit::serves(path) {
-            return Box::pin(surface.audit(self.listener, peer, request)).await;
-        }
-        if facing_out && path != "/healthz" {
-            return no_such_path(path);
-        }
-        surface.operations(request.method(), path)
     }
 }
 
@@ -162,6 +152,46 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Surface {
+    /// Answers what is beside A2A.
+    async fn beside(
+        &self,
+        listener: Listener,
+        facing_out: bool,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        let path = request.uri().path();
+        if Authority::serves(path) {
+            return Box::pin(self.authorize(peer, request)).await;
+        }
+        if Pages::serves(path) {
+            return Box::pin(self.page(peer, request)).await;
+        }
+        if listener == Listener::Admin && Console::serves(path) {
+            return Box::pin(self.console(peer, request)).await;
+        }
+        if let Some(task) = timeline::task_of(path) {
+            return Box::pin(self.timeline(listener, peer, &task, request)).await;
+        }
+        let about = [console::is_api, Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
+        if about.iter().any(|serves| serves(path)) {
+            return Box::pin(self.administered(listener, peer, request)).await;
+        }
+        if events::serves(path) {
+            return Box::pin(self.events(listener, peer, request)).await;
+        }
+        if witness::serves(path) {
+            return Box::pin(self.witness(listener, peer, request)).await;
+        }
+        if audit::serves(path) {
+            return Box::pin(self.audit(listener, peer, request)).await;
+        }
+        if facing_out && path != "/healthz" {
+            return no_such_path(path);
+        }
+        self.operations(request.method(), path)
+    }
+
     /// The operator at this machine, for what is nobody else's.
     async fn operator(
         &self,
@@ -194,6 +224,8 @@ impl Surface {
             Box::pin(self.administer(listener, peer, request)).await
         } else if approvals::is_about(path) {
             Box::pin(self.approvals(listener, peer, request)).await
+        } else if ca::is_about(path) {
+            Box::pin(self.announced(listener, peer, request)).await
         } else {
             Box::pin(self.api.handle(listener, peer, request)).await
         };
@@ -218,7 +250,13 @@ impl Surface {
                 response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
                 response
             }
-            "/api/v1/status" => json_response(StatusCode::OK, &self.status.view(self.registry.census())),
+            "/api/v1/status" => {
+                let mut view = self.status.view(self.registry.census());
+                if let Some(members) = view.as_object_mut() {
+                    members.insert("audit".to_owned(), self.witnessing.view(self.records.health().err()));
+                }
+                json_response(StatusCode::OK, &view)
+            }
             _ => json_response(StatusCode::OK, &openapi::document()),
         }
     }

@@ -17,6 +17,7 @@ mod settings;
 mod specs;
 mod trust;
 mod verifier;
+pub(crate) mod witnesses;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ use notify::Notifications;
 use outbound::Outbound;
 use record::Records;
 use trust::Renewed;
+use witnesses::Witnessing;
 
 pub(crate) use authority::Own;
 pub(crate) use listeners::Listening;
@@ -77,6 +79,7 @@ pub(crate) struct Running {
     pub(crate) dialer: Arc<dyn Dialer>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) records: Arc<Records>,
+    witnessing: Arc<Witnessing>,
     pub(crate) egress: Arc<SwappableEgress>,
     pub(crate) status: Arc<Status>,
     pub(crate) drain: Drain,
@@ -106,6 +109,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let outbound = Outbound::new(config, cores.count(), &clock, &boundary)?;
     let dialer = outbound.dialer();
     let records = Arc::new(Records::open(config, telemetry(config, &dialer), clock.clone())?);
+    let witnessing = Witnessing::open(config, &records, &store, &dialer)?;
     let (telemetry, hook) = (records.telemetry.clone(), record::lists(records.clone()));
     let seams = Seams { store: store.clone(), clock: clock.clone(), dialer: dialer.clone(), hook };
     boundary.trust(boundary.prepare(config, &seams).await?).await;
@@ -134,8 +138,8 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let notifications = Notifications::new(&gateway, &telemetry, &outbound, &status);
     let parts = (&gateway, &flow, &registry, &verifier);
-    let about = (&telemetry, &status, &records);
-    let surface = surface(config, parts, about, (store, &drain, &bound, &boundary), &authorities);
+    let told = (&telemetry, &status, &records, &witnessing);
+    let surface = surface(config, parts, told, (store, &drain, &bound, &boundary), &authorities);
     let public_host = surface.public_host.clone();
     let served = surface.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
@@ -153,6 +157,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
         dialer,
         telemetry,
         records,
+        witnessing,
         egress,
         status,
         drain,
@@ -265,7 +270,7 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 fn surface(
     config: &Config,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
-    (telemetry, status, records): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>),
+    (telemetry, status, records, witnessing): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>, &Arc<Witnessing>),
     (store, drain, bound, boundary): (Arc<dyn Store>, &Drain, &listeners::AllBound, &Arc<Boundary>),
     authorities: &Authorities,
 ) -> Arc<Surface> {
@@ -291,6 +296,7 @@ fn surface(
         admin: bound.address(Listener::Admin),
         pulse: Arc::new(Pulse::new(&*gateway.clock)),
         boundary: boundary.clone(),
+        witnessing: witnessing.clone(),
     })
 }
 
@@ -344,6 +350,7 @@ impl Running {
         let tasks = tokio::spawn(self.clone().tend_tasks());
         let grants = tokio::spawn(self.authorities.clone().tend());
         let pulse = tokio::spawn(tend_pulse(self.clone()));
+        let witnesses = tokio::spawn(self.witnessing.clone().run());
         self.wake.notified().await;
         reloads.abort();
         ticks.abort();
@@ -351,6 +358,7 @@ impl Running {
         tasks.abort();
         grants.abort();
         pulse.abort();
+        witnesses.abort();
     }
 
     /// Stops: no new work, what is in flight may end, streams are told.
@@ -396,6 +404,8 @@ async fn ticks(running: Arc<Running>) {
     loop {
         interval.tick().await;
         running.registry.tick().await;
+        running.records.tell_refusals();
+        running.witnessing.count();
         let [up, suspect, down] = running.registry.census().map(|count| count as u64);
         let metrics = running.telemetry.metrics();
         metrics.set_agents(&[("up", up), ("suspect", suspect), ("down", down)]);

@@ -13,7 +13,8 @@ pub(super) fn card(base: &str, address: SocketAddr) -> String {
         "id": format!("{name}.set"),
         "name": format!("Set the lights of {name}"),
         "description": "Sets lights of a room to a brightness or a scene, at once or within some minutes.",
-        "tags": ["light", "scene"],
+        // A lock is sensitive: it has a line in the audit log before anything is done.
+        "tags": [if base == "lock" { "lock" } else { "light" }, "scene"],
         "examples": ["kitchen to forty per cent", "evening scene in the hall"],
     });
     let card = if base == "legacy" { v03(&name, &url, &skill) } else { v1(&name, &url, &skill) };

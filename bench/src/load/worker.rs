@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Phase;
 use super::call::{Call, Template};
 use super::check::{Reading, check};
 use super::link::Link;
@@ -68,10 +69,10 @@ impl Worker {
         Ok(Self { address, call, body, link, reading: Reading::default() })
     }
 
-    /// Sends requests, one at a time, as long as `more` allows.
-    pub(super) async fn work(&mut self, more: impl Fn() -> bool) -> Stats {
+    /// Sends requests, one at a time, as long as the phase allows.
+    pub(super) async fn work(&mut self, phase: &Phase) -> Stats {
         let mut stats = Stats::default();
-        while stats.errors < PATIENCE && more() {
+        while stats.errors < PATIENCE && phase.take().await {
             if self.link.is_closed() {
                 match Link::connect(self.address, &self.call).await {
                     Ok(link) => self.link = link,

@@ -1,5 +1,5 @@
 //! How many lines are durable in a second, beside how often the same disk flushes in the same run:
-//! `cargo run --release -p moongate-audit --example speed -- FOLDER`.
+//! `cargo run --release -p moongate-audit --example speed -- FOLDER [--json]`; `moongate-bench audit` runs it.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -18,7 +18,9 @@ use moongate_audit::{Log, Place};
 use moongate_core::entry::Line;
 use moongate_core::seam::Clock;
 use moongate_core::{Entry, Listener, Mono, Operation, Time};
+use serde_json::json;
 
+/// Seconds of each part.
 const SECONDS: u64 = 4;
 
 struct Machine(Instant);
@@ -115,23 +117,43 @@ async fn main() {
     let folder = std::env::args().nth(1).map_or_else(std::env::temp_dir, Into::into).join("moongate-audit-speed");
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
-    let raw = flushes(&folder);
-    println!("{raw:>8} flushes of one line a second");
+    let json = std::env::args().any(|argument| argument == "--json");
+    let mut raw = vec![flushes(&folder)];
     let clock = Arc::new(Machine(Instant::now()));
     let place = Place {
         folder: folder.join("log"),
         key: folder.join("key"),
         mark: folder.join("mark"),
         domain: "home.example".into(),
+        keep_months: None,
     };
     let log = Arc::new(Log::open(&place, clock.clone()).unwrap());
+    let mut found = Vec::new();
     for callers in [1, 16, 64, 256, 1024] {
         let (lines, slow) = awaited(&log, &clock, callers).await;
-        let times = lines as f64 / raw as f64;
-        println!("{lines:>8} lines a second, {times:>5.1} times as many, {callers:>4} callers wait, p99 {slow:.1?}");
+        raw.push(flushes(&folder));
+        found.push((callers, lines, slow));
     }
-    let lines = handed_over(&log, &clock).await;
-    println!("{lines:>8} lines a second that nobody waits for, {:>5.1} times as many", lines as f64 / raw as f64);
+    let handed_over = handed_over(&log, &clock).await;
     log.close();
     let _ = fs::remove_dir_all(&folder);
+    if json {
+        let awaited = found.iter().map(|(callers, lines, slow)| {
+            json!({"callers": callers, "per_second": lines, "p99_us": slow.as_micros() as u64})
+        });
+        let awaited: Vec<_> = awaited.collect();
+        println!("{}", json!({"flushes": raw, "awaited": awaited, "handed_over": handed_over}));
+        return;
+    }
+    raw.sort_unstable();
+    let raw = raw.get(raw.len() / 2).copied().unwrap_or_default();
+    println!("{raw:>8} flushes of one line a second");
+    let times = |lines: u64| lines as f64 / raw as f64;
+    for (callers, lines, slow) in found {
+        println!(
+            "{lines:>8} lines a second, {:>5.1} times as many, {callers:>4} callers wait, p99 {slow:.1?}",
+            times(lines)
+        );
+    }
+    println!("{handed_over:>8} lines a second that nobody waits for, {:>5.1} times as many", times(handed_over));
 }

@@ -1,5 +1,5 @@
 //! Writes a shard as a folder that any reader of C2SP tlog-tiles understands: `vkey`, `checkpoint`, and exactly the tiles of
-//! that checkpoint's size.
+//! that checkpoint's size. The checkpoints that witnesses have signed lie beside it.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,7 @@ use crate::key::VerifyingKey;
 use crate::note::Signed;
 use crate::read::Files;
 use crate::tile::Tile;
+use crate::witness::WITNESSED;
 
 /// What was written.
 #[derive(Clone, Debug)]
@@ -39,6 +40,11 @@ pub fn export(files: &Files, key: &VerifyingKey, to: &Path) -> Result<Exported, 
     }
     fs::create_dir_all(to).map_err(failed)?;
     fs::write(to.join("vkey"), format!("{key}\n")).map_err(failed)?;
-    fs::write(to.join("checkpoint"), &signed.text).map_err(failed)?;
+    let published = files.published().ok().filter(|note| note.starts_with(signed.text.as_bytes()));
+    let note = published.unwrap_or_else(|| signed.text.clone().into_bytes());
+    fs::write(to.join("checkpoint"), note).map_err(failed)?;
+    for (number, note) in files.witnessed_up_to(signed.checkpoint.size).into_iter().enumerate() {
+        fs::write(to.join(format!("{WITNESSED}.{number}")), note).map_err(failed)?;
+    }
     Ok(Exported { signed, tiles: tiles.len() })
 }

@@ -16,8 +16,10 @@ use zeroize::Zeroizing;
 
 use crate::file;
 
-/// What signed-note puts before an Ed25519 key.
-const ED25519_KIND: u8 = 1;
+/// What signed-note puts before an Ed25519 key that signs notes.
+const SIGNS: u8 = 1;
+/// What it puts before one that cosigns checkpoints of others, with the time (C2SP tlog-cosignature).
+const COSIGNS: u8 = 4;
 
 /// The private key.
 pub struct Key(Ed25519KeyPair);
@@ -70,7 +72,12 @@ impl Key {
 
     /// The public half under the name of a log.
     pub fn verifying(&self, name: &str) -> VerifyingKey {
-        VerifyingKey { name: name.to_owned(), point: self.0.public_key().as_ref().to_vec() }
+        VerifyingKey { name: name.to_owned(), kind: SIGNS, point: self.0.public_key().as_ref().to_vec() }
+    }
+
+    /// The public half of a witness of that name.
+    pub fn cosigning(&self, name: &str) -> VerifyingKey {
+        VerifyingKey { kind: COSIGNS, ..self.verifying(name) }
     }
 }
 
@@ -80,10 +87,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The public key of one log.
+/// The public key of one log, or of a witness.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyingKey {
     name: String,
+    kind: u8,
     point: Vec<u8>,
 }
 
@@ -94,8 +102,8 @@ impl VerifyingKey {
         let (id, key) = rest.split_once('+')?;
         let bytes = STANDARD.decode(key).ok()?;
         let (kind, point) = bytes.split_first()?;
-        let read = Self { name: name.to_owned(), point: point.to_vec() };
-        (*kind == ED25519_KIND && point.len() == 32 && id == hex(&read.id())).then_some(read)
+        let read = Self { name: name.to_owned(), kind: *kind, point: point.to_vec() };
+        (matches!(read.kind, SIGNS | COSIGNS) && point.len() == 32 && id == hex(&read.id())).then_some(read)
     }
 
     /// The log's name.
@@ -103,16 +111,21 @@ impl VerifyingKey {
         &self.name
     }
 
+    /// Whether it is a witness's, and no log's own.
+    pub fn cosigns(&self) -> bool {
+        self.kind == COSIGNS
+    }
+
     /// The same key under another name.
     #[must_use]
     pub fn named(&self, name: &str) -> Self {
-        Self { name: name.to_owned(), point: self.point.clone() }
+        Self { name: name.to_owned(), ..self.clone() }
     }
 
     /// The first bytes of the hash over name and key, by which a signature names its key.
     pub(crate) fn id(&self) -> [u8; 4] {
         let mut text = self.name.clone().into_bytes();
-        text.extend_from_slice(&[b'\n', ED25519_KIND]);
+        text.extend_from_slice(&[b'\n', self.kind]);
         text.extend_from_slice(&self.point);
         digest(&SHA256, &text).as_ref().first_chunk().copied().unwrap_or_default()
     }
@@ -124,7 +137,7 @@ impl VerifyingKey {
 
 impl fmt::Display for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut bytes = vec![ED25519_KIND];
+        let mut bytes = vec![self.kind];
         bytes.extend_from_slice(&self.point);
         write!(f, "{}+{}+{}", self.name, hex(&self.id()), STANDARD.encode(bytes))
     }

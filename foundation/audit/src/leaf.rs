@@ -14,6 +14,9 @@ pub const CAP: usize = 16 * 1024;
 /// The longest text of a member, as it is written. So many members of this length stay below [`CAP`].
 const LONGEST: usize = 1000;
 
+/// What a line says that speaks of a month which is not kept any longer.
+pub(crate) const REMOVED: &str = "log.removed";
+
 /// Which of the two lines of a deed this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -159,6 +162,19 @@ pub(crate) fn carried(out: &mut String, intent: u64, from: &str, seq: u64, at: T
     leaf.number("seq", seq);
     source(&mut leaf, "gateway", "-", None);
     leaf.text("target", from);
+    stamp(&mut leaf, at);
+    leaf.end();
+}
+
+/// A month is not kept any longer; what it was is in its last checkpoint.
+pub(crate) fn removed(out: &mut String, origin: &str, checkpoint: &str, seq: u64, at: Time) {
+    let mut leaf = Object::begin(out);
+    leaf.text("checkpoint", checkpoint);
+    leaf.text("operation", REMOVED);
+    leaf.text("result", "done");
+    leaf.number("seq", seq);
+    source(&mut leaf, "gateway", "-", None);
+    leaf.text("target", origin);
     stamp(&mut leaf, at);
     leaf.end();
 }
@@ -385,6 +401,9 @@ mod tests {
         assert_eq!(canonical(&out), out);
         out.clear();
         ended(&mut out, (3, "send"), "unknown", 9, Time(1));
+        assert_eq!(canonical(&out), out);
+        out.clear();
+        removed(&mut out, "home.example/audit/2026-11", "a\n1\n", 9, Time(1));
         assert_eq!(canonical(&out), out);
         out.clear();
         refused(&mut out, 7, 9, Time(1));

@@ -9,6 +9,7 @@
 //! | `entries` | every line behind its length: C2SP's entry bundles end to end | **truth** |
 //! | `synced` | how many bytes of it were flushed for certain | truth |
 //! | `checkpoint` | the last signed root | truth |
+//! | `witnessed.*` | the last checkpoint that each witness signed, too | truth |
 //! | `vkey` | the public key, to read it with | derived |
 //! | `hashes.0`, `hashes.1`, … | the tiles of each level end to end | derived |
 //! | `offsets` | where every 256th line begins | derived |
@@ -36,6 +37,7 @@ mod task;
 mod tile;
 mod tree;
 mod verify;
+mod witness;
 
 pub use export::{Exported, export};
 pub use hash::Hash;
@@ -48,7 +50,8 @@ pub use read::{Files, Proven};
 pub use search::{Found, Wanted};
 pub use task::{OfTask, speaks_of};
 pub use tile::Tile;
-pub use verify::{Finding, Report, follows, verify};
+pub use verify::{Beginning, Finding, Report, beginning, follows, verify};
+pub use witness::{Asked, Judgement, accepted, cosign, cosigned, judge};
 
 use std::path::Path;
 

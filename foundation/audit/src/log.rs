@@ -7,6 +7,7 @@
 //!   ([`Log::room`]), so it is longer than its limit by no more than the requests in flight.
 //! - While the disk refuses, the lines stay, intents are refused at once, [`Log::health`] says why, and the thread tries again.
 
+mod retention;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use moongate_core::{Code, Problem};
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{Notify, oneshot};
 
+use crate::key::VerifyingKey;
 use crate::leaf::Phase;
 use writer::Writer;
 
@@ -47,6 +49,8 @@ pub struct Place {
     pub mark: PathBuf,
     /// The gateway's domain.
     pub domain: String,
+    /// So many months are kept besides the running one; all unless said.
+    pub keep_months: Option<u32>,
 }
 
 /// A log that is written.
@@ -54,6 +58,9 @@ pub struct Log {
     shared: Arc<Shared>,
     thread: Mutex<Option<std::thread::JoinHandle<()>>>,
     folder: PathBuf,
+    /// The public key, under no name yet.
+    key: VerifyingKey,
+    domain: String,
 }
 
 /// What the thread and all others share.
@@ -124,14 +131,26 @@ impl Log {
             refused: AtomicU64::new(0),
         });
         let writer = Writer::open(place, shared.clone(), clock)?;
+        let key = writer.key.verifying(&place.domain);
         let thread = std::thread::Builder::new().name("moongate-audit".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| Problem::new(Code::Internal, format!("no thread for the log: {error}")))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)), folder: place.folder.clone() })
+        Ok(Self {
+            shared,
+            thread: Mutex::new(Some(thread)),
+            folder: place.folder.clone(),
+            key,
+            domain: place.domain.clone(),
+        })
     }
 
     /// Its folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The public key under the name of one of its shards.
+    pub fn verifying(&self, shard: &str) -> VerifyingKey {
+        self.key.named(&format!("{}/audit/{shard}", self.domain))
     }
 
     /// The shard that is written, and how many of its lines a checkpoint covers.
@@ -278,7 +297,10 @@ impl Shared {
 /// Whether nothing happened because the log could not take it.
 fn is_refusal(line: &Line) -> bool {
     let refusal = |code: Option<Code>| matches!(code, Some(Code::AuditBehind | Code::AuditUnwritable));
-    matches!(line, Line::Request(entry, _) if entry.intent.is_none() && refusal(entry.code))
+    match line {
+        Line::Request(entry, _) => entry.intent.is_none() && refusal(entry.code),
+        Line::Deed(deed) => deed.intent.is_none() && refusal(deed.code),
+    }
 }
 
 impl Waiting {

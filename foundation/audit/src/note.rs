@@ -36,7 +36,7 @@ pub struct Signed {
 }
 
 impl Checkpoint {
-    fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         format!("{}\n{}\n{}\n", self.origin, self.size, self.root)
     }
 
@@ -55,21 +55,51 @@ impl Signed {
     /// Reads a note and believes it if this key has signed it. Signatures of others, as of witnesses, are no concern.
     pub fn open(note: &[u8], key: &VerifyingKey) -> Option<Self> {
         let text = std::str::from_utf8(note).ok()?;
-        let (body, signatures) = text.rsplit_once("\n\n").map(|(body, rest)| (format!("{body}\n"), rest))?;
-        let signed = signatures.lines().any(|line| {
-            let Some((name, signature)) = line.strip_prefix("\u{2014} ").and_then(|rest| rest.split_once(' ')) else {
-                return false;
-            };
-            let Ok(bytes) = STANDARD.decode(signature) else { return false };
-            let Some((id, signature)) = bytes.split_at_checked(4) else { return false };
-            name == key.name() && id == key.id() && key.verifies(body.as_bytes(), signature)
-        });
-        let mut lines = body.lines();
-        let (origin, size, root) = (lines.next()?.to_owned(), lines.next()?, lines.next()?);
-        let plain = size == "0" || !size.starts_with(['0', '+']);
-        let checkpoint = Checkpoint { origin, size: size.parse().ok().filter(|_| plain)?, root: Hash::parse(root)? };
+        let parts = Parts::of(text)?;
+        let signed =
+            !key.cosigns() && parts.signatures(key).any(|signature| key.verifies(parts.body.as_bytes(), &signature));
+        let checkpoint = parts.checkpoint()?;
         (signed && checkpoint.origin == key.name()).then(|| Self { checkpoint, text: text.to_owned() })
     }
+}
+
+/// A note taken apart.
+pub(crate) struct Parts<'n> {
+    /// What is signed, with its last line's end.
+    pub(crate) body: &'n str,
+    below: &'n str,
+}
+
+impl<'n> Parts<'n> {
+    pub(crate) fn of(text: &'n str) -> Option<Self> {
+        let at = text.rfind("\n\n")?;
+        Some(Self { body: text.get(..=at)?, below: text.get(at + 2..)? })
+    }
+
+    /// What it says; nothing of it is believed.
+    pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
+        let mut lines = self.body.lines();
+        let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
+        let named = !origin.is_empty();
+        Some(Checkpoint { origin: origin.to_owned(), size: number(size)?, root: Hash::parse(root)? }).filter(|_| named)
+    }
+
+    /// What stands below in the name of that key, without the id.
+    pub(crate) fn signatures(&self, key: &VerifyingKey) -> impl Iterator<Item = Vec<u8>> {
+        let (name, own) = (key.name().to_owned(), key.id());
+        self.below.lines().filter_map(move |line| {
+            let (signer, signature) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+            let bytes = STANDARD.decode(signature).ok()?;
+            let (id, signature) = bytes.split_at_checked(4)?;
+            (signer == name && id == own).then(|| signature.to_vec())
+        })
+    }
+}
+
+/// A decimal number as it is written in one way only.
+pub(crate) fn number(text: &str) -> Option<u64> {
+    let plain = text == "0" || !text.starts_with(['0', '+']);
+    text.parse().ok().filter(|_| plain)
 }
 
 #[cfg(test)]

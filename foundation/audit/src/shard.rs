@@ -5,6 +5,7 @@
 //! beside the key; only then is it handed out. So no size is ever shown with two roots, and a folder that was put back from a
 //! backup falls short of the mark.
 
+mod derived;
 mod recover;
 
 use std::fs::{File, OpenOptions};
@@ -14,13 +15,15 @@ use std::path::{Path, PathBuf};
 use moongate_core::{Problem, Time};
 
 use crate::file;
+#[cfg(test)]
 use crate::hash::Hash;
 use crate::key::Key;
 use crate::leaf;
 use crate::note::{Checkpoint, Signed};
-use crate::tree::{Tree, WIDTH};
+use crate::tree::Tree;
 use crate::unwritable;
 
+use derived::{Derived, Growth};
 pub(crate) use recover::{Mark, Recovered};
 
 /// A shard that is written.
@@ -39,20 +42,6 @@ pub(crate) struct Shard {
     pub(crate) signed: Option<Signed>,
 }
 
-/// Files that can be made anew from the lines; nobody waits until they are flushed.
-struct Derived {
-    folder: PathBuf,
-    levels: Vec<File>,
-    offsets: File,
-}
-
-/// What a batch adds to the derived files.
-#[derive(Default)]
-struct Growth {
-    levels: Vec<Vec<u8>>,
-    offsets: Vec<u8>,
-}
-
 impl Shard {
     /// Begins a shard; the line that it begins with is written by the caller.
     pub(crate) fn begin(log: &Path, domain: &str, name: &str, key: &Key) -> Result<Self, Problem> {
@@ -65,7 +54,7 @@ impl Shard {
             entries.sync_all()?;
             file::settle(&folder)?;
             file::settle(&folder.join("entries"))?;
-            let derived = Derived::open(&folder)?;
+            let derived = Derived::begin(&folder);
             Ok(Self {
                 folder: folder.clone(),
                 name: name.to_owned(),
@@ -123,13 +112,15 @@ impl Shard {
             growth.line(&mut self.tree, line.as_bytes(), position);
             position += 2 + line.len() as u64;
         }
-        if let Err(error) = self.derived.append(&growth) {
-            tracing::warn!(%error, "tiles of the audit log could not be written; they are made anew at the next start");
+        self.derived.add(growth);
+        if let Err(error) = self.derived.settle() {
+            tracing::warn!(%error, "tiles of the audit log could not be written; they are written before it is signed again");
         }
     }
 
     /// Signs the root over all lines, and keeps it before anybody sees it.
     pub(crate) fn sign(&mut self, key: &Key, mark: &Path) -> Result<Signed, Problem> {
+        self.derived.settle().map_err(|error| unwritable(&self.folder, &error))?;
         let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.tree.size(), root: self.tree.root() };
         let signed = checkpoint.sign(key);
         let path = self.folder.join("checkpoint");
@@ -150,47 +141,17 @@ impl Shard {
         std::mem::replace(&mut self.entries, file)
     }
 
+    /// Another file in the place of the hashes of lines.
+    #[cfg(test)]
+    pub(crate) fn swap_hashes(&mut self, file: File) -> Option<File> {
+        self.derived.swap(file)
+    }
+
     /// The line that a shard begins with.
     pub(crate) fn opening(&self, previous: Option<&str>, at: Time) -> String {
         let mut line = String::new();
         leaf::opening(&mut line, &self.origin, previous, at);
         line
-    }
-}
-
-impl Growth {
-    /// Adds a line that begins at this position.
-    fn line(&mut self, tree: &mut Tree, line: &[u8], position: u64) {
-        if tree.size().is_multiple_of(WIDTH as u64) {
-            self.offsets.extend_from_slice(&position.to_be_bytes());
-        }
-        tree.push(Hash::leaf(line), |level, hash| {
-            if self.levels.len() <= level {
-                self.levels.resize(level + 1, Vec::new());
-            }
-            if let Some(bytes) = self.levels.get_mut(level) {
-                bytes.extend_from_slice(&hash.0);
-            }
-        });
-    }
-}
-
-impl Derived {
-    fn open(folder: &Path) -> io::Result<Self> {
-        Ok(Self { folder: folder.to_owned(), levels: Vec::new(), offsets: append(&folder.join("offsets"))? })
-    }
-
-    fn append(&mut self, growth: &Growth) -> io::Result<()> {
-        self.offsets.write_all(&growth.offsets)?;
-        for (level, bytes) in growth.levels.iter().enumerate() {
-            if self.levels.len() <= level {
-                self.levels.push(append(&self.folder.join(format!("hashes.{level}")))?);
-            }
-            if let Some(file) = self.levels.get_mut(level) {
-                file.write_all(bytes)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -202,10 +163,6 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
         options.mode(0o600);
     }
     options
-}
-
-fn append(path: &Path) -> io::Result<File> {
-    private(OpenOptions::new().append(true).create(true)).open(path)
 }
 
 fn read_write(path: &Path) -> io::Result<File> {

@@ -187,3 +187,40 @@ pub fn follows(files: &Files, before: &Files) -> Result<Option<Finding>, Problem
     let what = || format!("it does not begin with the checkpoint by which {} ended", before.folder().display());
     Ok((said.as_bytes() != last).then(|| Finding { line: Some(0), what: what() }))
 }
+
+/// Where a log begins, as far as the months that are there can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Beginning {
+    /// With its first month.
+    First,
+    /// Later: the month of that name was removed, and a line says how it ended, which fits.
+    Removed(String),
+    /// Later: the month of that name is not there, and no line says why.
+    Gone(String),
+}
+
+/// Where a log begins whose months are these, the oldest first.
+///
+/// # Errors
+/// The files cannot be read.
+pub fn beginning(months: &[Files]) -> Result<Beginning, Problem> {
+    let Some(first) = months.first() else { return Ok(Beginning::First) };
+    let opening: Value = serde_json::from_slice(&first.line(0, 1)?).unwrap_or_default();
+    let Some(previous) = opening.get("previous").and_then(Value::as_str) else { return Ok(Beginning::First) };
+    let before = previous.lines().next().unwrap_or_default().to_owned();
+    let says = format!("\"operation\":\"{}\"", crate::leaf::REMOVED);
+    for files in months {
+        let mut said = false;
+        let size = files.vkey().and_then(|key| files.signed(&key))?.checkpoint.size;
+        files.each(size, |_, line| {
+            if !said && memchr::memmem::find(line, says.as_bytes()).is_some() {
+                let leaf: Value = serde_json::from_slice(line).unwrap_or_default();
+                said = leaf.get("checkpoint").and_then(Value::as_str) == Some(previous);
+            }
+        })?;
+        if said {
+            return Ok(Beginning::Removed(before));
+        }
+    }
+    Ok(Beginning::Gone(before))
+}

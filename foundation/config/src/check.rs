@@ -144,6 +144,11 @@ fn duplicates(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {
     let issuers = config.issuers.iter().enumerate();
     twice("issuer", issuers.clone().map(|(at, one)| (one.name.as_str(), format!("issuers[{at}].name"))), places, notes);
     twice("issuer", issuers.map(|(at, one)| (one.issuer.as_str(), format!("issuers[{at}].issuer"))), places, notes);
+    let witnesses = config.audit.witnesses.iter().enumerate();
+    let witnesses = witnesses.map(|(at, one)| (one.name.as_str(), format!("audit.witnesses[{at}].name")));
+    twice("witness", witnesses, places, notes);
+    let logs = config.audit.cosigns.iter().enumerate();
+    twice("log", logs.map(|(at, one)| (one.origin.as_str(), format!("audit.cosigns[{at}].origin"))), places, notes);
     let peers = config.peers.iter().enumerate();
     for (index, peer) in peers.clone() {
         let agents = peer.agents.iter().enumerate();

@@ -43,6 +43,10 @@ fn foundations(old: &Config, new: &Config) -> Vec<Row> {
         compare!(old, new, store.durability),
         compare!(old, new, audit.on),
         compare!(old, new, audit.dir),
+        compare!(old, new, audit.keep_months),
+        compare!(old, new, audit.witness_seconds),
+        compare!(old, new, audit.witnesses),
+        compare!(old, new, audit.cosigns),
         compare!(old, new, egress.allow),
         compare!(old, new, egress.dns),
     ]

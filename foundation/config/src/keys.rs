@@ -157,6 +157,7 @@ fn is_list(name: &str) -> bool {
     let (section, last) = match name.rsplit_once('.') {
         Some(("agents", last)) => (&AGENT, last),
         Some(("peers", last)) => (&trust::PEER, last),
+        Some(("audit", last)) => (&table::AUDIT, last),
         Some((_, last)) => (&ROUTE, last),
         None => (&ROOT, name),
     };

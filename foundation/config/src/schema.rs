@@ -21,7 +21,7 @@ use crate::prefix::Prefix;
 use crate::secret::Secret;
 
 pub use approvals::Approvals;
-pub use audit::Audit;
+pub use audit::{Audit, Cosigned, Witness};
 pub use notify::{Notify, Server, Way};
 pub use oauth::Oauth;
 pub use trust::{Device, Issuer, Jwks, Peer, PeerAgent, Revocation};

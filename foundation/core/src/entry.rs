@@ -88,3 +88,6 @@ pub enum Line {
     /// Anything else.
     Deed(Deed),
 }
+
+/// The operation of a deed that was none: a request that was refused before anybody knew what it wants, or from whom it is.
+pub const REFUSED: &str = "request.refused";

@@ -13,6 +13,7 @@ mod lists;
 mod notifications;
 mod sample;
 mod series;
+mod witnesses;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use lists::{ListState, RevocationList};
 pub use notifications::Notifications;
 pub use sample::{BUCKETS, Sample};
 pub use series::{AgentSeries, Counter, Gauge, Held};
+pub use witnesses::Witness;
 
 /// The media type of [`Metrics::encode`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -62,6 +64,7 @@ struct Shared {
     health: Mutex<BTreeMap<&'static str, u64>>,
     lists: lists::RevocationLists,
     notifications: notifications::ByChannel,
+    witnesses: witnesses::Witnesses,
     reloads_applied: Counter,
     reloads_refused: Counter,
     spans_exported: Counter,
@@ -95,6 +98,7 @@ impl Metrics {
             health: Mutex::default(),
             lists: lists::RevocationLists::default(),
             notifications: notifications::ByChannel::default(),
+            witnesses: witnesses::Witnesses::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
             spans_exported: Counter::default(),
@@ -176,6 +180,11 @@ impl Metrics {
     /// The numbers of a channel by which people are told.
     pub fn notifications(&self, channel: &str) -> Notifications {
         self.shared.notifications.of(channel)
+    }
+
+    /// How witnesses of the audit log stand, and with whom a log has two histories; replaces what was said before.
+    pub fn set_witnesses(&self, witnesses: Vec<Witness>, conflicts: Vec<(String, u64)>) {
+        self.shared.witnesses.set(witnesses, conflicts);
     }
 
     /// Counts a reload of the configuration, applied or refused.

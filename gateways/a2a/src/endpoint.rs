@@ -24,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
+use moongate_core::entry::{Deed, REFUSED};
 use moongate_core::scope::Plane;
 use moongate_core::seam::identify;
 use moongate_core::{Arrival, Body, Code, Domain, Envelope, Listener, Mono, Principal, Problem, Target, TrafficClass};
@@ -113,12 +114,17 @@ impl Endpoint {
     ) -> Result<Response<ReplyBody>, Failure> {
         let settings = self.gateway.settings.load_full();
         let fail = |problem| Failure::new(problem, speaker.dialect, Bytes::from_static(b"null"));
-        let who = self.gate(&arrival, &parts.headers).await.map_err(fail)?;
+        let refused = |problem: Problem| {
+            self.turned_away(&arrival, &place, &problem);
+            fail(problem)
+        };
+        let who = self.gate(&arrival, &parts.headers).await.map_err(refused)?;
         // Kept until there is an answer: the body is needed for as long.
         let mut hold = self.intake.hold(&who, settings.body_bytes);
-        let body = intake::collect(incoming, &parts, &mut hold).await.map_err(fail)?;
+        let body = intake::collect(incoming, &parts, &mut hold).await.map_err(refused)?;
         let view = parts.uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "view=draft"));
-        let decoded = decode::decode(&place, parts, body, speaker, &settings)?;
+        let decoded = decode::decode(&place, parts, body, speaker, &settings);
+        let decoded = decoded.inspect_err(|failure| self.turned_away(&arrival, &place, &failure.problem))?;
         // Apart, so that whoever never ends a body does not hold the memory for all that would come after it.
         let Answered { reply, manner, activated, over } = Box::pin(self.carry_out(arrival, decoded, view)).await?;
         let mut response = match reply {
@@ -130,6 +136,24 @@ impl Endpoint {
             response.headers_mut().insert("a2a-extensions", list);
         }
         Ok(response)
+    }
+
+    /// Enters in the record what never came so far that anybody knew what it wants. Who it is from is not said, as that may be
+    /// what was wrong.
+    fn turned_away(&self, arrival: &Arrival, place: &Place, problem: &Problem) {
+        let target = place.agent().map_or_else(|| "-".into(), Into::into);
+        self.gateway.recorder.note(Deed {
+            operation: REFUSED.into(),
+            source: "-".into(),
+            domain: "-".into(),
+            address: Some(arrival.remote.ip().to_canonical()),
+            target,
+            result: "failed",
+            code: Some(problem.code),
+            detail: None,
+            intent: None,
+            at: self.gateway.clock.now(),
+        });
     }
 
     /// Who asks, as far as that is known before the body is read. Where nobody is let in without a credential, strangers

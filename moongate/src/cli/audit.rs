@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use moongate_audit::{Files, Report, VerifyingKey, Wanted, check_growth, export, follows, verify};
+use moongate_audit::{
+    Beginning, Files, Finding, Report, VerifyingKey, Wanted, beginning, check_growth, export, follows, verify,
+};
 use moongate_config::Config;
 use moongate_core::{Code, Problem};
 use serde_json::{Value, json};
@@ -53,6 +55,9 @@ struct Verify {
     /// A checkpoint that was kept from before; the log must be the same one, grown. May be repeated.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
+    /// A file with a witness's public key; it must have signed the log, too. May be repeated.
+    #[arg(long, value_name = "FILE")]
+    witness: Vec<PathBuf>,
 }
 
 #[derive(Args)]
@@ -197,12 +202,21 @@ fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
         saved.push((path.display().to_string(), text_of(path)?.into_bytes()));
     }
     let all = saved.is_empty();
+    let witnesses = arguments.witness.iter().map(|path| key_in(path)).collect::<Result<Vec<_>, _>>()?;
     let mut ending = Ending::Yes;
     let mut views = Vec::new();
-    for Open { files, key, before, mark } in open(context, &arguments.which, all)? {
-        let mut report = verify(&files, &key, &saved, mark.as_deref())?;
+    let months = open(context, &arguments.which, all)?;
+    let start = start(&arguments.which, all, &months)?;
+    for Open { files, key, before, mark } in months {
+        let mut known = saved.clone();
+        let witnessed = files.witnessed_up_to(u64::MAX).into_iter();
+        known.extend(witnessed.map(|note| ("what a witness signed".to_owned(), note.into_bytes())));
+        let mut report = verify(&files, &key, &known, mark.as_deref())?;
         if let Some(before) = before.filter(|_| report.size > 0) {
             report.findings.extend(follows(&files, &before)?);
+        }
+        for witness in &witnesses {
+            report.findings.extend(signed_by(witness, &files, &key));
         }
         if !report.findings.is_empty() {
             ending = Ending::No;
@@ -210,11 +224,45 @@ fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
         if context.json { views.push(view(&report)) } else { show(&report) }
     }
     if context.json {
-        data(&json!({ "shards": views }).to_string());
-    } else if matches!(ending, Ending::No) {
+        data(&json!({ "shards": views, "begins": start }).to_string());
+        return Ok(ending);
+    }
+    start.iter().for_each(|start| talk(start));
+    if matches!(ending, Ending::No) {
         talk("hint: nothing was changed; keep the folder as it is. docs/guide/audit.md says what each finding means");
     }
     Ok(ending)
+}
+
+/// What is to be said of a log whose first months are not there.
+fn start(which: &Which, all: bool, months: &[Open]) -> Result<Option<String>, Failure> {
+    if !all || which.shard.is_some() || which.dir.is_some() {
+        return Ok(None);
+    }
+    let files: Vec<Files> = months.iter().map(|month| month.files.clone()).collect();
+    Ok(match beginning(&files) {
+        // What is wrong with such files is told as a finding.
+        Err(_) | Ok(Beginning::First) => None,
+        Ok(Beginning::Removed(origin)) => Some(format!(
+            "it starts later: {origin} and what was before is not kept any longer, and the line that says so fits"
+        )),
+        Ok(Beginning::Gone(origin)) => {
+            Some(format!("it starts later: {origin} is not there, and no line says that the gateway removed it"))
+        }
+    })
+}
+
+/// What is wrong if a witness has not signed.
+fn signed_by(witness: &VerifyingKey, files: &Files, key: &VerifyingKey) -> Option<Finding> {
+    let what = match files.covered_by(witness, key) {
+        Some((size, _)) => {
+            talk(&format!("{} has signed {size} lines of {}", witness.name(), key.name()));
+            return None;
+        }
+        None if witness.cosigns() => format!("{} has not signed any checkpoint that lies here", witness.name()),
+        None => format!("{} is the key of a log, not of a witness", witness.name()),
+    };
+    Some(Finding { line: None, what })
 }
 
 fn view(report: &Report) -> Value {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::client::Client;
 use super::output::{data, talk};
-use super::{Context, Ending, Failure};
+use super::{Context, Ending, Failure, noted};
 use crate::wire_up;
 
 /// How long the gateway may copy: a large store on a slow disk.
@@ -55,5 +55,6 @@ fn key(config: &Config) -> PathBuf {
 
 /// Copies a store that no gateway has open.
 fn alone(config: &Config, to: &Path) -> Result<(), Problem> {
-    moongate_store::copy(&config.store.url, &config.data_dir, to)
+    let noted = noted::here(config, "store.backup", &to.display().to_string())?;
+    noted.ended(moongate_store::copy(&config.store.url, &config.data_dir, to))
 }

@@ -1,4 +1,4 @@
-//! `moongate ca`: the gateway's own authority, by its files; no running gateway is asked.
+//! `moongate ca`: the gateway's own authority, by its files. What changes something is in the audit log first (`noted.rs`).
 
 use std::path::PathBuf;
 
@@ -9,6 +9,8 @@ use moongate_core::{Problem, Time};
 use moongate_identity::ca::{Entry, Office, Reason, Request, rfc3339};
 use serde_json::{Value, json};
 
+use super::agents::encoded;
+use super::noted::{self, Noted};
 use super::output::{data, talk};
 use super::{Context, Ending, Failure};
 use crate::wire_up;
@@ -105,15 +107,33 @@ pub(crate) fn authority(context: &Context, arguments: &Authority) -> Result<Endi
     let domain = &loaded.config.domain;
     let now = moongate_telemetry::SystemClock.now();
     let open = || Office::open(folder, domain, now);
+    // What changes something is in the log first.
+    let noted = |operation: &'static str, name: &str| {
+        let verb = operation.trim_start_matches("ca.");
+        noted::note(&loaded.config, operation, name, &format!("/api/v1/ca/{}:{verb}", encoded(name)))
+    };
     match arguments.command.as_ref().unwrap_or(&Command::List) {
         Command::Init => {
-            let office = Office::found(folder, domain, now)?;
+            let office = noted("ca.init", "-")?.ended(Office::found(folder, domain, now))?;
             init(context, &office);
             Ok(Ending::Yes)
         }
-        Command::Issue(arguments) => issue(context, &mut open()?, arguments, now),
-        Command::Revoke(arguments) => revoke(context, &mut open()?, arguments, now),
-        Command::Crl(arguments) => publish(context, &mut open()?, arguments, now),
+        Command::Issue(arguments) => {
+            let mut office = open()?;
+            let noted = noted("ca.issue", &arguments.name)?;
+            issue(context, &mut office, arguments, now, noted)
+        }
+        Command::Revoke(arguments) => {
+            let mut office = open()?;
+            let which = arguments.name.as_deref().or(arguments.serial.as_deref()).unwrap_or("-");
+            let noted = noted("ca.revoke", which)?;
+            revoke(context, &mut office, arguments, now, noted)
+        }
+        Command::Crl(arguments) => {
+            let mut office = open()?;
+            let noted = noted("ca.crl", "-")?;
+            publish(context, &mut office, arguments, now, noted)
+        }
         Command::List => {
             list(context, &open()?, now);
             Ok(Ending::Yes)
@@ -132,7 +152,13 @@ fn init(context: &Context, office: &Office) {
     }
 }
 
-fn issue(context: &Context, office: &mut Office, arguments: &Issue, now: Time) -> Result<Ending, Failure> {
+fn issue(
+    context: &Context,
+    office: &mut Office,
+    arguments: &Issue,
+    now: Time,
+    noted: Noted,
+) -> Result<Ending, Failure> {
     let request = Request {
         name: arguments.name.clone(),
         client: arguments.client,
@@ -142,7 +168,7 @@ fn issue(context: &Context, office: &mut Office, arguments: &Issue, now: Time) -
         days: arguments.days,
     };
     let to = arguments.out.clone().unwrap_or_else(|| office.folder().to_owned());
-    let issued = office.issue(&request, &to, arguments.replace, now)?;
+    let issued = noted.ended(office.issue(&request, &to, arguments.replace, now))?;
     if context.json {
         let mut view = view(&issued.entry, now);
         if let Some(members) = view.as_object_mut() {
@@ -159,12 +185,18 @@ fn issue(context: &Context, office: &mut Office, arguments: &Issue, now: Time) -
     Ok(Ending::Yes)
 }
 
-fn revoke(context: &Context, office: &mut Office, arguments: &Revoke, now: Time) -> Result<Ending, Failure> {
+fn revoke(
+    context: &Context,
+    office: &mut Office,
+    arguments: &Revoke,
+    now: Time,
+    noted: Noted,
+) -> Result<Ending, Failure> {
     let reason = Reason::parse(&arguments.reason).unwrap_or_default();
-    let taken = match (&arguments.serial, &arguments.name) {
-        (Some(serial), _) => office.revoke_serial(serial, reason, now)?,
-        (None, name) => office.revoke_named(name.as_deref().unwrap_or_default(), reason, now)?,
-    };
+    let taken = noted.ended(match (&arguments.serial, &arguments.name) {
+        (Some(serial), _) => office.revoke_serial(serial, reason, now),
+        (None, name) => office.revoke_named(name.as_deref().unwrap_or_default(), reason, now),
+    })?;
     if context.json {
         data(&json!({ "revoked": views(&taken, now) }).to_string());
     } else if taken.is_empty() {
@@ -176,8 +208,14 @@ fn revoke(context: &Context, office: &mut Office, arguments: &Revoke, now: Time)
     Ok(if taken.is_empty() { Ending::No } else { Ending::Yes })
 }
 
-fn publish(context: &Context, office: &mut Office, arguments: &List, now: Time) -> Result<Ending, Failure> {
-    let list = office.publish(arguments.days, arguments.out.as_deref(), arguments.der, now)?;
+fn publish(
+    context: &Context,
+    office: &mut Office,
+    arguments: &List,
+    now: Time,
+    noted: Noted,
+) -> Result<Ending, Failure> {
+    let list = noted.ended(office.publish(arguments.days, arguments.out.as_deref(), arguments.der, now))?;
     let end = rfc3339(list.next_update);
     if context.json {
         let view = json!({ "file": list.path, "number": list.number, "next_update": end, "entries": list.entries });

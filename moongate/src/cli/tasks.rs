@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::agents::encoded;
 use super::client::Client;
 use super::output::{data, talk};
-use super::{Context, Ending, Failure};
+use super::{Context, Ending, Failure, noted};
 use crate::wire_up;
 
 pub(crate) use watch::settle;
@@ -244,7 +244,8 @@ fn webhook_secret(context: &Context, url: &str) -> Result<Ending, Failure> {
         let detail = format!("{}: there is no key yet; the gateway makes it when it starts", path.display());
         return Err(Problem::new(Code::KeyUnusable, detail).into());
     }
-    let secret = courier::webhook_secret(&Vault::load_or_make(&path)?, url);
+    let noted = noted::note(&loaded.config, "tasks.webhook-secret", url, "/api/v1/tasks:webhook-secret")?;
+    let secret = noted.ended(Vault::load_or_make(&path).map(|vault| courier::webhook_secret(&vault, url)))?;
     data(&if context.json { json!({"url": url, "secret": secret}).to_string() } else { secret });
     Ok(Ending::Yes)
 }

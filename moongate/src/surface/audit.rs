@@ -24,6 +24,7 @@ pub(super) fn serves(path: &str) -> bool {
 /// What is asked for.
 enum Asked {
     Checkpoint,
+    Witnessed,
     Key,
     Tile(Tile),
 }
@@ -32,6 +33,7 @@ impl Asked {
     fn read(place: &str) -> Option<Self> {
         match place {
             "checkpoint" => Some(Self::Checkpoint),
+            "witnessed" => Some(Self::Witnessed),
             "vkey" => Some(Self::Key),
             tile => tile.strip_prefix("tile/").and_then(Tile::parse).map(Self::Tile),
         }
@@ -43,7 +45,11 @@ impl Asked {
 
     fn answer(&self, files: &Files) -> Result<Response<ReplyBody>, Problem> {
         let (bytes, kind, forever) = match self {
-            Self::Checkpoint => (files.note()?, "text/plain; charset=utf-8", false),
+            Self::Checkpoint => (files.published()?, "text/plain; charset=utf-8", false),
+            Self::Witnessed => {
+                let none = || Problem::new(Code::NoSuchEntryLogged, "no witness has signed this log yet");
+                (files.witnessed().ok_or_else(none)?.into_bytes(), "text/plain; charset=utf-8", false)
+            }
             Self::Key => (format!("{}\n", files.vkey()?).into_bytes(), "text/plain; charset=utf-8", false),
             Self::Tile(tile) => {
                 let size = files.signed(&files.vkey()?)?.checkpoint.size;

@@ -51,8 +51,9 @@ fn address(admin: SocketAddr, link: &str) -> String {
 impl Surface {
     /// Answers a browser.
     pub(super) async fn console(&self, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
-        let request = match whole(request).await {
-            Ok(request) => request,
+        let (parts, body) = request.into_parts();
+        let request = match whole(body).await {
+            Ok(body) => Request::from_parts(parts, body),
             Err(problem) => return problem_response(&problem),
         };
         let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };

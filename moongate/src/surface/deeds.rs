@@ -2,7 +2,10 @@
 //! operators' actions, sign-ins, tokens that are given and taken back.
 //!
 //! - The first line is durable before anything happens; where that cannot be, nothing happens.
-//! - Reading leaves no line. Heartbeats, explanations and questions about tokens leave one, afterwards.
+//! - Heartbeats, explanations and questions about tokens leave one line, afterwards. So does whoever reads, the first time in a
+//!   minute: of two looks at the same place by the same one the log says no more than of one.
+//! - What is refused before anybody looks at it, as the request of a foreign web page, has a line if it would have changed something.
+//! - Where the log is so far behind that its queue is full, they wait, and are then refused, as requests to agents are.
 //! - Whoever is not known gets no line flushed for the asking: what is refused is said once, afterwards.
 
 use std::borrow::Cow;
@@ -14,12 +17,14 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
-use moongate_core::entry::{Deed, Line};
-use moongate_core::seam::Recorder;
+use moongate_console::frame::Console;
+use moongate_core::entry::{Deed, Intent, Line, REFUSED};
+use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
 use moongate_transport::Peer;
 
 use super::Surface;
+use super::routes::{Known, known};
 use crate::wire_up::record::Records;
 
 /// Operations that change nothing anybody has to answer for.
@@ -79,17 +84,66 @@ impl Surface {
         self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
     }
 
-    /// The same for whoever sends a form of the console.
+    /// The same for whoever reads a page of the console, or sends a form of it.
     pub(super) async fn page_deed(
         &self,
         peer: &Peer,
         request: &Request<Bytes>,
         doer: Doer,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        if reads(request.method()) || self.records.log().is_none() {
+        let path = request.uri().path();
+        if self.records.log().is_none() || known(request.method(), path) == Known::Unlogged {
             return Ok(None);
         }
+        if !reads(request.method()) {
+            return self.deed(peer, request, doer).await;
+        }
+        if !self.records.tells_reading(doer.known, (&doer.source, &doer.domain, peer.remote.ip(), read_place(path))) {
+            return Ok(None);
+        }
+        self.deed(peer, request, Doer { known: false, ..doer }).await
+    }
+
+    /// Notes afterwards that somebody reads; nothing for what changes something, which is noted by whoever does it.
+    pub(super) async fn reading<B>(
+        &self,
+        listener: Listener,
+        peer: &Peer,
+        request: &Request<B>,
+    ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
+        // Who looks at a page of the console is known by its cookie.
+        let is_page = listener == Listener::Admin && Console::serves(request.uri().path());
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || is_page || self.records.log().is_none() {
+            return Ok(None);
+        }
+        let who = self.caller(listener, peer.clone(), request).await.ok();
+        let name = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.id.clone());
+        let domain = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.domain.clone());
+        let target = read_place(request.uri().path());
+        if !self.records.tells_reading(who.is_some(), (&name, &domain, peer.remote.ip(), target)) {
+            return Ok(None);
+        }
+        let doer = Doer { source: name, domain, known: false, detail: None };
         self.deed(peer, request, doer).await
+    }
+
+    /// Notes what was refused before anybody asked who it is from, if it would have changed anything.
+    pub(super) fn turned_away<B>(&self, peer: &Peer, request: &Request<B>, problem: &Problem) {
+        if reads(request.method()) {
+            return;
+        }
+        self.records.note(Deed {
+            operation: REFUSED.into(),
+            source: "-".into(),
+            domain: "-".into(),
+            address: Some(peer.remote.ip().to_canonical()),
+            target: request.uri().path().into(),
+            result: "failed",
+            code: Some(problem.code),
+            detail: None,
+            intent: None,
+            at: self.records.clock.now(),
+        });
     }
 
     async fn deed<B>(
@@ -98,28 +152,40 @@ impl Surface {
         request: &Request<B>,
         doer: Doer,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        let operation = operation(request.method(), request.uri().path());
+        let path = request.uri().path();
+        let operation = operation(request.method(), path);
         let light = !doer.known || LIGHT.contains(&&*operation);
         let deed = Deed {
             operation: operation.into(),
             source: doer.source,
             domain: doer.domain,
             address: Some(peer.remote.ip().to_canonical()),
-            target: request.uri().path().into(),
+            target: if reads(request.method()) { read_place(path) } else { path }.into(),
             result: "intended",
             code: None,
             detail: doer.detail,
             intent: None,
             at: self.records.clock.now(),
         };
-        let mut doing = Doing { records: self.records.clone(), deed: None };
-        if light {
-            doing.deed = Some(deed);
-        } else if let Some(intended) = self.records.intend(Line::Deed(deed.clone())) {
-            let refused = |problem: Problem| Box::new(problem_response(&problem));
-            doing.deed = Some(Deed { intent: Some(intended.await.map_err(refused)?), ..deed });
+        match self.begin(&deed, light).await {
+            Ok(intent) => Ok(Some(Doing { records: self.records.clone(), deed: Some(Deed { intent, ..deed }) })),
+            Err(problem) => {
+                // Nothing happens, and that is said, or counted with all that were refused so.
+                self.records.note(Deed { result: "failed", code: Some(problem.code), ..deed });
+                Err(Box::new(problem_response(&problem)))
+            }
         }
-        Ok(Some(doing))
+    }
+
+    /// Waits until the log has room for what is done, and what is not light until its line is on the disk.
+    async fn begin(&self, deed: &Deed, light: bool) -> Result<Option<Intent>, Problem> {
+        if let Some(room) = self.records.room() {
+            room.await?;
+        }
+        match self.records.intend(Line::Deed(deed.clone())).filter(|_| !light) {
+            Some(intended) => intended.await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 
@@ -158,8 +224,20 @@ fn reads(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
-/// The word for what a request does: `agents.register`, `tasks.cancel`, `oauth.token`.
+/// What is read, without which part of it: whoever reads the log reads many tiles of it.
+fn read_place(path: &str) -> &str {
+    const LINES: &str = "/tile/entries/";
+    path.find(LINES).and_then(|at| path.get(..at + LINES.len() - 1)).unwrap_or(path)
+}
+
+/// The word for what a request does: `agents.add`, `tasks.cancel`, `oauth.token`, `users.read`.
 fn operation(method: &Method, path: &str) -> String {
+    if matches!(*method, Method::GET | Method::HEAD) {
+        let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
+        let rest =
+            path.strip_prefix("/oauth/").map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
+        return format!("{noun}{rest}.read");
+    }
     if let Some(place) = path.strip_prefix("/oauth/") {
         return format!("oauth.{}", place.replace('/', "."));
     }
@@ -237,6 +315,11 @@ mod tests {
             (Method::POST, "/api/v1/console:link", "console.link"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
+            (Method::GET, "/api/v1/users/alice", "users.read"),
+            (Method::HEAD, "/api/v1/tasks", "tasks.read"),
+            (Method::GET, "/approvals/7", "approvals.read"),
+            (Method::GET, "/oauth/account", "oauth.account.read"),
+            (Method::GET, "/audit/2026-11/tile/entries/x001/067", "audit.read"),
         ] {
             assert_eq!(operation(&method, path), expected);
         }

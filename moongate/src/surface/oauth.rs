@@ -42,7 +42,10 @@ impl Surface {
         let (parts, body) = request.into_parts();
         let body = match whole(body).await {
             Ok(body) => body,
-            Err(problem) => return problem_response(&problem),
+            Err(problem) => {
+                self.turned_away(&peer, &Request::from_parts(parts, ()), &problem);
+                return problem_response(&problem);
+            }
         };
         let request = Request::from_parts(parts, body);
         let doing = match self.form_deed(&peer, &request).await {

@@ -24,9 +24,13 @@ impl Surface {
         if self.authority.load().is_none() {
             return no_such_path(request.uri().path());
         }
-        let request = match whole(request).await {
-            Ok(request) => request,
-            Err(problem) => return problem_response(&problem),
+        let (parts, body) = request.into_parts();
+        let request = match whole(body).await {
+            Ok(body) => Request::from_parts(parts, body),
+            Err(problem) => {
+                self.turned_away(&peer, &Request::from_parts(parts, ()), &problem);
+                return problem_response(&problem);
+            }
         };
         let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };
         let doing = match self.form_deed(&peer, &request).await {
@@ -73,15 +77,16 @@ impl Surface {
         };
         let credential = request.headers().get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let who = identify(&*self.verifier, &arrival, credential).await?;
-        let (status, view) = self.users.handle(&who, whole(request).await?).await?;
+        let (parts, body) = request.into_parts();
+        let request = Request::from_parts(parts, whole(body).await?);
+        let (status, view) = self.users.handle(&who, request).await?;
         Ok(json_response(status, &view))
     }
 }
 
-pub(super) async fn whole(request: Request<Incoming>) -> Result<Request<Bytes>, Problem> {
-    let (parts, body) = request.into_parts();
+pub(super) async fn whole(body: Incoming) -> Result<Bytes, Problem> {
     match tokio::time::timeout(PATIENCE, Limited::new(body, FORM).collect()).await {
-        Ok(Ok(collected)) => Ok(Request::from_parts(parts, collected.to_bytes())),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(_)) => Err(Problem::new(Code::BodyTooLarge, format!("the body is larger than {FORM} bytes"))),
         Err(_) => Err(Problem::new(Code::DeadlineExceeded, "the body did not arrive in time")),
     }

@@ -1,16 +1,23 @@
 //! Where entries go: to the numbers, spans and lines of telemetry, and to the log that nobody can change quietly, if one is
 //! kept.
 
+mod readings;
+mod refusals;
+
+use std::hash::Hash;
 use std::path::Path;
 use std::sync::Arc;
 
 use moongate_audit::{Key, Log, Place, VerifyingKey};
 use moongate_config::Config;
-use moongate_core::entry::{Deed, Intent, Line};
+use moongate_core::entry::{Deed, Intent, Line, REFUSED};
 use moongate_core::seam::{Clock, Later, Recorder, TraceContext};
 use moongate_core::{Code, Entry, Problem};
 use moongate_identity::revocation::{Event, Hook, logged};
 use moongate_telemetry::Telemetry;
+
+use readings::Readings;
+use refusals::Refusals;
 
 /// Both.
 pub(crate) struct Records {
@@ -18,15 +25,16 @@ pub(crate) struct Records {
     log: Option<Log>,
     pub(crate) clock: Arc<dyn Clock>,
     domain: Arc<str>,
+    refusals: Refusals,
+    readings: Readings,
 }
 
 impl Records {
     /// Opens the log if the configuration wants one.
     pub(crate) fn open(config: &Config, telemetry: Arc<Telemetry>, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
-        // A gateway whose store forgets everything keeps no log either, unless it is told to.
-        let on = config.audit.on.unwrap_or(config.store.url != "memory:");
-        let log = if on { Some(Log::open(&place(config), clock.clone())?) } else { None };
-        Ok(Self { telemetry, log, clock, domain: config.domain.as_str().into() })
+        let log = if is_on(config) { Some(Log::open(&place(config), clock.clone())?) } else { None };
+        let (refusals, readings) = (Refusals::default(), Readings::default());
+        Ok(Self { telemetry, log, clock, domain: config.domain.as_str().into(), refusals, readings })
     }
 
     /// The log, if one is kept.
@@ -41,7 +49,18 @@ impl Records {
 
     /// Writes down what the gateway did by itself.
     pub(crate) fn did(&self, operation: &'static str, target: &str, problem: Option<&Problem>, detail: Option<&str>) {
-        self.note(Deed {
+        self.note(self.deed(operation, target, problem, detail));
+    }
+
+    /// A line about the gateway itself.
+    pub(crate) fn deed(
+        &self,
+        operation: &'static str,
+        target: &str,
+        problem: Option<&Problem>,
+        detail: Option<&str>,
+    ) -> Deed {
+        Deed {
             operation: operation.into(),
             source: "gateway".into(),
             domain: self.domain.clone(),
@@ -52,7 +71,21 @@ impl Records {
             detail: detail.map(Into::into),
             intent: None,
             at: self.clock.now(),
-        });
+        }
+    }
+
+    /// Whether a line shall say that somebody reads. Strangers have no more of these than of others.
+    pub(crate) fn tells_reading(&self, known: bool, what: impl Hash) -> bool {
+        let now = self.clock.now();
+        self.readings.admits(what, now) && (known || self.refusals.admits(now))
+    }
+
+    /// Says how many requests of strangers were refused that have no line of their own.
+    pub(crate) fn tell_refusals(&self) {
+        let more = self.refusals.rest();
+        if more > 0 {
+            self.did(REFUSED, "-", None, Some(&format!("{more} more were refused")));
+        }
     }
 
     /// Writes down that nobody is asked about locks and doors, where that is so, or that it is so no more.
@@ -68,6 +101,7 @@ impl Records {
 
     /// Writes what waits, and ends the log.
     pub(crate) fn close(&self) {
+        self.tell_refusals();
         if let Some(log) = &self.log {
             log.close();
         }
@@ -83,6 +117,10 @@ impl Recorder for Records {
     }
 
     fn note(&self, deed: Deed) {
+        let stranger = deed.operation == REFUSED && deed.code.is_some();
+        if stranger && !self.refusals.admits(deed.at) {
+            return;
+        }
         self.telemetry.feed().deed(&deed);
         if let Some(log) = &self.log {
             log.record(Line::Deed(deed));
@@ -98,6 +136,12 @@ impl Recorder for Records {
     }
 }
 
+/// Whether a configuration wants a log.
+pub(crate) fn is_on(config: &Config) -> bool {
+    // A gateway whose store forgets everything keeps no log either, unless it is told to.
+    config.audit.on.unwrap_or(config.store.url != "memory:")
+}
+
 /// Where a configuration's log lies. Each domain has its own: a gateway that is renamed begins a new one.
 pub(crate) fn place(config: &Config) -> Place {
     let (data, domain) = (&config.data_dir, &config.domain);
@@ -106,6 +150,7 @@ pub(crate) fn place(config: &Config) -> Place {
         key: data.join("audit.key"),
         mark: data.join(format!("audit.{domain}.mark")),
         domain: domain.clone(),
+        keep_months: config.audit.keep_months,
     }
 }
 

@@ -148,7 +148,7 @@ async fn without_a_session_nothing_is_shown() {
             assert_eq!(answer.status, 303, "{cookie} {path}");
         }
         let posted = Browser::at(&gateway.admin()).post(path, &[("form", "x")]).await;
-        assert_eq!(posted.status, 403, "{path}");
+        assert!([403, 405].contains(&posted.status), "{path}: {}", posted.status);
     }
     for path in VIEWS {
         for listener in ["plain", "admin"] {

@@ -42,4 +42,6 @@ mod surface;
 mod telemetry;
 mod tokens;
 mod translation;
+mod walk;
 mod websocket;
+mod witness;

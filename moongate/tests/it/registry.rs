@@ -353,6 +353,7 @@ async fn the_description_of_the_api_tells_the_truth() {
         ("get", "/agents", "/agents", None, [200, 0]),
         ("get", "/agents/{id}", "/agents/a", None, [200, 404]),
         ("put", "/agents/{id}/heartbeat", "/agents/a/heartbeat", None, [200, 404]),
+        ("post", "/agents/{id}/heartbeat", "/agents/a/heartbeat", None, [200, 404]),
         ("get", "/skills", "/skills?q=a.do&limit=5", None, [200, 400]),
         ("post", "/explain", "/explain", Some(&question), [200, 400]),
         ("get", "/status", "/status", None, [200, 0]),
@@ -376,11 +377,15 @@ async fn the_description_of_the_api_tells_the_truth() {
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         described(&document, path, method, &answer);
     }
-    // Tasks and the store, users, clients, tokens, approvals and the console's views are tried where their commands are.
-    let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals"];
+    told.push(("get", "/openapi.json"));
+    // Tasks and the store, users, clients, tokens, approvals, the authority and the console's views are tried where their
+    // commands are, and what is not below `/api/v1` where it belongs.
+    let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/ca/"];
     let views = ["/events", "/overview", "/console", "/audit", "/configuration"];
-    let here = |path: &str| !elsewhere.iter().chain(&views).any(|noun| path.starts_with(noun));
-    for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, _)| here(path)) {
+    let here = |path: &str, item: &Value| {
+        item.get("servers").is_none() && !elsewhere.iter().chain(&views).any(|noun| path.starts_with(noun))
+    };
+    for (path, operations) in document["paths"].as_object().unwrap().iter().filter(|(path, item)| here(path, item)) {
         for method in operations.as_object().unwrap().keys().filter(|key| *key != "parameters") {
             assert!(told.contains(&(method.as_str(), path.as_str())), "{method} {path} is described but was not tried");
         }

@@ -24,11 +24,11 @@ const AGAIN: Duration = Duration::from_millis(250);
 
 /// What the thread owns.
 pub(super) struct Writer {
-    place: Place,
+    pub(super) place: Place,
     shared: Arc<Shared>,
-    clock: Arc<dyn Clock>,
-    key: Key,
-    shard: Shard,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) key: Key,
+    pub(super) shard: Shard,
     /// Intents whose outcome has not come: the number of their line.
     open: BTreeMap<Intent, u64>,
     signed_at: Mono,
@@ -90,6 +90,7 @@ impl Writer {
         if !lines.is_empty() {
             self.shard.append(&lines).map_err(|error| unwritable(&self.place.folder, &error))?;
         }
+        self.prune();
         self.sign()
     }
 
@@ -227,6 +228,7 @@ impl Writer {
         next.append(&lines).map_err(|error| unwritable(&self.place.folder, &error))?;
         (self.shard, self.open) = (next, open);
         tracing::info!(shard = %self.shard.origin, "the audit log begins a new month");
+        self.prune();
         self.sign()
     }
 

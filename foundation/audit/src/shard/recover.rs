@@ -4,7 +4,7 @@
 //! is a refusal: a log that was changed must not be signed again as if it were whole.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use memchr::memmem;
@@ -94,7 +94,7 @@ impl Recovered {
         let mut shard = Shard {
             entries: read_write(&folder.join("entries")).map_err(failed)?,
             synced: read_write(&folder.join("synced")).map_err(failed)?,
-            derived: derived(&folder, &reading.growth).map_err(failed)?,
+            derived: Derived::anew(&folder, reading.growth).map_err(failed)?,
             tree: reading.tree,
             name: name.to_owned(),
             length,
@@ -193,19 +193,4 @@ fn signed(folder: &Path, origin: &str, key: &Key) -> Result<Option<Signed>, Prob
     let Some(note) = file::read(&path).map_err(|error| unwritable(&path, &error))? else { return Ok(None) };
     let signed = Signed::open(&note, &key.verifying(origin));
     signed.map(Some).ok_or_else(|| damaged(format!("{} is not signed by this gateway's key", path.display())))
-}
-
-/// Writes the derived files anew.
-fn derived(folder: &Path, growth: &Growth) -> io::Result<Derived> {
-    std::fs::write(folder.join("offsets"), &growth.offsets)?;
-    let mut levels = Vec::new();
-    for (level, bytes) in growth.levels.iter().enumerate() {
-        let path = folder.join(format!("hashes.{level}"));
-        std::fs::write(&path, bytes)?;
-        levels.push(super::append(&path)?);
-    }
-    let mut derived = Derived::open(folder)?;
-    derived.levels = levels;
-    derived.offsets.flush()?;
-    Ok(derived)
 }

@@ -1,6 +1,7 @@
 //! The log as its callers see it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests fail so")]
 
+mod retention;
 mod support;
 mod tamper;
 mod writing;

@@ -58,6 +58,7 @@ impl Folder {
             key: self.0.join("audit.key"),
             mark: self.0.join("audit.mark"),
             domain: "home.example".into(),
+            keep_months: None,
         }
     }
 

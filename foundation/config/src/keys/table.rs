@@ -13,7 +13,7 @@ use super::trust::{DEVICE, ISSUER, PEER};
 use super::{Key, Kind, Section};
 pub(crate) use agents::{AGENT, SKILL};
 use approvals::APPROVALS;
-use audit::AUDIT;
+pub(crate) use audit::AUDIT;
 pub(crate) use auth::AUTH;
 use oauth::OAUTH;
 

@@ -60,6 +60,7 @@ broken! {
     routes_without_agents: "[[routes]]\nmatch = 'true'\n[[routes]]\nmatch = 'true'\nto = []\n[[routes]]\nmatch = ''\nto = [{ agent = \"a\", weight = 0 }]\n[[agents]]\nname = \"a\"\ncard_url = \"http://127.0.0.1:1/\"\n";
     tables_that_are_not: "listen = \"127.0.0.1:7443\"\nagents = { name = \"a\" }\nroutes = [\"a\"]\n";
     half_a_certificate_and_an_unknown_store: "[tls]\ncert = \"cert.pem\"\n[store]\nurl = \"postgres://db/moongate\"\n[routing]\nheartbeat_seconds = 60\n";
+    witnesses_that_nobody_could_be: "[audit]\nkeep_months = 0\nwitness_seconds = 0\n\n[[audit.witnesses]]\nname = \"a\"\nurl = \"ftp://w.example\"\nkey = \"w+00000000+AAAA\"\n\n[[audit.witnesses]]\nname = \"a\"\n\n[[audit.cosigns]]\norigin = \"van.example/audit\"\nkey = \"car.example/audit/2026-11+62e54815+AewmJ8WBabty6qnjCfF5zNTUE7xDJ7PI/D1u2UYDwfys\"\n\n[[audit.cosigns]]\norigin = \"van.example/audit\"\n";
     bad_address_ranges: "[egress]\nallow = [\"10.0.0.1/8\", \"fd00::/129\", \"home\"]\n";
     resolvers_that_are_no_addresses: "[egress]\ndns = \"sytem\"\n";
     resolvers_that_are_nowhere: "[egress]\ndns = \"0.0.0.0:53\"\n";

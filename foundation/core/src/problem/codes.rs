@@ -243,6 +243,7 @@ codes! {
     AuditBehind = 856, Overloaded, Gateway, LATER, "the audit log does not keep up", "come back later; the disk is slow, or the load too high for it";
     AuditOff = 857, NotFound, Gateway, NEVER, "there is no audit log", "turn it on with `on = true` in `[audit]`";
     NoSuchEntryLogged = 858, NotFound, Caller, NEVER, "the audit log has no such entry", "look for it with `moongate audit search`";
+    WitnessConflict = 859, Internal, Gateway, NEVER, "an audit log has two histories", "keep both logs as they are, and find out who had the key of the log: nobody honest signs two roots, or fewer lines than before";
 
     // 09xx: ourselves
     Internal = 901, Internal, Gateway, LATER, "something broke inside the gateway", "please report it with the request id";

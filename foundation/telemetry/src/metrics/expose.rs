@@ -28,6 +28,7 @@ impl Collector for Exposition {
         self.gauges(&mut encoder)?;
         self.0.lists.encode(&mut encoder)?;
         self.0.notifications.encode(&mut encoder)?;
+        self.0.witnesses.encode(&mut encoder)?;
         self.own(&mut encoder)
     }
 }

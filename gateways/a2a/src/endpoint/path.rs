@@ -38,6 +38,17 @@ pub enum Place {
 }
 
 impl Place {
+    /// The agent that it names, if it names one.
+    pub fn agent(&self) -> Option<&str> {
+        match self {
+            Self::Card { agent, .. } => agent.as_deref(),
+            Self::Rpc { agent } | Self::Rest { agent, .. } | Self::Socket { agent } => {
+                agent.as_ref().map(AgentName::as_str)
+            }
+            Self::Keys | Self::Grpc => None,
+        }
+    }
+
     /// The place that a path names, if it is one of ours.
     pub fn of(path: &str) -> Option<Self> {
         match path {

@@ -60,7 +60,10 @@ pub(super) async fn open(
     }
     let over = match identify(endpoint, &arrival, &request).await {
         Ok(over) => over,
-        Err(problem) => return problem_response(&problem),
+        Err(problem) => {
+            endpoint.turned_away(&arrival, &Place::Rpc { agent }, &problem);
+            return problem_response(&problem);
+        }
     };
     let place = Place::Rpc { agent };
     let (parts, _) = request.into_parts();

@@ -300,7 +300,9 @@ impl Line {
             return Err(fail(Problem::new(Code::UnsupportedVersion, "this binding is of A2A 1.0 alone")));
         }
         let settings = gateway.settings.load_full();
-        let decoded = decode::decode(&self.place, parts, frame.request(text), &speaker, &settings)?;
+        let decoded = decode::decode(&self.place, parts, frame.request(text), &speaker, &settings);
+        let turned_away = |failure: &Failure| self.endpoint.turned_away(&self.arrival, &self.place, &failure.problem);
+        let decoded = decoded.inspect_err(turned_away)?;
         if frame.from.is_some() && decoded.call.operation != Operation::Subscribe {
             let why = "belongs to SubscribeToTask alone";
             return Err(fail(Problem::new(Code::InvalidParams, format!("fromSeq {why}")).field("fromSeq", why)));

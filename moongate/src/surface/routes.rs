@@ -1,0 +1,131 @@
+//! Which paths there are beside those of A2A: the ones that the description of the API names, and no others.
+//!
+//! What the description does not name is not served, so that no route can be forgotten by whoever goes over all of them: the
+//! test that looks for a line of the audit log behind each, and readers of the description.
+
+use std::sync::OnceLock;
+
+use http::Method;
+use serde_json::Value;
+
+use super::openapi;
+
+/// Beside a method: why it leaves no line in the audit log.
+const UNLOGGED: &str = "x-moongate-unlogged";
+
+/// One path.
+struct Route {
+    segments: Vec<String>,
+    /// Whether the last segment stands for any number of them.
+    rest: bool,
+    /// What may be done there, in lower case, and whether it leaves a line in the audit log.
+    methods: Vec<(String, bool)>,
+}
+
+/// What becomes of a request, by its path and method.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It is served, and leaves a line in the audit log.
+    Served,
+    /// It is served and leaves none, for the reason that the description gives.
+    Unlogged,
+    /// The path is, but nothing is changed there in this way.
+    Otherwise,
+    /// There is nothing.
+    Nothing,
+}
+
+/// Looks a path up.
+pub(super) fn known(method: &Method, path: &str) -> Known {
+    static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
+    let routes = ROUTES.get_or_init(|| read(&openapi::document()));
+    let asked: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
+    let mut found: Vec<&Route> = routes.iter().filter(|route| route.is_at(&asked)).collect();
+    // What is named whole is not what stands for any name.
+    if let Some(named) = found.iter().find(|route| route.segments == asked).copied() {
+        found = vec![named];
+    }
+    if found.is_empty() {
+        return Known::Nothing;
+    }
+    let name = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
+    let mut logged =
+        found.iter().flat_map(|route| &route.methods).filter(|(own, _)| *own == name).map(|(_, logged)| logged);
+    match logged.clone().next() {
+        Some(_) if logged.any(|logged| *logged) => Known::Served,
+        Some(_) => Known::Unlogged,
+        // Reading is refused by whoever serves the path, in words of its own.
+        None if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) => Known::Served,
+        None => Known::Otherwise,
+    }
+}
+
+fn read(document: &Value) -> Vec<Route> {
+    let base = document.pointer("/servers/0/url").and_then(Value::as_str).unwrap_or_default();
+    let paths = document.get("paths").and_then(Value::as_object);
+    let mut routes = Vec::new();
+    for (path, item) in paths.into_iter().flatten() {
+        let base = item.pointer("/servers/0/url").and_then(Value::as_str).unwrap_or(base).trim_end_matches('/');
+        let methods = item.as_object().into_iter().flatten();
+        let methods = methods.map(|(name, about)| (name.clone(), about.get(UNLOGGED).is_none())).collect();
+        routes.push(Route {
+            segments: format!("{base}{path}").trim_end_matches('/').split('/').skip(1).map(str::to_owned).collect(),
+            rest: item.get("x-moongate-rest").is_some(),
+            methods,
+        });
+    }
+    routes
+}
+
+impl Route {
+    fn is_at(&self, asked: &[&str]) -> bool {
+        let long = if self.rest { asked.len() >= self.segments.len() } else { asked.len() == self.segments.len() };
+        long && self.segments.iter().zip(asked).all(|(own, asked)| fits(own, asked))
+    }
+}
+
+/// Whether a segment is one of those that `own` stands for: `{id}` any, `{id}:cancel` any that ends so.
+fn fits(own: &str, asked: &str) -> bool {
+    match own.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
+        Some((_, end)) => asked.len() > end.len() && asked.ends_with(end),
+        None => own == asked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_description_names_is_served_and_nothing_else() {
+        for (method, path, expected) in [
+            (Method::POST, "/api/v1/agents", Known::Served),
+            (Method::POST, "/api/v1/agents/", Known::Served),
+            (Method::DELETE, "/api/v1/agents/lights@kitchen", Known::Served),
+            (Method::POST, "/api/v1/tasks/7:cancel", Known::Served),
+            (Method::POST, "/api/v1/tasks/:cancel", Known::Otherwise),
+            (Method::POST, "/api/v1/tasks/7:explode", Known::Otherwise),
+            (Method::DELETE, "/api/v1/skills", Known::Otherwise),
+            (Method::GET, "/api/v1/skills", Known::Served),
+            (Method::GET, "/api/v1/elsewhere", Known::Nothing),
+            (Method::GET, "/api/v1", Known::Nothing),
+            (Method::GET, "/audit/tile/entries/x001/x234/067.p/8", Known::Served),
+            (Method::GET, "/audit/2026-11/tile/0/000", Known::Unlogged),
+            (Method::HEAD, "/healthz", Known::Unlogged),
+            (Method::POST, "/healthz", Known::Otherwise),
+            (Method::GET, "/audit/tile/0", Known::Nothing),
+            (Method::POST, "/audit/witness/add-checkpoint", Known::Unlogged),
+            (Method::GET, "/console/agents/lights", Known::Served),
+            (Method::GET, "/console/console.css", Known::Unlogged),
+            (Method::POST, "/oauth/token", Known::Served),
+            (Method::GET, "/.well-known/oauth-authorization-server/agents/lights", Known::Unlogged),
+            (Method::POST, "/approvals/7", Known::Served),
+            (Method::POST, "/approvals", Known::Otherwise),
+            (Method::GET, "/api/v1/approvals", Known::Served),
+            (Method::POST, "/api/v1/approvals/7:approve", Known::Served),
+            (Method::GET, "/", Known::Nothing),
+        ] {
+            assert_eq!(known(&method, path), expected, "{method} {path}");
+        }
+    }
+}
