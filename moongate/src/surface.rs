@@ -8,11 +8,13 @@ mod audit;
 pub(crate) mod console;
 mod deeds;
 mod events;
+pub(crate) mod lines;
 mod oauth;
 mod openapi;
 mod overview;
 mod people;
 mod pulse;
+pub(crate) mod standing;
 mod status;
 mod timeline;
 
@@ -37,6 +39,7 @@ use crate::wire_up::record::Records;
 use crate::wire_up::{Boundary, Doorkeeper, Own};
 
 pub(crate) use pulse::Pulse;
+pub(crate) use standing::Standing;
 pub(crate) use status::Status;
 
 /// The host by which the gateway is known outside; a reload may change it.
@@ -65,6 +68,10 @@ pub(crate) struct Surface {
     /// Where the console is served, if it is.
     pub(crate) admin: Option<std::net::SocketAddr>,
     pub(crate) pulse: Arc<Pulse>,
+    /// The configuration as it stands, to look at.
+    pub(crate) standing: Arc<Standing>,
+    /// Room for those who read the audit log.
+    pub(crate) readers: Arc<tokio::sync::Semaphore>,
     pub(crate) boundary: Arc<Boundary>,
 }
 
@@ -116,6 +123,9 @@ impl Handler for ListenerSurface {
         }
         if events::serves(path) {
             return Box::pin(surface.events(self.listener, peer, request)).await;
+        }
+        if lines::is_about(path) {
+            return Box::pin(surface.lines(self.listener, peer, request)).await;
         }
         if audit::serves(path) {
             return Box::pin(surface.audit(self.listener, peer, request)).await;

@@ -45,6 +45,10 @@ mod tests {
             "/users/{name}:invite",
             "/overview",
             "/console:link",
+            "/audit",
+            "/audit/{line}",
+            "/audit:verify",
+            "/configuration",
         ] {
             assert!(document["paths"].get(path).is_some(), "{path}");
         }

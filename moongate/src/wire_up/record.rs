@@ -1,7 +1,6 @@
 //! Where entries go: to the numbers, spans and lines of telemetry, and to the log that nobody can change quietly, if one is
 //! kept.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use moongate_audit::{Key, Log, Place, VerifyingKey};
@@ -16,6 +15,7 @@ use moongate_telemetry::Telemetry;
 pub(crate) struct Records {
     pub(crate) telemetry: Arc<Telemetry>,
     log: Option<Log>,
+    place: Place,
     pub(crate) clock: Arc<dyn Clock>,
     domain: Arc<str>,
 }
@@ -25,13 +25,19 @@ impl Records {
     pub(crate) fn open(config: &Config, telemetry: Arc<Telemetry>, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
         // A gateway whose store forgets everything keeps no log either, unless it is told to.
         let on = config.audit.on.unwrap_or(config.store.url != "memory:");
-        let log = if on { Some(Log::open(&place(config), clock.clone())?) } else { None };
-        Ok(Self { telemetry, log, clock, domain: config.domain.as_str().into() })
+        let place = place(config);
+        let log = if on { Some(Log::open(&place, clock.clone())?) } else { None };
+        Ok(Self { telemetry, log, place, clock, domain: config.domain.as_str().into() })
     }
 
     /// The log, if one is kept.
     pub(crate) fn log(&self) -> Option<&Log> {
         self.log.as_ref()
+    }
+
+    /// Where the log lies, if one is kept.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.log.as_ref().map(|_| &self.place)
     }
 
     /// Whether lines can be written at present.
@@ -113,11 +119,10 @@ pub(crate) fn place(config: &Config) -> Place {
 ///
 /// # Errors
 /// There is no key, or it cannot be read.
-pub(crate) fn verifying(config: &Config, shard: &str) -> Result<VerifyingKey, Problem> {
-    let path: &Path = &place(config).key;
-    let key = Key::load(path)?;
-    let none = || super::failed(format!("there is no key {}; is there a log?", path.display()));
-    Ok(key.ok_or_else(none)?.verifying(&format!("{}/audit/{shard}", config.domain)))
+pub(crate) fn verifying(place: &Place, shard: &str) -> Result<VerifyingKey, Problem> {
+    let key = Key::load(&place.key)?;
+    let none = || super::failed(format!("there is no key {}; is there a log?", place.key.display()));
+    Ok(key.ok_or_else(none)?.verifying(&format!("{}/audit/{shard}", place.domain)))
 }
 
 /// Enters what happens to lists of revoked certificates in the record, beside the log for people.
