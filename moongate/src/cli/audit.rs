@@ -330,7 +330,8 @@ fn search(context: &Context, arguments: &Search) -> Result<Ending, Failure> {
     let members = asked.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
     let Search { task, since, before, limit, .. } = arguments;
     let (task, since, before) = (task.clone(), since.clone(), before.clone());
-    let found = log.files.search(&Wanted { members, task, since, before, limit: *limit, ..Wanted::default() }, &log.key)?;
+    let found =
+        log.files.search(&Wanted { members, task, since, before, limit: *limit, ..Wanted::default() }, &log.key)?;
     for one in &found {
         if context.json { data(&one.leaf.to_string()) } else { data(&told(one.index, &one.leaf)) }
     }

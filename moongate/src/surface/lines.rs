@@ -182,6 +182,7 @@ fn read(uri: &Uri) -> Result<(Asked, Option<String>), Problem> {
 
 fn narrow(wanted: &mut Wanted, name: &str, value: String) -> Result<(), Problem> {
     match name {
+        "task" => wanted.task = Some(value),
         "since" => wanted.since = Some(value),
         "before" => wanted.before = Some(value),
         "below" => wanted.below = Some(number(name, &value)?),
