@@ -18,8 +18,10 @@
 
 mod agents;
 mod approvals;
+mod audit;
 mod caller;
 mod chart;
+mod configuration;
 mod layout;
 pub mod overview;
 mod passkey;

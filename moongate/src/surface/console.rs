@@ -2,6 +2,7 @@
 //!
 //! - `POST /api/v1/console:link`: a link that works once, for whoever holds the operator's secret
 //! - `GET /api/v1/overview`: [`super::overview`]
+//! - `GET /api/v1/configuration`: [`super::standing`]
 //!
 //! All of it is for the holder of the operator's secret; what a page may ask, and for whom, is decided by
 //! [`Caller::may_ask`](moongate_console::frame::Caller::may_ask).
@@ -27,18 +28,19 @@ use serde_json::{Value, json};
 
 use super::deeds::{Doer, ended, field};
 use super::people::whole;
-use super::{Surface, approvals};
+use super::{Surface, approvals, lines};
 
 /// The path that gives a link.
 const LINK: &str = "/api/v1/console:link";
 const OVERVIEW: &str = "/api/v1/overview";
+const CONFIGURATION: &str = "/api/v1/configuration";
 /// An answer that a page reads, at most.
 const ANSWER: usize = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether a path of the API stands here.
 pub(super) fn is_api(path: &str) -> bool {
-    [LINK, OVERVIEW].contains(&path)
+    [LINK, OVERVIEW, CONFIGURATION].contains(&path)
 }
 
 /// Where a browser at this machine spends a link; `localhost`, where that fits, is a name that passkeys can be bound to.
@@ -109,6 +111,10 @@ impl Surface {
                 let url = self.console_link()?.ok_or_else(|| Problem::new(Code::ConsoleOff, off))?;
                 Ok(json_response(StatusCode::CREATED, &json!({"url": url, "seconds": LASTS.as_secs()})))
             }
+            (&Method::GET, CONFIGURATION) => {
+                let reloads = self.status.view(self.registry.census());
+                Ok(json_response(StatusCode::OK, &self.standing.view(&reloads)))
+            }
             (&Method::GET, OVERVIEW) => Ok(json_response(StatusCode::OK, &self.overview().await?)),
             _ => Err(Problem::new(
                 Code::HttpMethodNotAllowed,
@@ -131,6 +137,9 @@ impl Surface {
         }
         if approvals::is_about(path) {
             return self.answer_approvals(who, (request.method(), request.uri()), request.body()).await;
+        }
+        if lines::is_about(path) {
+            return self.answer_lines(request.method(), request.uri()).await;
         }
         if is_api(path) {
             return self.console_view(request.method(), path).await;
