@@ -14,6 +14,7 @@ mod overview;
 mod people;
 mod pulse;
 mod status;
+mod timeline;
 
 use std::sync::Arc;
 
@@ -101,6 +102,9 @@ impl Handler for ListenerSurface {
         }
         if self.listener == Listener::Admin && Console::serves(path) {
             return Box::pin(surface.console(peer, request)).await;
+        }
+        if let Some(task) = timeline::task_of(path) {
+            return Box::pin(surface.timeline(self.listener, peer, &task, request)).await;
         }
         if console::is_api(path)
             || Users::serves(path)

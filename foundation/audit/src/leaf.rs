@@ -224,7 +224,7 @@ fn stamp(leaf: &mut Object<'_>, at: Time) {
 }
 
 /// RFC 3339 in UTC, to the millisecond.
-fn moment(out: &mut String, at: Time) {
+pub(crate) fn moment(out: &mut String, at: Time) {
     let (year, month, day) = date(at);
     let millis = at.0 % 86_400_000;
     let (hour, minute) = (millis / 3_600_000, millis / 60_000 % 60);

@@ -32,6 +32,7 @@ mod read;
 mod search;
 mod shard;
 mod source;
+mod task;
 mod tile;
 mod tree;
 mod verify;
@@ -45,6 +46,7 @@ pub use note::{Checkpoint, Signed};
 pub use proof::{check_growth, check_inclusion};
 pub use read::{Files, Proven};
 pub use search::{Found, Wanted};
+pub use task::{OfTask, speaks_of};
 pub use tile::Tile;
 pub use verify::{Finding, Report, follows, verify};
 

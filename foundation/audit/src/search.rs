@@ -11,6 +11,8 @@ use crate::read::Files;
 pub struct Wanted {
     /// Members and their values, as `("target", "lights")`; `source` is the id in it.
     pub members: Vec<(&'static str, String)>,
+    /// It speaks of this task ([`crate::speaks_of`]).
+    pub task: Option<String>,
     /// Its moment is this one or later, as far as that is written: `2026-11-27`, `2026-11-27T18:`.
     pub since: Option<String>,
     /// Its moment is before this one.
@@ -37,6 +39,7 @@ impl Wanted {
         };
         let text = |name: &str| text(name).and_then(Value::as_str).unwrap_or_default();
         self.members.iter().all(|(name, value)| text(name) == value)
+            && self.task.as_deref().is_none_or(|task| crate::speaks_of(leaf, task))
             && self.since.as_deref().is_none_or(|since| text("ts") >= since)
             && self.before.as_deref().is_none_or(|before| text("ts") < before)
     }

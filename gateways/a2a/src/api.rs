@@ -260,7 +260,7 @@ async fn body_of<B: Payload>(request: Request<B>) -> Result<Value, Problem> {
 }
 
 /// Percent-decodes; what is malformed stays as it is.
-fn decoded(text: &str) -> String {
+pub fn decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

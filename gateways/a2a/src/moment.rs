@@ -11,7 +11,7 @@ pub fn write(time: Time) -> String {
 }
 
 /// Reads a timestamp; `None` if it is none. What lies before 1970 counts as 1970.
-pub(crate) fn read(text: &str) -> Option<Time> {
+pub fn read(text: &str) -> Option<Time> {
     let (seconds, nanos) = timestamp::parse(text)?;
     let millis = u64::try_from(seconds).map_or(0, |seconds| seconds * 1000 + u64::from(nanos / 1_000_000));
     Some(Time(millis))

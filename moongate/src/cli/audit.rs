@@ -111,6 +111,9 @@ struct Search {
     /// The trace that it belongs to.
     #[arg(long, value_name = "ID")]
     trace: Option<String>,
+    /// The task that it names, that came of it, or that it was done to.
+    #[arg(long, value_name = "ID")]
+    task: Option<String>,
     /// At this time or later: 2026-11-27, 2026-11-27T18:30.
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -332,8 +335,9 @@ fn search(context: &Context, arguments: &Search) -> Result<Ending, Failure> {
         ("trace", &arguments.trace),
     ];
     let members = asked.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
-    let (since, before) = (arguments.since.clone(), arguments.before.clone());
-    let found = log.files.search(&Wanted { members, since, before, limit: arguments.limit }, &log.key)?;
+    let Search { task, since, before, limit, .. } = arguments;
+    let (task, since, before) = (task.clone(), since.clone(), before.clone());
+    let found = log.files.search(&Wanted { members, task, since, before, limit: *limit }, &log.key)?;
     for one in &found {
         if context.json { data(&one.leaf.to_string()) } else { data(&told(one.index, &one.leaf)) }
     }

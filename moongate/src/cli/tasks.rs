@@ -1,5 +1,6 @@
 //! `moongate tasks`: what passes through the running gateway, what waits, and what to do about it.
 
+mod timeline;
 mod watch;
 
 use clap::{Args, Subcommand};
@@ -31,6 +32,9 @@ enum Command {
     Show {
         /// Its id.
         id: String,
+        /// What became of it instead, in order: who asked, which rule decided, who was asked, what it did.
+        #[arg(long)]
+        timeline: bool,
     },
     /// Print what happens to a task, a line an event, until it is over.
     Watch(watch::Watch),
@@ -86,7 +90,8 @@ pub(crate) fn tasks(context: &Context, arguments: &Tasks) -> Result<Ending, Fail
     match &arguments.command {
         None => list(context, &Client::new(context)?, &every),
         Some(Command::List(which)) => list(context, &Client::new(context)?, which),
-        Some(Command::Show { id }) => show(context, &Client::new(context)?, id),
+        Some(Command::Show { id, timeline: false }) => show(context, &Client::new(context)?, id),
+        Some(Command::Show { id, timeline: true }) => timeline::timeline(context, &Client::new(context)?, id),
         Some(Command::Watch(watch)) => watch::watch(context, &Client::new(context)?, watch),
         Some(Command::Cancel { id }) => act(context, id, "cancel"),
         Some(Command::Pause { id }) => act(context, id, "pause"),

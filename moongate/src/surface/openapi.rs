@@ -24,6 +24,7 @@ mod tests {
             "/tasks",
             "/tasks/{id}",
             "/tasks/{id}/events",
+            "/tasks/{id}/timeline",
             "/events",
             "/tasks/{id}:cancel",
             "/tasks:redrive",

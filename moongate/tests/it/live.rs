@@ -1,5 +1,7 @@
 //! What happens, as it happens: the events of the API, `moongate tap` and `moongate top`.
 
+mod timeline;
+
 use std::process::Stdio;
 
 use moongate_testkit::agent::{Agent as Scripted, Plan};

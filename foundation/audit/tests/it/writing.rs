@@ -5,9 +5,10 @@ use std::io::Write;
 use std::sync::Arc;
 
 use moongate_audit::{Files, Hash, Log, Tile, Wanted, check_growth, check_inclusion, export, follows, verify};
-use moongate_core::Code;
+use moongate_core::entry::Line;
+use moongate_core::{Code, Entry, Time};
 
-use crate::support::{Folder, Hand, NOVEMBER, deed, leaves, outcome, request, wait};
+use crate::support::{Folder, Hand, NOVEMBER, deed, entry, leaves, outcome, request, wait};
 
 #[test]
 fn lines_stand_in_the_order_in_which_they_came_behind_the_one_that_opens_the_log() {
@@ -256,4 +257,32 @@ fn callers_wait_while_the_queue_is_full_and_nothing_is_lost() {
     seen.sort();
     seen.dedup();
     assert_eq!(seen.len(), 2000);
+}
+
+#[test]
+fn what_speaks_of_a_task_is_found_without_the_lines_before_it() {
+    let (folder, hour) = (Folder::new(), 3_600_000);
+    let log = folder.open();
+    let line = |n: u64, task: &str| {
+        let at = Time(NOVEMBER + n * hour / 100);
+        Line::Request(Entry { at, task: Some(task.into()), ..entry(&format!("request-{n}")) }, None)
+    };
+    for n in 1..2000 {
+        log.record(line(n, if [5, 1200, 1900].contains(&n) { "a task \"of\" theirs" } else { "another" }));
+    }
+    log.close();
+    let look = |since: u64, lines, bytes| {
+        let since = Time(NOVEMBER + since * hour / 100);
+        let found = folder.shard().of_task("a task \"of\" theirs", since, &folder.key(), (lines, bytes)).unwrap();
+        (found.found.iter().map(|one| one.index).collect::<Vec<_>>(), found.whole)
+    };
+    assert_eq!(look(0, 10, 1 << 30), (vec![5, 1200, 1900], true));
+    assert_eq!(look(1200, 10, 1 << 30), (vec![1200, 1900], true));
+    // An hour of requests that took their time is looked at before it, and no more.
+    assert_eq!(look(1290, 10, 1 << 30), (vec![1200, 1900], true));
+    assert_eq!(look(1900, 10, 1 << 30), (vec![1900], true));
+    assert_eq!(look(0, 2, 1 << 30), (vec![5, 1200], false));
+    assert_eq!(look(0, 10, 200_000), (vec![5], false), "more was not read");
+    let wanted = Wanted { task: Some("a task \"of\" theirs".into()), limit: 10, ..Wanted::default() };
+    assert_eq!(folder.shard().search(&wanted, &folder.key()).unwrap().len(), 3);
 }
