@@ -1,6 +1,6 @@
 //! The console: who gets in, by what, and what everybody else sees of it.
 
-mod people;
+pub(crate) mod people;
 
 use moongate_testkit::agent::{Agent, Plan};
 use serde_json::json;
