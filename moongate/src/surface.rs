@@ -161,7 +161,7 @@ fn strip(headers: &mut HeaderMap) {
 impl Surface {
     /// Answers what is beside A2A.
     async fn beside(
-        &self,
+        self: &Arc<Self>,
         listener: Listener,
         facing_out: bool,
         peer: Peer,

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use super::deeds::{Doer, ended, field};
 use super::people::whole;
-use super::{Surface, approvals, lines};
+use super::{Surface, approvals, events, lines, timeline};
 
 /// The path that gives a link.
 const LINK: &str = "/api/v1/console:link";
@@ -52,7 +52,10 @@ fn address(admin: SocketAddr, link: &str) -> String {
 
 impl Surface {
     /// Answers a browser.
-    pub(super) async fn console(&self, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+    pub(super) async fn console(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+        if events::is_for_pages(request.uri().path()) {
+            return self.page_events(peer, &request).await;
+        }
         let (parts, body) = request.into_parts();
         let request = match whole(body).await {
             Ok(body) => Request::from_parts(parts, body),
@@ -143,6 +146,9 @@ impl Surface {
         }
         if is_api(path) {
             return self.console_view(request.method(), path).await;
+        }
+        if let Some(task) = timeline::task_of(path) {
+            return Ok(json_response(StatusCode::OK, &self.timeline_of(&task).await?));
         }
         if A2aApi::serves(path) {
             return self.api.ask(who, (Listener::Admin, peer), request.map(Full::new)).await;

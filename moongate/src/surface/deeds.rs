@@ -28,7 +28,7 @@ use super::routes::{Known, known};
 use crate::wire_up::record::Records;
 
 /// Operations that change nothing anybody has to answer for.
-const LIGHT: [&str; 3] = ["agents.heartbeat", "explain", "oauth.introspect"];
+const LIGHT: [&str; 4] = ["agents.heartbeat", "console.routes", "explain", "oauth.introspect"];
 
 /// What is being done. Its last line is written when it ends, also if its caller goes away before.
 pub(super) struct Doing {

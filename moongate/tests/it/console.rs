@@ -2,7 +2,7 @@
 
 mod configuration;
 mod log;
-mod people;
+pub(crate) mod people;
 
 use moongate_testkit::agent::{Agent, Plan};
 use serde_json::json;

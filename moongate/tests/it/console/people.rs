@@ -14,7 +14,7 @@ const DOORS: &str = "[[policy]]\nname = \"doors\"\nconfirm = 'skill.id == \"door
 const PASSWORD: &str = "correct horse battery";
 
 /// A browser in which somebody with these scopes is signed in.
-async fn somebody(gateway: &Gateway, name: &str, scopes: &[&str]) -> Browser {
+pub(crate) async fn somebody(gateway: &Gateway, name: &str, scopes: &[&str]) -> Browser {
     let body = json!({"name": name, "scopes": scopes, "password": PASSWORD});
     assert_eq!(operate(gateway, "POST", "/users", Some(&body)).await.status, 201);
     let mut browser = Browser::by_name(&gateway.admin());

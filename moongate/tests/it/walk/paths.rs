@@ -7,7 +7,7 @@ use super::{Book, home};
 use crate::support::*;
 
 /// What leaves no line. Each has its reason beside it in the description; whoever adds one adds it here, too.
-const UNLOGGED: [&str; 29] = [
+const UNLOGGED: [&str; 30] = [
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/oauth-authorization-server/{place}",
     "GET /.well-known/oauth-protected-resource",
@@ -27,6 +27,7 @@ const UNLOGGED: [&str; 29] = [
     "GET /audit/{month}/witnessed",
     "GET /console/console.css",
     "GET /console/console.js",
+    "GET /console/events",
     "GET /console/pages.css",
     "GET /healthz",
     "GET /metrics",
