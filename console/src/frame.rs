@@ -5,6 +5,9 @@
 //! | `/console/sign-in` | the link that works once | everybody |
 //! | `/console/` | how things stand | `admin:console` |
 //! | `/console/agents` | agents and skills | `admin:console` |
+//! | `/console/tasks`, `…/ID` | tasks, and what became of one | `admin:console` |
+//! | `/console/routes` | which way a request would take | `admin:console` |
+//! | `/console/events` | what happens, for the script | `admin:console` |
 //! | `/console/approvals` | what waits for a yes, to look at | `approve` |
 //! | `/console/audit`, `…/LINE` | the log, and the proof of a line | `audit:read` |
 //! | `/console/configuration` | what is in force, and where it stands | `admin:console` |
@@ -18,13 +21,17 @@
 
 mod agents;
 mod approvals;
+mod audit;
 mod caller;
 mod chart;
+mod configuration;
 mod layout;
 pub mod overview;
 mod passkey;
 mod place;
+mod routes;
 mod sign_in;
+mod tasks;
 
 use std::sync::Arc;
 
@@ -200,6 +207,7 @@ impl Console {
             (true, "/console") => Ok(see(HOME)),
             (true, passkey::PATH) => Ok(asking.passkey_page()),
             (false, passkey::PATH) => asking.add_person().await,
+            (false, routes::PATH) => asking.explained().await,
             (false, "/console/sign-out") => Ok(self.sign_out(visit, who)),
             (true, path) => asking.place(path).await,
             _ => Err(Problem::new(Code::NoSuchPath, "there is no such page")),

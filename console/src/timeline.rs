@@ -98,6 +98,17 @@ pub enum Source {
     Log,
 }
 
+impl Source {
+    /// The words for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Store => "the task’s record",
+            Self::Desk => "the desk",
+            Self::Log => "the audit log",
+        }
+    }
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {

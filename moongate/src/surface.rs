@@ -9,12 +9,14 @@ mod ca;
 pub(crate) mod console;
 mod deeds;
 mod events;
+pub(crate) mod lines;
 mod oauth;
 mod openapi;
 mod overview;
 mod people;
 mod pulse;
 mod routes;
+pub(crate) mod standing;
 mod status;
 mod timeline;
 mod witness;
@@ -41,6 +43,7 @@ use crate::wire_up::witnesses::Witnessing;
 use crate::wire_up::{Boundary, Doorkeeper, Own};
 
 pub(crate) use pulse::Pulse;
+pub(crate) use standing::Standing;
 pub(crate) use status::Status;
 
 /// The host by which the gateway is known outside; a reload may change it.
@@ -65,13 +68,17 @@ pub(crate) struct Surface {
     pub(crate) authority: Arc<Own>,
     pub(crate) pages: Pages,
     pub(crate) users: Users,
-    /// What witnesses say of the audit log, and what this gateway says of others'.
-    pub(crate) witnessing: Arc<Witnessing>,
     pub(crate) console: Console,
     /// Where the console is served, if it is.
     pub(crate) admin: Option<std::net::SocketAddr>,
     pub(crate) pulse: Arc<Pulse>,
+    /// The configuration as it stands, to look at.
+    pub(crate) standing: Arc<Standing>,
+    /// Room for those who read the audit log.
+    pub(crate) readers: Arc<tokio::sync::Semaphore>,
     pub(crate) boundary: Arc<Boundary>,
+    /// What witnesses say of the audit log, and what this gateway says of others'.
+    pub(crate) witnessing: Arc<Witnessing>,
 }
 
 /// What one listener serves.
@@ -154,7 +161,7 @@ fn strip(headers: &mut HeaderMap) {
 impl Surface {
     /// Answers what is beside A2A.
     async fn beside(
-        &self,
+        self: &Arc<Self>,
         listener: Listener,
         facing_out: bool,
         peer: Peer,
@@ -179,6 +186,9 @@ impl Surface {
         }
         if events::serves(path) {
             return Box::pin(self.events(listener, peer, request)).await;
+        }
+        if lines::is_about(path) {
+            return Box::pin(self.lines(listener, peer, request)).await;
         }
         if witness::serves(path) {
             return Box::pin(self.witness(listener, peer, request)).await;

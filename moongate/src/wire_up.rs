@@ -44,7 +44,8 @@ use moongate_telemetry::{Exporter, ExporterConfig, Metrics, SystemClock, Telemet
 use moongate_transport::{Cores, Drain};
 use tokio::sync::Notify;
 
-use crate::surface::{PublicHost, Pulse, Status, Surface};
+use crate::surface::lines::readers;
+use crate::surface::{PublicHost, Pulse, Standing, Status, Surface};
 use authority::Authorities;
 use egress::SwappableEgress;
 use notify::Notifications;
@@ -129,9 +130,10 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
     let notifications = Notifications::new(&gateway, &telemetry, &outbound, &status);
     let parts = (&gateway, &flow, &registry, &verifier);
-    let about = (&telemetry, &status, &records, &witnessing);
-    let surface = surface(config, parts, about, (store, &drain, &bound, &boundary), &authorities);
-    let (public_host, served) = (surface.public_host.clone(), surface.clone());
+    let told = (&telemetry, &status, &records, &witnessing);
+    let surface = surface(loaded, parts, told, (store, &drain, &bound, &boundary), &authorities);
+    let public_host = surface.public_host.clone();
+    let served = surface.clone();
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
@@ -277,12 +279,13 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
 
 /// What the listeners serve.
 fn surface(
-    config: &Config,
+    loaded: &Loaded,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
     (telemetry, status, records, witnessing): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>, &Arc<Witnessing>),
     (store, drain, bound, boundary): (Arc<dyn Store>, &Drain, &listeners::AllBound, &Arc<Boundary>),
     authorities: &Authorities,
 ) -> Arc<Surface> {
+    let config = &loaded.config;
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
     let Authorities { own, people, public, .. } = authorities;
@@ -304,6 +307,8 @@ fn surface(
         console: Console::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
         admin: bound.address(Listener::Admin),
         pulse: Arc::new(Pulse::new(&*gateway.clock)),
+        standing: Arc::new(Standing::new(loaded, gateway.clock.now())),
+        readers: readers(),
         boundary: boundary.clone(),
         witnessing: witnessing.clone(),
     })

@@ -18,10 +18,14 @@ pub(super) struct Place {
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) static ALL: [Place; 3] = [
+pub(super) static ALL: [Place; 7] = [
     Place { path: HOME, title: "Overview", right: Right::See, draw: |asking| Box::pin(asking.overview()) },
     Place { path: "/console/agents", title: "Agents", right: Right::See, draw: |asking| Box::pin(asking.agents()) },
+    Place { path: "/console/tasks", title: "Tasks", right: Right::See, draw: |asking| Box::pin(asking.tasks()) },
     Place { path: "/console/approvals", title: "Approvals", right: Right::Questions, draw: |asking| Box::pin(asking.approvals()) },
+    Place { path: "/console/audit", title: "Audit", right: Right::ReadLog, draw: |asking| Box::pin(asking.audit()) },
+    Place { path: "/console/configuration", title: "Configuration", right: Right::See, draw: |asking| Box::pin(asking.configuration()) },
+    Place { path: super::routes::PATH, title: "Routes", right: Right::See, draw: |asking| Box::pin(std::future::ready(Ok(asking.routes()))) },
 ];
 
 impl Place {

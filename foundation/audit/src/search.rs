@@ -17,6 +17,8 @@ pub struct Wanted {
     pub since: Option<String>,
     /// Its moment is before this one.
     pub before: Option<String>,
+    /// Its number is less than this one.
+    pub below: Option<u64>,
     /// The most lines; of more, the last ones.
     pub limit: usize,
 }
@@ -53,7 +55,7 @@ impl Files {
     pub fn search(&self, wanted: &Wanted, key: &VerifyingKey) -> Result<Vec<Found>, Problem> {
         let size = self.signed(key)?.checkpoint.size;
         let mut found = std::collections::VecDeque::new();
-        self.each(size, |index, line| {
+        self.each(wanted.below.map_or(size, |below| size.min(below)), |index, line| {
             let Ok(leaf) = serde_json::from_slice(line) else { return };
             if wanted.fits(&leaf) && wanted.limit > 0 {
                 if found.len() == wanted.limit {

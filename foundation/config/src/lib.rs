@@ -2,6 +2,7 @@
 //!
 //! - [`schema`]: the typed result. [`keys`]: every key as data, which feeds reading, messages and [`mod@reference`].
 //! - [`load`](fn@load) and [`parse`]: from a file or a text to [`Loaded`], or to [`Problems`]: everything that is wrong, at once.
+//! - [`settings`](fn@settings): every key with its value and where that stands, without secrets, to look at.
 //! - [`diff`](fn@diff): what changed, and what of it needs a restart. [`Watch`]: whether anything changed at all.
 //!
 //! What the values do is left to the rooms that use them; whether a rule compiles is asked of whoever loads the file.
@@ -18,6 +19,7 @@ mod private;
 mod problems;
 mod read;
 mod secret;
+mod settings;
 mod typed;
 mod url;
 mod watch;
@@ -30,6 +32,7 @@ pub use private::judge_private;
 pub use problems::{Mistake, Problems};
 pub use schema::Config;
 pub use secret::Secret;
+pub use settings::{From as Source, Setting, settings};
 pub use watch::Watch;
 
 /// The file that `moongate init` writes: every key, explained.

@@ -76,6 +76,21 @@ impl Problems {
     pub fn render(&self, colours: bool) -> String {
         render::all(&self.path, self.source.inner(), &self.mistakes, colours)
     }
+
+    /// The same without a word of the file, which may hold secrets: a line for each mistake.
+    pub fn brief(&self) -> String {
+        let text = self.source.inner();
+        let line = |mistake: &Mistake| {
+            let (place, _) = mistake.places.first()?;
+            let before = text.get(..place.start)?;
+            Some(format!(" line {}", before.matches('\n').count() + 1))
+        };
+        let told = |mistake: &Mistake| {
+            let line = line(mistake).unwrap_or_default();
+            format!("{}{line}: {}; {}", mistake.code, mistake.message, mistake.advice())
+        };
+        self.mistakes.iter().map(told).collect::<Vec<_>>().join("\n")
+    }
 }
 
 impl fmt::Debug for Problems {

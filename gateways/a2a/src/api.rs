@@ -219,6 +219,7 @@ impl Api {
                 "candidates": resolved.candidates.iter().map(|c| json!({"agent": c.agent, "weight": c.weight, "pinned": c.pinned})).collect::<Vec<_>>(),
             })),
             "cleared_by": trail.cleared_by,
+            "asked_by": trail.asked_by,
             "route": trail.route.as_ref().map(|route| match &route.target {
                 moongate_core::Target::Agent { agent, instance } => json!({"agent": agent, "instance": instance, "adapter": route.adapter, "policy": route.policy}),
                 moongate_core::Target::Here => json!({"here": true}),

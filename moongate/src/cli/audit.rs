@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::output::{data, talk};
 use super::{Context, Ending, Failure};
+use crate::surface::lines;
 use crate::wire_up::{failed, record, rules};
 
 /// Arguments.
@@ -175,7 +176,7 @@ fn open(context: &Context, which: &Which, all: bool) -> Result<Vec<Open>, Failur
         let files = shards.get(at).map(|(_, files)| files.clone());
         let before = at.checked_sub(1).and_then(|at| shards.get(at)).map(|(_, files)| files.clone());
         let origin = format!("{}/audit/{name}", config.domain);
-        let key = vkey.clone().map_or_else(|| record::verifying(&config, name), |key| Ok(key.named(&origin)))?;
+        let key = vkey.clone().map_or_else(|| record::verifying(&place, name), |key| Ok(key.named(&origin)))?;
         let files = files.unwrap_or_else(|| Files::at(place.folder.join(name)));
         Ok(Open { files, key, before, mark: Some(place.mark.clone()) })
     };
@@ -221,7 +222,7 @@ fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
         if !report.findings.is_empty() {
             ending = Ending::No;
         }
-        if context.json { views.push(view(&report)) } else { show(&report) }
+        if context.json { views.push(lines::report(&report)) } else { show(&report) }
     }
     if context.json {
         data(&json!({ "shards": views, "begins": start }).to_string());
@@ -263,14 +264,6 @@ fn signed_by(witness: &VerifyingKey, files: &Files, key: &VerifyingKey) -> Optio
         None => format!("{} is the key of a log, not of a witness", witness.name()),
     };
     Some(Finding { line: None, what })
-}
-
-fn view(report: &Report) -> Value {
-    let findings = report.findings.iter().map(|finding| json!({"line": finding.line, "what": finding.what}));
-    json!({
-        "origin": report.origin, "size": report.size, "root": report.root.map(|root| root.to_string()),
-        "unsigned": report.unsigned, "ok": report.findings.is_empty(), "findings": findings.collect::<Vec<_>>(),
-    })
 }
 
 /// So many findings are shown; where one line is wrong, all that follow may be.
@@ -385,7 +378,8 @@ fn search(context: &Context, arguments: &Search) -> Result<Ending, Failure> {
     let members = asked.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect();
     let Search { task, since, before, limit, .. } = arguments;
     let (task, since, before) = (task.clone(), since.clone(), before.clone());
-    let found = log.files.search(&Wanted { members, task, since, before, limit: *limit }, &log.key)?;
+    let found =
+        log.files.search(&Wanted { members, task, since, before, limit: *limit, ..Wanted::default() }, &log.key)?;
     for one in &found {
         if context.json { data(&one.leaf.to_string()) } else { data(&told(one.index, &one.leaf)) }
     }

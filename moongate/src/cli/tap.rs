@@ -134,6 +134,7 @@ fn text(event: &Value, palette: Palette) -> String {
             let by = has("by").map(|by| format!(" by {}", short(by, NAME))).unwrap_or_default();
             format!("{:<13} {}{by} → {}  question {}", "approval", name("who"), name("agent"), name("approval"))
         }
+        Some("status") => "status".to_owned(),
         _ => format!("{:<13} {} was {}", "health", name("instance"), name("was")),
     };
     for (label, member) in [("", "code"), ("task ", "task"), ("request ", "request")] {
@@ -175,6 +176,8 @@ mod tests {
             "T  approved   approval      alice by passkey → home  question a1  task t1"
         );
         let health = json!({"kind": "agent", "at": "T", "agent": "lights", "instance": "lights@2", "was": "up", "result": "down"});
+        let status = json!({"kind": "status", "at": "T", "task": "t1", "result": "working"});
+        assert_eq!(text(&status, Palette::of(false)), "T  working    status  task t1");
         assert_eq!(text(&health, Palette::of(false)), "T  down       health        lights@2 was up");
     }
 

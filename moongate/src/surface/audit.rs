@@ -117,7 +117,12 @@ impl Surface {
     }
 
     /// Lines are for the operator, and for holders of `audit:read`.
-    async fn may_read(&self, listener: Listener, peer: Peer, request: &Request<Incoming>) -> Result<(), Problem> {
+    pub(super) async fn may_read(
+        &self,
+        listener: Listener,
+        peer: Peer,
+        request: &Request<Incoming>,
+    ) -> Result<(), Problem> {
         let who = self.caller(listener, peer, request).await?;
         if who.has_scope("audit:read") {
             return Ok(());

@@ -2,6 +2,7 @@
 //!
 //! - `POST /api/v1/console:link`: a link that works once, for whoever holds the operator's secret
 //! - `GET /api/v1/overview`: [`super::overview`]
+//! - `GET /api/v1/configuration`: [`super::standing`]
 //!
 //! All of it is for the holder of the operator's secret; what a page may ask, and for whom, is decided by
 //! [`Caller::may_ask`](moongate_console::frame::Caller::may_ask).
@@ -27,18 +28,19 @@ use serde_json::{Value, json};
 
 use super::deeds::{Doer, ended, field};
 use super::people::whole;
-use super::{Surface, approvals};
+use super::{Surface, approvals, events, lines, timeline};
 
 /// The path that gives a link.
 const LINK: &str = "/api/v1/console:link";
 const OVERVIEW: &str = "/api/v1/overview";
+const CONFIGURATION: &str = "/api/v1/configuration";
 /// An answer that a page reads, at most.
 const ANSWER: usize = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether a path of the API stands here.
 pub(super) fn is_api(path: &str) -> bool {
-    [LINK, OVERVIEW].contains(&path)
+    [LINK, OVERVIEW, CONFIGURATION].contains(&path)
 }
 
 /// Where a browser at this machine spends a link; `localhost`, where that fits, is a name that passkeys can be bound to.
@@ -50,7 +52,10 @@ fn address(admin: SocketAddr, link: &str) -> String {
 
 impl Surface {
     /// Answers a browser.
-    pub(super) async fn console(&self, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+    pub(super) async fn console(self: &Arc<Self>, peer: Peer, request: Request<Incoming>) -> Response<ReplyBody> {
+        if events::is_for_pages(request.uri().path()) {
+            return self.page_events(peer, &request).await;
+        }
         let (parts, body) = request.into_parts();
         let request = match whole(body).await {
             Ok(body) => Request::from_parts(parts, body),
@@ -112,6 +117,10 @@ impl Surface {
                 let url = self.console_link()?.ok_or_else(|| Problem::new(Code::ConsoleOff, off))?;
                 Ok(json_response(StatusCode::CREATED, &json!({"url": url, "seconds": LASTS.as_secs()})))
             }
+            (&Method::GET, CONFIGURATION) => {
+                let reloads = self.status.view(self.registry.census());
+                Ok(json_response(StatusCode::OK, &self.standing.view(&reloads)))
+            }
             (&Method::GET, OVERVIEW) => Ok(json_response(StatusCode::OK, &self.overview().await?)),
             _ => Err(Problem::new(
                 Code::HttpMethodNotAllowed,
@@ -135,8 +144,14 @@ impl Surface {
         if approvals::is_about(path) {
             return self.answer_approvals(who, (request.method(), request.uri()), request.body()).await;
         }
+        if lines::is_about(path) {
+            return self.answer_lines(request.method(), request.uri()).await;
+        }
         if is_api(path) {
             return self.console_view(request.method(), path).await;
+        }
+        if let Some(task) = timeline::task_of(path) {
+            return Ok(json_response(StatusCode::OK, &self.timeline_of(&task).await?));
         }
         if A2aApi::serves(path) {
             return self.api.ask(who, (Listener::Admin, peer), request.map(Full::new)).await;

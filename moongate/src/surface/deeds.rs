@@ -17,17 +17,18 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
-use moongate_console::Console;
+use moongate_console::frame::Console;
 use moongate_core::entry::{Deed, Intent, Line, REFUSED};
 use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
 use moongate_transport::Peer;
 
-use super::{Surface, routes};
+use super::Surface;
+use super::routes::{Known, known};
 use crate::wire_up::record::Records;
 
 /// Operations that change nothing anybody has to answer for.
-const LIGHT: [&str; 3] = ["agents.heartbeat", "explain", "oauth.introspect"];
+const LIGHT: [&str; 4] = ["agents.heartbeat", "console.routes", "explain", "oauth.introspect"];
 
 /// What is being done. Its last line is written when it ends, also if its caller goes away before.
 pub(super) struct Doing {
@@ -83,7 +84,7 @@ impl Surface {
         self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
     }
 
-    /// The same for whoever sends a form of the console.
+    /// The same for whoever reads a page of the console, or sends a form of it.
     pub(super) async fn page_deed(
         &self,
         peer: &Peer,
@@ -91,15 +92,17 @@ impl Surface {
         doer: Doer,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
-        let told = !reads(request.method())
-            || (routes::known(request.method(), path) == routes::Known::Served
-                && self
-                    .records
-                    .tells_reading(doer.known, (&doer.source, peer.remote.ip(), path, request.uri().query())));
-        if !told || self.records.log().is_none() {
+        if self.records.log().is_none() || known(request.method(), path) == Known::Unlogged {
             return Ok(None);
         }
-        self.deed(peer, request, doer).await
+        if !reads(request.method()) {
+            return self.deed(peer, request, doer).await;
+        }
+        let target = (read_place(path), request.uri().query());
+        if !self.records.tells_reading(doer.known, (&doer.source, &doer.domain, peer.remote.ip(), target)) {
+            return Ok(None);
+        }
+        self.deed(peer, request, Doer { known: false, ..doer }).await
     }
 
     /// Notes afterwards that somebody reads; nothing for what changes something, which is noted by whoever does it.
@@ -109,9 +112,9 @@ impl Surface {
         peer: &Peer,
         request: &Request<B>,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        // Pages of the console know by their cookie who looks at them.
-        let elsewhere = self.records.log().is_none() || Console::serves(request.uri().path());
-        if !matches!(*request.method(), Method::GET | Method::HEAD) || elsewhere {
+        // Who looks at a page of the console is known by its cookie.
+        let is_page = listener == Listener::Admin && Console::serves(request.uri().path());
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || is_page || self.records.log().is_none() {
             return Ok(None);
         }
         let who = self.caller(listener, peer.clone(), request).await.ok();
@@ -153,7 +156,7 @@ impl Surface {
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
         let operation = operation(request.method(), path);
-        let light = !doer.known || reads(request.method()) || LIGHT.contains(&&*operation);
+        let light = !doer.known || LIGHT.contains(&&*operation);
         let deed = Deed {
             operation: operation.into(),
             source: doer.source,
@@ -233,10 +236,8 @@ fn read_place(path: &str) -> &str {
 fn operation(method: &Method, path: &str) -> String {
     if matches!(*method, Method::GET | Method::HEAD) {
         let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
-        let page = path.strip_prefix("/oauth/").or_else(|| path.strip_prefix("/console/"));
-        let rest = page
-            .filter(|place| !place.is_empty())
-            .map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
+        let rest =
+            path.strip_prefix("/oauth/").map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
         return format!("{noun}{rest}.read");
     }
     if let Some(place) = path.strip_prefix("/oauth/") {
@@ -320,8 +321,6 @@ mod tests {
             (Method::HEAD, "/api/v1/tasks", "tasks.read"),
             (Method::GET, "/approvals/7", "approvals.read"),
             (Method::GET, "/oauth/account", "oauth.account.read"),
-            (Method::GET, "/console", "console.read"),
-            (Method::GET, "/console/agents/lamp", "console.agents.lamp.read"),
             (Method::GET, "/audit/2026-11/tile/entries/x001/067", "audit.read"),
         ] {
             assert_eq!(operation(&method, path), expected);

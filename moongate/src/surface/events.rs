@@ -1,9 +1,13 @@
 //! `GET /api/v1/events`: what happens, as it happens, for the operator at this machine; server-sent events.
 //!
 //! - `request`: a request ended. `approval`: what people decided, and what came of it. `agent`: an instance's health changed.
+//! - `status`: a task's state changed; for who watches that one task.
 //! - `open` comes first; `lagged` says how many happenings a slow reader has lost; `end` says why the stream ends.
 //! - Filters: `agent`, `skill`, `result` (or a code), `who`, `task`; each is met exactly.
+//! - Pages of the console read the same at `/console/events`, for whoever is signed in there and may see how things are.
 //! - It ends when the gateway drains, and when the reader's right does. Nothing of a payload is ever in it.
+
+mod following;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,18 +21,25 @@ use http_body::Frame;
 use moongate_a2a::api::Parameters;
 use moongate_a2a::endpoint::{Over, ReplyBody, Vigil, problem_response};
 use moongate_a2a::moment;
+use moongate_a2a::tasks::fold;
+use moongate_console::Visitor;
 use moongate_core::entry::Deed;
 use moongate_core::seam::{Clock, Verifier};
-use moongate_core::{Code, Entry, Listener, Problem};
+use moongate_core::{Code, Entry, Listener, Problem, TaskState};
 use moongate_telemetry::feed::{Happening, Health, News, Reader};
 use moongate_transport::{BoxError, Drain, Peer};
 use moongate_wire::sse;
 use serde_json::{Value, json};
 
 use super::Surface;
+use following::Following;
 
 /// Where they are served.
 const PLACE: &str = "/api/v1/events";
+/// Where pages read them.
+const PAGES: &str = "/console/events";
+/// Whether a session still holds is looked at so often.
+const AGAIN: Duration = Duration::from_secs(5);
 /// A comment keeps a quiet stream open.
 const QUIET: Duration = Duration::from_secs(15);
 /// So many happenings are sent in one go.
@@ -39,10 +50,20 @@ pub(super) fn serves(path: &str) -> bool {
     path.trim_end_matches('/') == PLACE
 }
 
+/// Whether it is that of the events for pages.
+pub(super) fn is_for_pages(path: &str) -> bool {
+    path == PAGES
+}
+
 impl Surface {
     /// Answers a reader.
     pub(super) async fn events<B>(&self, listener: Listener, peer: Peer, request: Request<B>) -> Response<ReplyBody> {
         self.told(listener, peer, &request).await.unwrap_or_else(|problem| problem_response(&problem))
+    }
+
+    /// Answers a page of the console.
+    pub(super) async fn page_events<B>(self: &Arc<Self>, peer: Peer, request: &Request<B>) -> Response<ReplyBody> {
+        self.told_to_page(peer, request).await.unwrap_or_else(|problem| problem_response(&problem))
     }
 
     async fn told<B>(
@@ -55,20 +76,53 @@ impl Surface {
         let verifier: Arc<dyn Verifier> = self.verifier.clone();
         let vigil = Vigil::new(&verifier, &self.endpoint.arrival(listener, peer.clone()), credential);
         let who = self.operator(listener, peer, request.headers(), "live events").await?;
+        let over = vigil.over(who, self.endpoint.gateway().clock.clone());
+        self.telling(request, over).await
+    }
+
+    async fn told_to_page<B>(
+        self: &Arc<Self>,
+        peer: Peer,
+        request: &Request<B>,
+    ) -> Result<Response<ReplyBody>, Problem> {
+        let site = request.headers().get("sec-fetch-site").and_then(|value| value.to_str().ok());
+        if site.is_some_and(|site| site != "same-origin") {
+            return Err(Problem::new(Code::Forbidden, "events are for the gateway's own pages"));
+        }
+        let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };
+        let mut asked = Request::new(Bytes::new());
+        (*asked.uri_mut(), *asked.headers_mut()) = (request.uri().clone(), request.headers().clone());
+        self.may_watch(visitor, &asked).await?;
+        let surface = self.clone();
+        let over: Over = Box::pin(async move {
+            loop {
+                tokio::time::sleep(AGAIN).await;
+                if let Err(problem) = surface.may_watch(visitor, &asked).await {
+                    return problem;
+                }
+            }
+        });
+        self.telling(request, over).await
+    }
+
+    /// Whether a browser's session holds, and may see how things are.
+    async fn may_watch(&self, visitor: Visitor, asked: &Request<Bytes>) -> Result<(), Problem> {
+        match self.console.caller(visitor, asked).await? {
+            Some(who) => who.may_ask(&Method::GET, PLACE),
+            None => Err(Problem::new(Code::Unauthenticated, "nobody is signed in; open the console and sign in")),
+        }
+    }
+
+    async fn telling<B>(&self, request: &Request<B>, over: Over) -> Result<Response<ReplyBody>, Problem> {
         if *request.method() != Method::GET {
             return Err(Problem::new(Code::HttpMethodNotAllowed, "events are read with GET"));
         }
         let wanted = Wanted::read(request.uri().query())?;
+        let gateway = self.endpoint.gateway();
         let reader = self.telemetry.feed().watch()?;
-        let clock = self.endpoint.gateway().clock.clone();
-        let telling = Telling {
-            reader,
-            wanted,
-            over: vigil.over(who, clock.clone()),
-            drain: self.drain.clone(),
-            clock,
-            stage: Stage::Opening,
-        };
+        let task = Following::begin(gateway, wanted.task.as_deref()).await?;
+        let (drain, clock) = (self.drain.clone(), gateway.clock.clone());
+        let telling = Telling { reader, wanted, task, over, drain, clock, stage: Stage::Opening };
         let frames = unfold(telling, |mut telling| async move {
             let frame = telling.frame().await?;
             Some((Ok::<_, Infallible>(Frame::data(frame)).map_err(BoxError::from), telling))
@@ -94,6 +148,8 @@ enum Stage {
 struct Telling {
     reader: Reader,
     wanted: Wanted,
+    /// The one task that is watched, if it is one that there is.
+    task: Option<Following>,
     /// When the reader's right has ended.
     over: Over,
     drain: Drain,
@@ -120,6 +176,7 @@ impl Telling {
                     return Some(self.end(&Problem::new(Code::Draining, "the gateway is shutting down; watch again")));
                 }
                 news = self.reader.next() => news,
+                state = Following::turn(&mut self.task) => return Some(self.status(state)),
                 () = tokio::time::sleep(QUIET) => return Some(Bytes::from_static(sse::KEEP_ALIVE)),
             };
             let mut frame = BytesMut::new();
@@ -144,6 +201,12 @@ impl Telling {
             News::Told(told) if self.wanted.fits(&told.what) => frame.extend_from_slice(told.written(written)),
             News::Told(_) => {}
         }
+    }
+
+    fn status(&self, state: TaskState) -> Bytes {
+        let state = fold::state_name(state).trim_start_matches("TASK_STATE_").to_ascii_lowercase().replace('_', "-");
+        let (at, task) = (moment::write(self.clock.now()), &self.wanted.task);
+        event("status", &json!({"kind": "status", "at": at, "task": task, "result": state}))
     }
 
     fn end(&mut self, why: &Problem) -> Bytes {

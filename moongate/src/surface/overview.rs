@@ -43,6 +43,7 @@ impl Surface {
         let mut matters = self.own_health();
         matters.extend(self.agents_in_trouble(domain));
         matters.extend(self.lists_in_trouble());
+        matters.extend(self.channels_in_trouble());
         matters.extend(self.waiting().await?);
         matters.sort_by_key(|matter| matter.level);
         Ok(matters)
@@ -96,6 +97,17 @@ impl Surface {
             Some(matter(level, format!("The revocation list of {} {how}.", list.domain), None))
         });
         lists.take(NAMED).collect()
+    }
+
+    fn channels_in_trouble(&self) -> Vec<Matter> {
+        let status = self.status.view(self.registry.census());
+        let channels = status.get("notifications").and_then(Value::as_array).into_iter().flatten();
+        let told = channels.filter_map(|channel| {
+            let text = |member: &str| channel.get(member).and_then(Value::as_str);
+            let what = format!("People are not told by {}: {}", text("name")?, text("trouble")?);
+            Some(matter(Level::Warn, what, Some("approvals")))
+        });
+        told.take(NAMED).collect()
     }
 
     async fn waiting(&self) -> Result<Vec<Matter>, Problem> {

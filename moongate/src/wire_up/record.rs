@@ -5,7 +5,6 @@ mod readings;
 mod refusals;
 
 use std::hash::Hash;
-use std::path::Path;
 use std::sync::Arc;
 
 use moongate_audit::{Key, Log, Place, VerifyingKey};
@@ -23,6 +22,7 @@ use refusals::Refusals;
 pub(crate) struct Records {
     pub(crate) telemetry: Arc<Telemetry>,
     log: Option<Log>,
+    place: Place,
     pub(crate) clock: Arc<dyn Clock>,
     domain: Arc<str>,
     refusals: Refusals,
@@ -32,14 +32,20 @@ pub(crate) struct Records {
 impl Records {
     /// Opens the log if the configuration wants one.
     pub(crate) fn open(config: &Config, telemetry: Arc<Telemetry>, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
-        let log = if is_on(config) { Some(Log::open(&place(config), clock.clone())?) } else { None };
+        let place = place(config);
+        let log = if is_on(config) { Some(Log::open(&place, clock.clone())?) } else { None };
         let (refusals, readings) = (Refusals::default(), Readings::default());
-        Ok(Self { telemetry, log, clock, domain: config.domain.as_str().into(), refusals, readings })
+        Ok(Self { telemetry, log, place, clock, domain: config.domain.as_str().into(), refusals, readings })
     }
 
     /// The log, if one is kept.
     pub(crate) fn log(&self) -> Option<&Log> {
         self.log.as_ref()
+    }
+
+    /// Where the log lies, if one is kept.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.log.as_ref().map(|_| &self.place)
     }
 
     /// Whether lines can be written at present.
@@ -158,11 +164,10 @@ pub(crate) fn place(config: &Config) -> Place {
 ///
 /// # Errors
 /// There is no key, or it cannot be read.
-pub(crate) fn verifying(config: &Config, shard: &str) -> Result<VerifyingKey, Problem> {
-    let path: &Path = &place(config).key;
-    let key = Key::load(path)?;
-    let none = || super::failed(format!("there is no key {}; is there a log?", path.display()));
-    Ok(key.ok_or_else(none)?.verifying(&format!("{}/audit/{shard}", config.domain)))
+pub(crate) fn verifying(place: &Place, shard: &str) -> Result<VerifyingKey, Problem> {
+    let key = Key::load(&place.key)?;
+    let none = || super::failed(format!("there is no key {}; is there a log?", place.key.display()));
+    Ok(key.ok_or_else(none)?.verifying(&format!("{}/audit/{shard}", place.domain)))
 }
 
 /// Enters what happens to lists of revoked certificates in the record, beside the log for people.

@@ -58,15 +58,16 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
                             running.records.asks_by_default(&fresh.config);
                         }
                         let named = changes.into_iter().map(|c| (c.section, c.effect == Effect::Applied)).collect();
+                        running.surface.standing.replace(&fresh, running.gateway.clock.now());
                         running.status.reloaded(named);
                         running.telemetry.metrics().config_reloaded(true);
                         watch = Watch::new(&fresh);
                         current = fresh;
                     }
-                    Err(problem) => refused(&running, problem.to_string()),
+                    Err(problem) => refused(&running, &problem.to_string(), problem.to_string()),
                 }
             }
-            Err(problems) => refused(&running, problems.render(false)),
+            Err(problems) => refused(&running, &problems.render(false), problems.brief()),
         }
     }
 }
@@ -80,8 +81,9 @@ fn renew(running: &Running, current: &Loaded) {
     }
 }
 
-fn refused(running: &Running, why: String) {
-    tracing::error!("the changed configuration is not taken over; the old one stays in force\n{why}");
+/// What the log shows to whoever may read the file, others see without the file's own words.
+fn refused(running: &Running, shown: &str, why: String) {
+    tracing::error!("the changed configuration is not taken over; the old one stays in force\n{shown}");
     let problem = Problem::new(Code::ConfigWrongValue, "the configuration was refused");
     running.records.did("config.reload", "configuration", Some(&problem), None);
     running.telemetry.metrics().config_reloaded(false);

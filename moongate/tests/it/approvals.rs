@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::audit::lines;
 use crate::people::operate;
 use crate::stage::{Caller, Gateway, MOONGATE, Operation, SPEAKERS, at_once, id, on, saying, state, task, until_state};
-use crate::support::{Browser, ROUTING, err, http, moongate, out, reload};
+use crate::support::{Browser, ROUTING, err, eventually, http, moongate, out, reload};
 
 const LISTEN: &str = "domain = \"home.example\"\n[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n";
 const DOORS: &str = "[[policy]]\nname = \"doors\"\nconfirm = 'skill.id == \"door.open\"'\n";
@@ -118,10 +118,12 @@ async fn a_no_and_a_silence_end_it() {
     reload(&gateway, &format!("{LISTEN}{}{quick}", agent.entry(""))).await;
     let silent = id(&task(&caller, &open_the_door("open")).await);
     until_state(&caller, &silent, "REJECTED").await;
-    let past = told(&gateway, &["list", "--past"]).await;
-    let states: Vec<&str> =
-        past["approvals"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap()).collect();
-    assert_eq!(states, ["expired", "denied"]);
+    eventually("both are over", || async {
+        let past = told(&gateway, &["list", "--past"]).await;
+        let states = past["approvals"].as_array().unwrap().iter().map(|one| one["state"].as_str().unwrap());
+        states.eq(["expired", "denied"])
+    })
+    .await;
     assert_eq!(sent(&agent), 0);
 }
 

@@ -1,5 +1,6 @@
 //! What happens, as it happens: the events of the API, `moongate tap` and `moongate top`.
 
+mod pages;
 mod timeline;
 
 use std::process::Stdio;

@@ -378,8 +378,8 @@ async fn the_description_of_the_api_tells_the_truth() {
         described(&document, path, method, &answer);
     }
     told.push(("get", "/openapi.json"));
-    // Tasks and the store, users, clients, tokens, approvals, the authority and the console's views are tried where their commands
-    // are, and what is not below `/api/v1` where it belongs.
+    // Tasks and the store, users, clients, tokens, approvals, the authority and the console's views are tried where their
+    // commands are, and what is not below `/api/v1` where it belongs.
     let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/ca/"];
     let views = ["/events", "/overview", "/console", "/audit", "/configuration"];
     let here = |path: &str, item: &Value| {

@@ -27,8 +27,8 @@ impl Collector for Exposition {
         upstream(&mut encoder, &named)?;
         self.gauges(&mut encoder)?;
         self.0.lists.encode(&mut encoder)?;
-        self.0.witnesses.encode(&mut encoder)?;
         self.0.notifications.encode(&mut encoder)?;
+        self.0.witnesses.encode(&mut encoder)?;
         self.own(&mut encoder)
     }
 }

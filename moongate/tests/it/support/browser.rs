@@ -101,6 +101,12 @@ impl Browser {
         serde_json::from_str(&rest.split('"').next().unwrap().replace("&quot;", "\"").replace("&amp;", "&")).unwrap()
     }
 
+    /// The cookies as a request carries them.
+    pub(crate) fn cookies(&self) -> String {
+        let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        cookies.join("; ")
+    }
+
     /// Whether the session's cookie is there.
     pub(crate) fn cookie(&self) -> Option<&str> {
         self.cookies.get("moongate").map(String::as_str)
