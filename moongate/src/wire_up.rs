@@ -141,8 +141,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let parts = (&gateway, &flow, &registry, &verifier);
     let told = (&telemetry, &status, &records, &witnessing);
     let surface = surface(loaded, parts, told, (store, &drain, &bound, &boundary), &authorities);
-    let public_host = surface.public_host.clone();
-    let served = surface.clone();
+    let (public_host, served) = (surface.public_host.clone(), surface.clone());
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,

@@ -4,7 +4,8 @@ The gateway writes a log under load (50,000 lines; `--lines` for more), serves i
 `x/mod/sumdb` (from Debian packages, `judges/tlog.go`), PyPI aics-tlog (`judges/tlog.py`) and `moongate audit verify` must accept
 it as it is, and find each of: a changed byte, a deleted line, two lines swapped, a tail cut off, and a suffix that someone with
 the key wrote anew and signed, which only a checkpoint from before gives away, or a witness: PyPI aics-witness cosigns the log as it
-grows, and refuses the other one. Exit 0: every case ran and passed. 1: something is
+grows, and refuses the other one. The gateway asks for that by itself, too, and another Moongate beside aics-witness: aics-tlog reads
+what both have signed. Exit 0: every case ran and passed. 1: something is
 red. 2: it could not start.
 """
 
@@ -27,7 +28,7 @@ from processes import Failed, RunningAgent, RunningGateway, free_ports, stop
 ENVIRONMENT = "tlog"
 SECONDS = 300
 # As many cases as there are: one that did not run is red.
-CASES = 31
+CASES = 38
 LINES = 50_000
 CLIENTS, PIPELINED, SENDS = 4, 64, 400
 AUDIT = "\n[audit]\non = true\n"
@@ -200,7 +201,7 @@ class Witness:
     """A foreign witness that knows this log by its key."""
 
     def __init__(self, folder: Path, vkey: Path) -> None:
-        self.folder = folder / "witness"
+        self.folder = folder
         self.folder.mkdir()
         self.vkey = self.folder / "vkey"
         self.port = free_ports(1)[0]
@@ -230,7 +231,7 @@ class Witness:
 
 
 def witnessed(judges: Judges, saved: Path, own: tuple, forged: Path, folder: Path) -> list[driver.Case]:
-    witness = Witness(folder, judges.vkey)
+    witness = Witness(folder / "witness", judges.vkey)
     try:
         cases = []
         grown = json.loads(call(*own, "prove", "--since", saved))
@@ -249,6 +250,81 @@ def witnessed(judges: Judges, saved: Path, own: tuple, forged: Path, folder: Pat
         return cases
     finally:
         stop(witness.process)
+
+
+# --- the gateway asks by itself -----------------------------------------------------------------------------------------
+
+
+def say(port: int, path: str, body: str) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("POST", path, body.encode())
+    answer = connection.getresponse()
+    return answer.status, answer.read().decode()
+
+
+def until(holds: Callable[[], object], what: str) -> object:
+    for _ in range(SECONDS):
+        if found := holds():
+            return found
+        threading.Event().wait(0.5)
+    raise Failed(f"{what}: not in time")
+
+
+def attended(moongate: Path, judges: Judges, agent: RunningAgent, saved: Path, forged: Path, folder: Path) -> list[driver.Case]:
+    """The same gateway again, with a foreign witness and another Moongate that it asks."""
+    key = judges.vkey.read_text().strip()
+    running, cases = [], []
+    (folder / "neighbour").mkdir()
+    try:
+        foreign = Witness(folder / "asked", judges.vkey)
+        running.append(foreign.process)
+        cosigns = f'{AUDIT}cosigns = [{{ origin = "grid.example/audit", key = "{key}" }}]\n'
+        neighbour = RunningGateway(moongate, [], folder / "neighbour", more=cosigns, domain="neighbour.example")
+        running.append(neighbour.process)
+        own = folder / "neighbour" / "witness.vkey"
+        own.write_bytes(get(neighbour.admin, "/audit/witness/vkey"))
+        witnesses = "".join(
+            f'\n[[audit.witnesses]]\nname = "{name}"\nurl = "{url}"\nkey = "{vkey.read_text().strip()}"\n'
+            for name, url, vkey in (
+                ("foreign", f"http://127.0.0.1:{foreign.port}", foreign.vkey),
+                ("neighbour", f"http://127.0.0.1:{neighbour.admin}/audit/witness", own),
+            )
+        )
+        gateway = RunningGateway(moongate, [agent], folder, more=f"{AUDIT}witness_seconds = 1\n{witnesses}")
+        running.append(gateway.process)
+
+        def size() -> int:
+            told = json.loads(get(gateway.admin, "/api/v1/status"))["audit"]["witnesses"]
+            return min((one["size"] for one in told), default=0) if len(told) == 2 else 0
+
+        first = until(size, "the witnesses sign")
+        ask(gateway.port, 100)
+        until(lambda: size() >= first + 100, "the witnesses sign what came")
+        # Each may be a second ahead of the other: a note that both have signed is waited for.
+        both = until(lambda: (note := get(gateway.admin, "/audit/witnessed")).count("\u2014".encode()) == 3 and note, "both sign one")
+        note = folder / "witnessed"
+        note.write_bytes(both)
+        for name, witness in (("aics-witness", foreign.vkey), ("another Moongate", own)):
+            verdict = judges.aics("cosigned", "--proof", note, "--witness", witness)
+            cases.append((f"aics-tlog: {name} has cosigned what the gateway sent", verdict["ok"], verdict))
+        command = (moongate, "--config", folder / "moongate.toml", "--json", "audit", "verify")
+        told = json.loads(call(*command, "--witness", own, "--witness", foreign.vkey, good=(0, 1)))
+        cases.append(("moongate: both witnesses have signed", told["shards"][0]["ok"], told))
+        place, now = "/audit/witness/add-checkpoint", get(gateway.admin, "/audit/checkpoint").decode()
+        size_now = int(now.splitlines()[1])
+        status, text = say(neighbour.admin, place, f"old {size_now}\n\n{(forged / 'checkpoint').read_text()}")
+        cases.append(("another Moongate: a suffix written anew is refused", status in (400, 409, 422), (status, text)))
+        status, text = say(neighbour.admin, place, f"old 0\n\n{saved.read_text()}")
+        cases.append(("another Moongate: a log put back from before is refused", status == 409, (status, text)))
+        told = json.loads(get(neighbour.admin, "/api/v1/status"))["audit"]["attention"]
+        cases.append(("another Moongate: it says that there are two histories", bool(told), told))
+        words = (moongate, "--config", neighbour.config, "--json", "audit", "search", "--operation", "witness.conflict")
+        lines = until(lambda: call(*words, good=(0, 1)), "the conflict is in the neighbour's log")
+        cases.append(("another Moongate: it is in its own log", "MG-0859" in lines, lines))
+        return cases
+    finally:
+        for process in reversed(running):
+            stop(process)
 
 
 # --- the cases ----------------------------------------------------------------------------------------------------------
@@ -328,6 +404,7 @@ def run(flags: argparse.Namespace, folder: Path) -> int:
         told = json.loads(call(*own, "verify", good=(0, 1)))
         cases.append(("moongate: its own files, stopped", told["shards"][0]["ok"], told))
         cases.append(_sum(call(*own, "search", "--operation", "send", "--limit", "1000000").splitlines()))
+        cases += attended(moongate, judges, agent, saved, folder / "forged", folder)
         return driver.told("the audit log under foreign eyes", cases, CASES)
     finally:
         for process in reversed(running):

@@ -78,7 +78,7 @@ class RunningGateway:
 
     def __init__(
         self, program: Path, agents: list[RunningAgent], folder: Path, more: str = "", secure: bool = False,
-        egress: str = 'allow = ["127.0.0.0/8"]', open_to_all: bool = False, top: str = "",
+        egress: str = 'allow = ["127.0.0.0/8"]', open_to_all: bool = False, top: str = "", domain: str = "grid.example",
     ) -> None:
         """`secure`: with the main listener, over TLS; `open_to_all`: so that other machines reach it, and need to prove themselves."""
         self.port, admin, self.secure_port = free_ports(3)
@@ -91,7 +91,7 @@ class RunningGateway:
         config = self.config = folder / "moongate.toml"
         entries = [f'[[agents]]\nname = "{one.agent.name}"\ncard_url = "{one.card_url}"\n' for one in agents]
         config.write_text(
-            f'domain = "grid.example"\n{public}{top}\n[listen]\nmain = "{main}"\nplain = "127.0.0.1:{self.port}"\n'
+            f'domain = "{domain}"\n{public}{top}\n[listen]\nmain = "{main}"\nplain = "127.0.0.1:{self.port}"\n'
             f'admin = "127.0.0.1:{admin}"\n\n[store]\nurl = "memory:"\n\n'
             f"[egress]\n{egress}\n\n" + "\n".join(entries) + more
         )

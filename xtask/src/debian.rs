@@ -41,6 +41,8 @@ pub(crate) const GO: Tool = Tool {
     probe: &["sh", "-c", "go version && test -d /usr/share/gocode/src/golang.org/x/mod/sumdb/tlog"],
     packages: &["golang-go", "golang-golang-x-mod-dev"],
 };
+/// Makes the kernel answer otherwise than it would: a disk that fails.
+pub(crate) const STRACE: Tool = Tool { name: "strace", probe: &["strace", "-V"], packages: &["strace"] };
 /// What the benchmark compares with.
 pub(crate) const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], packages: &["nginx"] };
 /// What counts instructions.

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::debian::{CC, CHROMIUM, CXX, GO, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, TESTSSL, VALGRIND, succeeds};
+use crate::debian::{
+    CC, CHROMIUM, CXX, GO, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, STRACE, TESTSSL, VALGRIND, succeeds,
+};
 use crate::step::{Spell, Step, run};
 use crate::tidy;
 use crate::tree::{Tree, root};
@@ -53,7 +55,7 @@ fn test_steps(root: &Path) -> Vec<Step> {
         Step::call("tidy", tidy::command),
         Step::new("build", vec![cargo(&["build", "--release", "--locked", "-p", "moongate", "-p", "moongate-bench"])])
             .tool(CC),
-        Step::new("tests", workspace_tests()).tool(CC).tool(OPENSSL),
+        Step::new("tests", workspace_tests()).tool(CC).tool(OPENSSL).tool(STRACE),
         fuzz_step(10),
         grid_step("grid", &[]).after("build"),
         python_step("tokens", "testkit/grid/tokens.py", &[]).after("build"),
@@ -130,7 +132,7 @@ pub(crate) fn setup() -> Result<bool, String> {
     let peers = Spell::new(&["python3", "testkit/grid/grid.py", "--setup"]).with("CARGO_TARGET_DIR", target());
     let steps = [
         Step::new("compilers", Vec::new()).tool(CC).tool(CXX),
-        Step::new("other tools", Vec::new()).tool(OPENSSL),
+        Step::new("other tools", Vec::new()).tool(OPENSSL).tool(STRACE),
         Step::new("foreign libraries", vec![peers]).tool(PYTHON).tool(NPM).tool(CC),
         Step::new(
             "crates",
@@ -149,11 +151,17 @@ fn bench_steps() -> Vec<Step> {
     let moongate = moongate();
     let bench = format!("{}/release/moongate-bench", target());
     let run = |what: &str| Spell::new(&[bench.as_str(), what, "--moongate", moongate.as_str()]).within(2 * 60 * 60);
+    // The log alone, which the benchmark runs beside the whole.
+    let alone = format!("{}/release/examples/speed", target());
+    let audit = [bench.as_str(), "audit", "--moongate", moongate.as_str(), "--speed", alone.as_str()];
+    let audit = Spell::new(&audit).within(2 * 60 * 60);
+    let speed = cargo(&["build", "--release", "--locked", "-p", "moongate-audit", "--example", "speed"]);
     vec![
         Step::new("build", vec![cargo(&["build", "--release", "--locked", "-p", "moongate", "-p", "moongate-bench"])])
             .tool(CC),
         Step::new("bench", vec![run("run")]).tool(NGINX).after("build"),
         Step::new("bench tasks", vec![run("tasks")]).after("build"),
+        Step::new("bench audit", vec![speed, audit]).after("build"),
         Step::new("instructions", vec![run("instructions")]).tool(VALGRIND).after("build"),
     ]
 }
@@ -171,15 +179,18 @@ pub(crate) fn soak() -> Result<bool, String> {
         let file = format!("bench/results/soak-grid-{round}.json");
         steps.push(grid_step(&format!("grid {round}"), &["--json", &file]).after("build"));
     }
-    steps.push(Step::new("kills", vec![kills(200).within(60 * 60)]).tool(CC));
+    steps.push(Step::new("kills", vec![kills(TASKS_KILLED, 200).within(60 * 60)]).tool(CC));
+    steps.push(Step::new("kills of the audit log", vec![kills(LOG_KILLED, 200).within(60 * 60)]).tool(CC));
     steps.push(python_step("audit", "testkit/grid/audit.py", &["--lines", "1000000"]).tool(GO).after("build"));
     steps.push(fuzz_step(300));
     Ok(run(&steps, &root()))
 }
 
+const TASKS_KILLED: &str = "durability::nothing_that_a_client_heard_of_is_lost_when_the_gateway_is_killed";
+const LOG_KILLED: &str = "audit::nothing_that_was_acknowledged_is_lost_when_the_gateway_is_killed";
+
 /// The gateway killed so often in the middle of its work.
-fn kills(count: u32) -> Spell {
-    let test = "durability::nothing_that_a_client_heard_of_is_lost_when_the_gateway_is_killed";
+fn kills(test: &str, count: u32) -> Spell {
     let words = ["test", "--locked", "-p", "moongate", "--test", "it", "--", test, "--nocapture"];
     cargo(&words).with("MOONGATE_TEST_KILLS", count.to_string())
 }

@@ -59,7 +59,10 @@ impl Surface {
         let (parts, body) = request.into_parts();
         let request = match whole(body).await {
             Ok(body) => Request::from_parts(parts, body),
-            Err(problem) => return problem_response(&problem),
+            Err(problem) => {
+                self.turned_away(&peer, &Request::from_parts(parts, ()), &problem);
+                return problem_response(&problem);
+            }
         };
         let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };
         let who = match self.console.caller(visitor, &request).await {

@@ -17,14 +17,13 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
-use moongate_console::frame::Console;
+use moongate_console::Console;
 use moongate_core::entry::{Deed, Intent, Line, REFUSED};
 use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
 use moongate_transport::Peer;
 
-use super::Surface;
-use super::routes::{Known, known};
+use super::{Surface, routes};
 use crate::wire_up::record::Records;
 
 /// Operations that change nothing anybody has to answer for.
@@ -92,15 +91,19 @@ impl Surface {
         doer: Doer,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
-        if self.records.log().is_none() || known(request.method(), path) == Known::Unlogged {
+        if self.records.log().is_none() {
             return Ok(None);
         }
         if !reads(request.method()) {
             return self.deed(peer, request, doer).await;
         }
-        if !self.records.tells_reading(doer.known, (&doer.source, &doer.domain, peer.remote.ip(), read_place(path))) {
+        let what = (&doer.source, peer.remote.ip(), path, request.uri().query());
+        if routes::known(request.method(), path) != routes::Known::Served
+            || !self.records.tells_reading(doer.known, what)
+        {
             return Ok(None);
         }
+        // A look is said once, afterwards.
         self.deed(peer, request, Doer { known: false, ..doer }).await
     }
 
@@ -111,15 +114,16 @@ impl Surface {
         peer: &Peer,
         request: &Request<B>,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        // Who looks at a page of the console is known by its cookie.
-        let is_page = listener == Listener::Admin && Console::serves(request.uri().path());
-        if !matches!(*request.method(), Method::GET | Method::HEAD) || is_page || self.records.log().is_none() {
+        // Pages of the console know by their cookie who looks at them.
+        let elsewhere = self.records.log().is_none() || Console::serves(request.uri().path());
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || elsewhere {
             return Ok(None);
         }
         let who = self.caller(listener, peer.clone(), request).await.ok();
         let name = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.id.clone());
         let domain = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.domain.clone());
-        let target = read_place(request.uri().path());
+        // What a query asks for is another thing; of the log's lines it is all the same which part.
+        let target = (read_place(request.uri().path()), request.uri().query());
         if !self.records.tells_reading(who.is_some(), (&name, &domain, peer.remote.ip(), target)) {
             return Ok(None);
         }
@@ -154,7 +158,7 @@ impl Surface {
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
         let operation = operation(request.method(), path);
-        let light = !doer.known || LIGHT.contains(&&*operation);
+        let light = !doer.known || reads(request.method()) || LIGHT.contains(&&*operation);
         let deed = Deed {
             operation: operation.into(),
             source: doer.source,
@@ -234,8 +238,10 @@ fn read_place(path: &str) -> &str {
 fn operation(method: &Method, path: &str) -> String {
     if matches!(*method, Method::GET | Method::HEAD) {
         let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
-        let rest =
-            path.strip_prefix("/oauth/").map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
+        let page = path.strip_prefix("/oauth/").or_else(|| path.strip_prefix("/console/"));
+        let rest = page
+            .filter(|place| !place.is_empty())
+            .map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
         return format!("{noun}{rest}.read");
     }
     if let Some(place) = path.strip_prefix("/oauth/") {
@@ -319,6 +325,8 @@ mod tests {
             (Method::HEAD, "/api/v1/tasks", "tasks.read"),
             (Method::GET, "/approvals/7", "approvals.read"),
             (Method::GET, "/oauth/account", "oauth.account.read"),
+            (Method::GET, "/console", "console.read"),
+            (Method::GET, "/console/agents/lamp", "console.agents.lamp.read"),
             (Method::GET, "/audit/2026-11/tile/entries/x001/067", "audit.read"),
         ] {
             assert_eq!(operation(&method, path), expected);

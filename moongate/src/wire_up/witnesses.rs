@@ -68,6 +68,10 @@ impl Witnessing {
             .witnesses
             .iter()
             .map(|one| Ok(Witness { name: one.name.clone(), url: one.url.clone(), key: parse(&one.key)? }));
+        if !config.audit.cosigns.is_empty() && config.store.url == "memory:" {
+            let why = "what it signed is forgotten with the next start, and it would sign anything then";
+            tracing::warn!(why, "this gateway is a witness whose store is memory");
+        }
         let logs = config.audit.cosigns.iter().map(|one| Ok((one.origin.clone(), parse(&one.key)?)));
         Ok(Arc::new(Self {
             domain: config.domain.clone(),

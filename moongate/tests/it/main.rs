@@ -14,6 +14,7 @@ mod config;
 mod console;
 mod demo;
 mod discovery;
+mod disk;
 mod durability;
 mod explain;
 mod hostile;

@@ -123,6 +123,8 @@ pub(super) fn steps(lines: &[Line], questions: &[Stored]) -> Vec<Step> {
             (Some(_), _) => steps.push(decided(line)),
             (None, Some(_)) if READS.contains(&line.operation()) => {}
             (None, Some(_)) => steps.extend(request(line)),
+            // Somebody has looked at it.
+            (None, None) if line.operation().ends_with(".read") => {}
             (None, None) => steps.push(operated(line)),
         }
     }

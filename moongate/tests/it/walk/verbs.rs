@@ -26,6 +26,7 @@ const VERBS: &[(&str, &str, Leaves)] = &[
     ("demo", "", Nothing("starts a gateway of its own, whose folder goes with it")),
     ("init", "", Nothing("writes a first configuration, before which there is no log")),
     ("check", "", Nothing(READS)),
+    ("console", "", Line("console.link")),
     ("doctor", "", Nothing(READS)),
     ("completions", "bash", Nothing("prints a script")),
     ("explain", "hello --skill lights.set", Line("explain")),
@@ -39,9 +40,8 @@ const VERBS: &[(&str, &str, Leaves)] = &[
     ("approve show", "nobody", Line("approvals.read")),
     ("approve yes", "nobody", Line("approvals.approve")),
     ("approve no", "nobody", Line("approvals.deny")),
-    ("approve remembered", "", Nothing("reads what `approve list` has read within this minute")),
+    ("approve remembered", "", Line("approvals.read")),
     ("approve forget", "nobody", Line("approvals.forget")),
-    ("console", "", Line("console.link")),
     ("top", "--once", Line("queue.read")),
     ("tap", "--seconds 1", Line("events.read")),
     ("tasks list", "", Line("tasks.read")),
@@ -114,12 +114,14 @@ async fn called(gateway: &Gateway, words: &[&str]) -> Output {
 
 #[tokio::test]
 async fn every_verb_leaves_a_line_or_has_a_reason_why_not() {
-    let mut named = verbs(Vec::new()).await;
-    let mut rows: Vec<String> = VERBS.iter().map(|(verb, ..)| (*verb).to_owned()).collect();
-    named.sort();
-    rows.sort();
+    let named = verbs(Vec::new()).await;
     assert!(named.len() > 50, "the help is not understood: {named:?}");
-    assert_eq!(named, rows, "each verb says here how it is called and what it leaves");
+    let row = |verb: &String| VERBS.iter().any(|(known, ..)| known == verb);
+    let new: Vec<&String> = named.iter().filter(|verb| !row(verb)).collect();
+    assert!(new.is_empty(), "how are these called, and what do they leave? {new:?}");
+    let gone: Vec<&str> =
+        VERBS.iter().map(|(verb, ..)| *verb).filter(|verb| !named.iter().any(|name| name == verb)).collect();
+    assert!(gone.is_empty(), "there are no such verbs: {gone:?}");
     let (gateway, agent) = home().await;
     let mut book = Book::of(&gateway);
     book.since(&gateway).await;
