@@ -24,6 +24,7 @@ mod mtls;
 mod notary;
 mod notify;
 mod notify_home;
+mod notify_push;
 mod oauth;
 mod outbound;
 mod outbound_exchange;
