@@ -250,6 +250,9 @@ fn operation(method: &Method, path: &str) -> String {
     if let Some(place) = path.strip_prefix("/console/") {
         return format!("console.{}", place.replace('/', "."));
     }
+    if let Some(form) = path.strip_prefix("/approvals/app/") {
+        return format!("push.{form}");
+    }
     if path.starts_with("/approvals/") {
         return "approvals.answer".to_owned();
     }
@@ -319,6 +322,8 @@ mod tests {
             (Method::POST, "/approvals/7", "approvals.answer"),
             (Method::POST, "/console/sign-in", "console.sign-in"),
             (Method::POST, "/api/v1/console:link", "console.link"),
+            (Method::POST, "/approvals/app/subscribe", "push.subscribe"),
+            (Method::DELETE, "/api/v1/push/q5Jm", "push.remove"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
             (Method::GET, "/api/v1/users/alice", "users.read"),
