@@ -8,11 +8,13 @@
 //! | `/oauth/device` | a device that shows a code asks (RFC 8628) |
 //! | `/oauth/authorize` | a program in the browser asks (OAuth 2.1 §4.1) |
 //! | `/approvals`, `/approvals/ID` | a request waits for a yes |
+//! | `/approvals/app/…` | the same as an app that is told of it |
 //!
 //! A GET changes nothing. A POST must come from a page of the same origin and, where somebody is signed in, carry the
 //! session's form token; cookies are `SameSite=Strict` besides.
 
 mod account;
+mod app;
 mod approvals;
 mod authorize;
 mod device;
@@ -28,6 +30,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use moongate_approval::Desk;
+use moongate_approval::channels::push::Push;
 use moongate_core::seam::Clock;
 use moongate_core::{Code, Problem};
 use moongate_identity::people::{Attempts, SignedIn};
@@ -61,6 +64,7 @@ pub struct Pages {
     codes: Mutex<Attempts>,
     public: Arc<Public>,
     desk: Arc<Desk>,
+    push: Arc<Push>,
 }
 
 type Answer = Result<Response<Bytes>, Problem>;
@@ -73,8 +77,9 @@ impl Pages {
         public: Arc<Public>,
         clock: Arc<dyn Clock>,
         desk: Arc<Desk>,
+        push: Arc<Push>,
     ) -> Self {
-        Self { people, authority, public, clock, codes: Mutex::default(), desk }
+        Self { people, authority, public, clock, codes: Mutex::default(), desk, push }
     }
 
     /// Whether a path is one of ours.
@@ -109,6 +114,9 @@ impl Pages {
         if !reads {
             visit.comes_from_here()?;
         }
+        if reads && let Some(file) = app::file(visit.path()) {
+            return Ok(file);
+        }
         match (reads, visit.path()) {
             (true, "/oauth/pages.css") => Ok(asset("text/css; charset=utf-8", view::STYLE)),
             (true, "/oauth/passkey.js") => Ok(asset("text/javascript; charset=utf-8", view::SCRIPT)),
@@ -139,6 +147,7 @@ impl Pages {
             (false, path) if approvals::id(path).is_some() => {
                 self.decide_approval(visit, &who, approvals::id(path).unwrap_or_default()).await
             }
+            (false, path) if app::is_form(path) => self.app(visit, &who, path).await,
             (true, "/oauth/device") => Ok(self.device_page(visit, &who)),
             (false, "/oauth/device") => self.device(visit, &who).await,
             (true, "/oauth/authorize") => self.authorize_page(visit, &who).await,

@@ -2,6 +2,7 @@
 //! that somebody else chose is escaped by the templates.
 
 mod access;
+mod app;
 mod approval;
 mod decide;
 
@@ -12,6 +13,7 @@ use moongate_identity::people::{SignedIn, User};
 use serde_json::json;
 
 pub(crate) use access::{account, again, sign_in, sign_up};
+pub(crate) use app::Told;
 pub(crate) use approval::{Signing, approval, approvals};
 pub(crate) use decide::{Outcome, consent, decided, device_code, device_question};
 

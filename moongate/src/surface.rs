@@ -15,6 +15,7 @@ mod openapi;
 mod overview;
 mod people;
 mod pulse;
+mod push;
 mod routes;
 pub(crate) mod standing;
 mod status;
@@ -30,6 +31,7 @@ use moongate_a2a::Endpoint;
 use moongate_a2a::api::Api;
 use moongate_a2a::endpoint::{Place, ReplyBody, json_response, no_such_path, problem_response};
 use moongate_a2a::routing::registry::AgentRegistry;
+use moongate_approval::channels::push::Push;
 use moongate_console::{Console, Pages, Users};
 use moongate_core::seam::{Store, identify};
 use moongate_core::{Code, Listener, Principal, PrincipalKind, Problem, Proof};
@@ -67,6 +69,7 @@ pub(crate) struct Surface {
     /// The gateway's own authorization server, while it is on.
     pub(crate) authority: Arc<Own>,
     pub(crate) pages: Pages,
+    pub(crate) push: Arc<Push>,
     pub(crate) users: Users,
     pub(crate) console: Console,
     /// Where the console is served, if it is.
@@ -180,7 +183,15 @@ impl Surface {
         if let Some(task) = timeline::task_of(path) {
             return Box::pin(self.timeline(listener, peer, &task, request)).await;
         }
-        let about = [console::is_api, Users::serves, oauth::is_api, approvals::is_about, ca::is_about, Api::serves];
+        let about = [
+            console::is_api,
+            Users::serves,
+            oauth::is_api,
+            approvals::is_about,
+            push::is_about,
+            ca::is_about,
+            Api::serves,
+        ];
         if about.iter().any(|serves| serves(path)) {
             return Box::pin(self.administered(listener, peer, request)).await;
         }
@@ -234,6 +245,8 @@ impl Surface {
             Box::pin(self.administer(listener, peer, request)).await
         } else if approvals::is_about(path) {
             Box::pin(self.approvals(listener, peer, request)).await
+        } else if push::is_about(path) {
+            Box::pin(self.subscriptions(listener, peer, request)).await
         } else if ca::is_about(path) {
             Box::pin(self.announced(listener, peer, request)).await
         } else {

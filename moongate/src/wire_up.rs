@@ -31,6 +31,7 @@ use moongate_a2a::tasks::courier::Courier;
 use moongate_a2a::tasks::{Tasks, clockwork, courier, people, queue};
 use moongate_a2a::{A2aGateway, Endpoint, Parts};
 use moongate_approval::Desk;
+use moongate_approval::channels::push::Push;
 use moongate_config::{Config, Loaded};
 use moongate_console::{Console, Pages, Users};
 use moongate_core::seam::{self, Clock, Dialer, Store};
@@ -121,19 +122,20 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
     desk.remember_at_most(config.approvals.remember_seconds);
+    let push = notify::push(&seams, &vault, &egress).await?;
     outbound.vouch_with(notary.vouching());
     let gateway = gateway(config, &seams, &egress, vault, (&notary, desk, &records, &verifier));
     gateway.addresses.store(Arc::new(Addresses(bound.public(config))));
-    let grounds = grounds(&seams, (&egress, &notary, &outbound, &telemetry), bound.addresses());
+    let grounds = grounds(&seams, &egress, &notary, &outbound, (&telemetry, bound.addresses()));
     let healths = healths::Healths::new(telemetry.feed().clone(), clock.clone());
     let registry = registry(config, grounds, &gateway, healths).await?;
     let (drain, last, status) = (Drain::new(), Drain::new(), Arc::new(Status::default()));
-    let notifications = Notifications::new(&gateway, &telemetry, &outbound, &status);
+    let notifications =
+        Notifications::new(&gateway, &telemetry, &outbound, &status, (push.clone(), authorities.people.clone()));
     let parts = (&gateway, &flow, &registry, &verifier);
-    let told = (&telemetry, &status, &records, &witnessing);
+    let told = (&telemetry, &status, &records, &witnessing, &push);
     let surface = surface(loaded, parts, told, (store, &drain, &bound, &boundary), &authorities);
-    let public_host = surface.public_host.clone();
-    let served = surface.clone();
+    let (public_host, served) = (surface.public_host.clone(), surface.clone());
     let listening = bound.serve(config, (surface, &boundary), &telemetry, (&drain, &last), &cores);
     let running = Arc::new(Running {
         gateway,
@@ -169,8 +171,10 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
 /// What the registry stands on.
 fn grounds(
     seams: &Seams,
-    (egress, notary, outbound, telemetry): (&Arc<SwappableEgress>, &Arc<Notary>, &Outbound, &Arc<Telemetry>),
-    own: Vec<std::net::SocketAddr>,
+    egress: &Arc<SwappableEgress>,
+    notary: &Arc<Notary>,
+    outbound: &Outbound,
+    (telemetry, own): (&Arc<Telemetry>, Vec<std::net::SocketAddr>),
 ) -> Grounds {
     let Seams { store, clock, dialer, .. } = seams;
     Grounds {
@@ -277,11 +281,14 @@ fn telemetry(config: &Config, dialer: &Arc<dyn Dialer>) -> Arc<Telemetry> {
     Arc::new(Telemetry::new(metrics, exporter, config.log.access))
 }
 
+/// What tells of the gateway, and of what happens in it.
+type Told<'a> = (&'a Arc<Telemetry>, &'a Arc<Status>, &'a Arc<Records>, &'a Arc<Witnessing>, &'a Arc<Push>);
+
 /// What the listeners serve.
 fn surface(
     loaded: &Loaded,
     (gateway, flow, registry, verifier): (&Arc<A2aGateway>, &Arc<Flow>, &Arc<AgentRegistry>, &Arc<Doorkeeper>),
-    (telemetry, status, records, witnessing): (&Arc<Telemetry>, &Arc<Status>, &Arc<Records>, &Arc<Witnessing>),
+    (telemetry, status, records, witnessing, push): Told<'_>,
     (store, drain, bound, boundary): (Arc<dyn Store>, &Drain, &listeners::AllBound, &Arc<Boundary>),
     authorities: &Authorities,
 ) -> Arc<Surface> {
@@ -302,7 +309,15 @@ fn surface(
         public_host: Arc::new(PublicHost::from_pointee(config.public_url.as_deref().and_then(listeners::host))),
         verifier: verifier.clone(),
         authority: own.clone(),
-        pages: Pages::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone(), gateway.desk.clone()),
+        pages: Pages::new(
+            people.clone(),
+            own.clone(),
+            public.clone(),
+            gateway.clock.clone(),
+            gateway.desk.clone(),
+            push.clone(),
+        ),
+        push: push.clone(),
         users: Users::new(people.clone(), public.clone(), own.clone(), gateway.desk.clone()),
         console: Console::new(people.clone(), own.clone(), public.clone(), gateway.clock.clone()),
         admin: bound.address(Listener::Admin),

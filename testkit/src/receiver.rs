@@ -25,8 +25,10 @@ pub struct Delivery {
     pub path: String,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body.
+    /// The body, if it is JSON.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Bytes,
     /// What it was answered with.
     pub answered: u16,
 }
@@ -96,8 +98,8 @@ async fn serve(listener: TcpListener, told: Arc<watch::Sender<Vec<Delivery>>>, s
                 let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
                 let answered = statuses.lock().unwrap().pop_front().unwrap_or(204);
                 let path = parts.uri.to_string();
-                let body = serde_json::from_slice(&body).unwrap_or_default();
-                told.send_modify(|all| all.push(Delivery { path, headers: parts.headers, body, answered }));
+                let (bytes, body) = (body.clone(), serde_json::from_slice(&body).unwrap_or_default());
+                told.send_modify(|all| all.push(Delivery { path, headers: parts.headers, body, bytes, answered }));
                 Ok::<_, Infallible>(Response::builder().status(answered).body(Empty::<Bytes>::new()).unwrap())
             }
         });

@@ -27,6 +27,12 @@ pub(crate) const PYTHON: Tool = Tool {
 pub(crate) const NPM: Tool = Tool { name: "npm", probe: &["npm", "--version"], packages: &["nodejs", "npm"] };
 /// The browser that visits the pages.
 pub(crate) const CHROMIUM: Tool = Tool { name: "chromium", probe: &["chromium", "--version"], packages: &["chromium"] };
+/// A broker, and a client that listens to it.
+pub(crate) const MOSQUITTO: Tool = Tool {
+    name: "mosquitto",
+    probe: &["sh", "-c", "command -v mosquitto && command -v mosquitto_sub"],
+    packages: &["mosquitto", "mosquitto-clients"],
+};
 /// The other maker of certificates, clients and revocation lists.
 pub(crate) const OPENSSL: Tool = Tool { name: "openssl", probe: &["openssl", "version"], packages: &["openssl"] };
 /// A scanner of TLS listeners.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::debian::{
-    CC, CHROMIUM, CXX, GO, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, STRACE, TESTSSL, VALGRIND, succeeds,
+    CC, CHROMIUM, CXX, GO, MOSQUITTO, NGINX, NPM, OPENSSL, PYTHON, SLOWHTTPTEST, STRACE, TESTSSL, VALGRIND, succeeds,
 };
 use crate::step::{Spell, Step, run};
 use crate::tidy;
@@ -65,6 +65,11 @@ fn test_steps(root: &Path) -> Vec<Step> {
         python_step("cards", "testkit/grid/cards.py", &[]).after("build"),
         python_step("oauth", "testkit/grid/oauth.py", &[]).after("build"),
         python_step("browser", "testkit/grid/browser.py", &[]).tool(CHROMIUM).after("build"),
+        python_step("notify", "testkit/grid/notify.py", &[])
+            .tool(CHROMIUM)
+            .tool(MOSQUITTO)
+            .tool(OPENSSL)
+            .after("build"),
         python_step("outbound", "testkit/grid/outbound.py", &[]).after("build"),
         python_step("audit", "testkit/grid/audit.py", &[]).tool(GO).after("build"),
     ];

@@ -13,6 +13,7 @@ use moongate_core::{Code, Problem, Scope};
 use moongate_identity::people::{Answer as Signed, SignedIn};
 use serde_json::{Value, json};
 
+use super::app::person;
 use super::reply::{page, see, status, with_problem};
 use super::sign_in::{no_passkeys_here, read};
 use super::visit::Visit;
@@ -34,7 +35,10 @@ impl Pages {
         may(who)?;
         let (pending, past) = (self.desk.pending().await?, self.desk.past(PAST).await?);
         let remembered = self.desk.memories().await?;
-        Ok(page(status(200), &view::approvals(who, (&pending, &past, &remembered), self.clock.now())))
+        let told = self.push.subscriptions(Some(&person(who))).await?;
+        let told = view::Told { key: self.push.public_key(), browsers: &told };
+        let markup = view::approvals(who, (&pending, &past, &remembered), &told, self.clock.now());
+        Ok(page(status(200), &markup))
     }
 
     pub(super) async fn approval_page(&self, visit: &Visit, who: &SignedIn, id: &str) -> Answer {
@@ -128,7 +132,7 @@ fn not_remembered() -> Problem {
     Problem::new(Code::FormRefused, "a yes to this is not remembered; say yes to just this")
 }
 
-fn may(who: &SignedIn) -> Result<(), Problem> {
+pub(super) fn may(who: &SignedIn) -> Result<(), Problem> {
     let approve = Scope::parse("approve");
     if approve.is_some_and(|approve| who.user.rights().covers(&approve)) {
         return Ok(());

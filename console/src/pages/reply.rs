@@ -9,7 +9,8 @@ use moongate_core::{Code, Problem, Retry};
 use crate::view;
 
 /// Nothing from elsewhere, nothing inside others, forms only to ourselves.
-const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; form-action 'self'; \
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; \
+                      manifest-src 'self'; worker-src 'self'; form-action 'self'; \
                       frame-ancestors 'none'; base-uri 'none'";
 
 /// The same for pages that renew their live parts from their own address.
@@ -36,12 +37,8 @@ pub(crate) fn see(path: &str) -> Response<Bytes> {
     with(StatusCode::SEE_OTHER, Bytes::new(), &[(LOCATION, path), (CACHE_CONTROL, "no-store")])
 }
 
-pub(crate) fn asset(kind: &str, content: &'static str) -> Response<Bytes> {
-    with(
-        StatusCode::OK,
-        Bytes::from_static(content.as_bytes()),
-        &[(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=300")],
-    )
+pub(crate) fn asset(kind: &str, content: &'static (impl AsRef<[u8]> + ?Sized)) -> Response<Bytes> {
+    with(StatusCode::OK, Bytes::from_static(content.as_ref()), &[(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=300")])
 }
 
 /// Sets the session's cookie, or takes it away.

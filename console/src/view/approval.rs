@@ -13,7 +13,8 @@ use moongate_core::{Problem, Time};
 use moongate_identity::people::SignedIn;
 use serde_json::Value;
 
-use super::{alert, nothing, page, request, script, signed_in, token};
+use super::app::{self, Told};
+use super::{alert, page, request, script, signed_in, token};
 
 /// What a passkey signs to say yes.
 pub(crate) struct Signing {
@@ -28,6 +29,7 @@ pub(crate) struct Signing {
 pub(crate) fn approvals(
     who: &SignedIn,
     (pending, past, remembered): (&[Stored], &[Stored], &[Memory]),
+    told: &Told<'_>,
     now: Time,
 ) -> Markup {
     let card = html! {
@@ -68,9 +70,11 @@ pub(crate) fn approvals(
                 }
             }
         }
+        (app::told(who, told))
         (signed_in(who))
     };
-    page("What waits for a yes", &nothing(), &card)
+    let head = html! { (app::head()) @if told.key.is_some() { (app::script()) } };
+    page("What waits for a yes", &head, &card)
 }
 
 pub(crate) fn approval(
@@ -117,7 +121,8 @@ pub(crate) fn approval(
         p { a href="/approvals" { "All questions" } }
         (signed_in(who))
     };
-    page("A yes is wanted", &if open { script() } else { nothing() }, &card)
+    let head = html! { (app::head()) @if open { (script()) } };
+    page("A yes is wanted", &head, &card)
 }
 
 /// Deny comes first and has the focus: a stray key allows nothing.

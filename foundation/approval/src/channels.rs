@@ -12,6 +12,7 @@ mod mail;
 mod mqtt;
 mod ntfy;
 mod owed;
+pub mod push;
 mod webhook;
 mod words;
 

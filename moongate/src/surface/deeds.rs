@@ -17,14 +17,13 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
-use moongate_console::frame::Console;
+use moongate_console::Console;
 use moongate_core::entry::{Deed, Intent, Line, REFUSED};
 use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
 use moongate_transport::Peer;
 
-use super::Surface;
-use super::routes::{Known, known};
+use super::{Surface, routes};
 use crate::wire_up::record::Records;
 
 /// Operations that change nothing anybody has to answer for.
@@ -92,16 +91,19 @@ impl Surface {
         doer: Doer,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
-        if self.records.log().is_none() || known(request.method(), path) == Known::Unlogged {
+        if self.records.log().is_none() {
             return Ok(None);
         }
         if !reads(request.method()) {
             return self.deed(peer, request, doer).await;
         }
-        let target = (read_place(path), request.uri().query());
-        if !self.records.tells_reading(doer.known, (&doer.source, &doer.domain, peer.remote.ip(), target)) {
+        let what = (&doer.source, peer.remote.ip(), path, request.uri().query());
+        if routes::known(request.method(), path) != routes::Known::Served
+            || !self.records.tells_reading(doer.known, what)
+        {
             return Ok(None);
         }
+        // A look is said once, afterwards.
         self.deed(peer, request, Doer { known: false, ..doer }).await
     }
 
@@ -112,9 +114,9 @@ impl Surface {
         peer: &Peer,
         request: &Request<B>,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        // Who looks at a page of the console is known by its cookie.
-        let is_page = listener == Listener::Admin && Console::serves(request.uri().path());
-        if !matches!(*request.method(), Method::GET | Method::HEAD) || is_page || self.records.log().is_none() {
+        // Pages of the console know by their cookie who looks at them.
+        let elsewhere = self.records.log().is_none() || Console::serves(request.uri().path());
+        if !matches!(*request.method(), Method::GET | Method::HEAD) || elsewhere {
             return Ok(None);
         }
         let who = self.caller(listener, peer.clone(), request).await.ok();
@@ -156,7 +158,7 @@ impl Surface {
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
         let path = request.uri().path();
         let operation = operation(request.method(), path);
-        let light = !doer.known || LIGHT.contains(&&*operation);
+        let light = !doer.known || reads(request.method()) || LIGHT.contains(&&*operation);
         let deed = Deed {
             operation: operation.into(),
             source: doer.source,
@@ -236,8 +238,10 @@ fn read_place(path: &str) -> &str {
 fn operation(method: &Method, path: &str) -> String {
     if matches!(*method, Method::GET | Method::HEAD) {
         let noun = path.trim_start_matches("/api/v1").split('/').nth(1).unwrap_or_default();
-        let rest =
-            path.strip_prefix("/oauth/").map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
+        let page = path.strip_prefix("/oauth/").or_else(|| path.strip_prefix("/console/"));
+        let rest = page
+            .filter(|place| !place.is_empty())
+            .map_or_else(String::new, |place| format!(".{}", place.replace('/', ".")));
         return format!("{noun}{rest}.read");
     }
     if let Some(place) = path.strip_prefix("/oauth/") {
@@ -245,6 +249,9 @@ fn operation(method: &Method, path: &str) -> String {
     }
     if let Some(place) = path.strip_prefix("/console/") {
         return format!("console.{}", place.replace('/', "."));
+    }
+    if let Some(form) = path.strip_prefix("/approvals/app/") {
+        return format!("push.{form}");
     }
     if path.starts_with("/approvals/") {
         return "approvals.answer".to_owned();
@@ -315,12 +322,16 @@ mod tests {
             (Method::POST, "/approvals/7", "approvals.answer"),
             (Method::POST, "/console/sign-in", "console.sign-in"),
             (Method::POST, "/api/v1/console:link", "console.link"),
+            (Method::POST, "/approvals/app/subscribe", "push.subscribe"),
+            (Method::DELETE, "/api/v1/push/q5Jm", "push.remove"),
             (Method::POST, "/oauth/token", "oauth.token"),
             (Method::POST, "/oauth/sign-in/passkey", "oauth.sign-in.passkey"),
             (Method::GET, "/api/v1/users/alice", "users.read"),
             (Method::HEAD, "/api/v1/tasks", "tasks.read"),
             (Method::GET, "/approvals/7", "approvals.read"),
             (Method::GET, "/oauth/account", "oauth.account.read"),
+            (Method::GET, "/console", "console.read"),
+            (Method::GET, "/console/agents/lamp", "console.agents.lamp.read"),
             (Method::GET, "/audit/2026-11/tile/entries/x001/067", "audit.read"),
         ] {
             assert_eq!(operation(&method, path), expected);

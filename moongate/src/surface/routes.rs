@@ -40,20 +40,17 @@ pub(super) fn known(method: &Method, path: &str) -> Known {
     static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
     let routes = ROUTES.get_or_init(|| read(&openapi::document()));
     let asked: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
+    // Of several that fit, the one that says most of the path counts.
     let mut found: Vec<&Route> = routes.iter().filter(|route| route.is_at(&asked)).collect();
-    // What is named whole is not what stands for any name.
-    if let Some(named) = found.iter().find(|route| route.segments == asked).copied() {
-        found = vec![named];
-    }
+    found.sort_by_key(|route| std::cmp::Reverse(route.words()));
     if found.is_empty() {
         return Known::Nothing;
     }
     let name = if *method == Method::HEAD { "get".to_owned() } else { method.as_str().to_ascii_lowercase() };
-    let mut logged =
-        found.iter().flat_map(|route| &route.methods).filter(|(own, _)| *own == name).map(|(_, logged)| logged);
-    match logged.clone().next() {
-        Some(_) if logged.any(|logged| *logged) => Known::Served,
-        Some(_) => Known::Unlogged,
+    let logged = found.iter().flat_map(|route| &route.methods).find(|(own, _)| *own == name).map(|(_, logged)| *logged);
+    match logged {
+        Some(true) => Known::Served,
+        Some(false) => Known::Unlogged,
         // Reading is refused by whoever serves the path, in words of its own.
         None if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) => Known::Served,
         None => Known::Otherwise,
@@ -78,6 +75,11 @@ fn read(document: &Value) -> Vec<Route> {
 }
 
 impl Route {
+    /// How many segments stand for themselves alone.
+    fn words(&self) -> usize {
+        self.segments.iter().filter(|segment| !segment.starts_with('{')).count()
+    }
+
     fn is_at(&self, asked: &[&str]) -> bool {
         let long = if self.rest { asked.len() >= self.segments.len() } else { asked.len() == self.segments.len() };
         long && self.segments.iter().zip(asked).all(|(own, asked)| fits(own, asked))
@@ -112,6 +114,9 @@ mod tests {
             (Method::GET, "/audit/tile/entries/x001/x234/067.p/8", Known::Served),
             (Method::GET, "/audit/2026-11/tile/0/000", Known::Unlogged),
             (Method::HEAD, "/healthz", Known::Unlogged),
+            (Method::GET, "/console/console.css", Known::Unlogged),
+            (Method::GET, "/console/agents/lamp", Known::Served),
+            (Method::POST, "/console/approvals", Known::Served),
             (Method::POST, "/healthz", Known::Otherwise),
             (Method::GET, "/audit/tile/0", Known::Nothing),
             (Method::POST, "/audit/witness/add-checkpoint", Known::Unlogged),

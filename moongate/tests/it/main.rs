@@ -25,6 +25,7 @@ mod mtls;
 mod notary;
 mod notify;
 mod notify_home;
+mod notify_push;
 mod oauth;
 mod outbound;
 mod outbound_exchange;

@@ -37,14 +37,14 @@ async fn command(gateway: &Gateway, arguments: &[&str], input: &str) -> std::pro
 }
 
 /// Adds alice, who may allow these scopes, with a password.
-async fn alice(gateway: &Gateway, scopes: &[&str]) {
+pub(crate) async fn alice(gateway: &Gateway, scopes: &[&str]) {
     let body = json!({"name": "alice", "display_name": "Alice", "scopes": scopes, "password": PASSWORD});
     let added = operate(gateway, "POST", "/users", Some(&body)).await;
     assert_eq!(added.status, 201, "{}", added.text());
 }
 
 /// A browser in which alice is signed in.
-async fn signed_in(gateway: &Gateway) -> Browser {
+pub(crate) async fn signed_in(gateway: &Gateway) -> Browser {
     let mut browser = Browser::at(&gateway.admin());
     let answer = browser.post("/oauth/sign-in", &[("name", "alice"), ("password", PASSWORD)]).await;
     assert_eq!((answer.status, answer.header("location")), (303, "/oauth/account"), "{}", answer.text());

@@ -380,7 +380,7 @@ async fn the_description_of_the_api_tells_the_truth() {
     told.push(("get", "/openapi.json"));
     // Tasks and the store, users, clients, tokens, approvals, the authority and the console's views are tried where their
     // commands are, and what is not below `/api/v1` where it belongs.
-    let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/ca/"];
+    let elsewhere = ["/tasks", "/queue", "/store", "/users", "/clients", "/tokens", "/approvals", "/push", "/ca/"];
     let views = ["/events", "/overview", "/console", "/audit", "/configuration"];
     let here = |path: &str, item: &Value| {
         item.get("servers").is_none() && !elsewhere.iter().chain(&views).any(|noun| path.starts_with(noun))

@@ -9,7 +9,7 @@ pub(crate) static NOTIFY: Section = Section {
     doc: "A channel by which people learn that something waits for their yes: a title and a link, never what the requester said. See docs/guide/approvals.md.",
     keys: &[
         open("name", Kind::Text, "\"phone\"", Applied, "What it is called in the log, in numbers and in the status."),
-        open("kind", Kind::Word(&["ntfy", "webhook", "mail", "mqtt"]), "\"ntfy\"", Applied, "What it is."),
+        open("kind", Kind::Word(&["ntfy", "webhook", "mail", "mqtt", "push"]), "\"ntfy\"", Applied, "What it is."),
         open(
             "url",
             Kind::Text,
@@ -47,6 +47,20 @@ pub(crate) static NOTIFY: Section = Section {
             "\"home/moongate\"",
             Applied,
             "Of `mqtt`: events go to TOPIC/approval, the number of open questions to TOPIC/open.",
+        ),
+        open(
+            "services",
+            Kind::Texts,
+            "[\"fcm.googleapis.com\", \"*.push.services.mozilla.com\"]",
+            Applied,
+            "Of `push`: the push services that browsers may name; those of Chrome, Firefox, Safari and Edge unless set.",
+        ),
+        open(
+            "contact",
+            Kind::Text,
+            "\"mailto:ann@home.example\"",
+            Applied,
+            "Of `push`: whom a push service writes to in case of trouble; `public_url` unless set.",
         ),
         open(
             "insecure",

@@ -45,6 +45,13 @@ pub enum Way {
         /// To whom.
         to: Vec<String>,
     },
+    /// Browsers that people have subscribed with.
+    Push {
+        /// The push services that are accepted; those of the usual browsers if there are none.
+        services: Vec<String>,
+        /// Whom they write to about us, if not to the public URL.
+        contact: Option<String>,
+    },
     /// Topics of an MQTT broker.
     Mqtt {
         /// The broker.

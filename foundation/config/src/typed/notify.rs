@@ -19,10 +19,16 @@ enum Word {
     Webhook,
     Mail,
     Mqtt,
+    Push,
 }
 
-const KINDS: Words<Word> =
-    &[("ntfy", Word::Ntfy), ("webhook", Word::Webhook), ("mail", Word::Mail), ("mqtt", Word::Mqtt)];
+const KINDS: Words<Word> = &[
+    ("ntfy", Word::Ntfy),
+    ("webhook", Word::Webhook),
+    ("mail", Word::Mail),
+    ("mqtt", Word::Mqtt),
+    ("push", Word::Push),
+];
 const MAILBOX_HINT: &str = "write it as \"ann@home.example\"";
 const SECRET_HINT: &str = "make one by: echo \"whsec_$(openssl rand -base64 32)\"";
 
@@ -38,6 +44,7 @@ impl Word {
             Self::Webhook => &["url", "secret", "insecure"],
             Self::Mail => &["url", "user", "password", "from", "to", "insecure"],
             Self::Mqtt => &["url", "user", "password", "topic", "insecure"],
+            Self::Push => &["services", "contact"],
         }
     }
 }
@@ -78,6 +85,7 @@ fn way(table: &Table<'_>) -> Option<Way> {
             let server = server(table, ("mqtt", 1883), ("mqtts", 8883))?;
             topic.map(|topic| Way::Mqtt { server, login, topic })
         }
+        Word::Push => Some(Way::Push { services: services(table), contact: contact(table) }),
     }
 }
 
@@ -186,6 +194,30 @@ fn mailbox(text: &str) -> bool {
         !label.is_empty() && label.len() <= 63 && inner && !label.starts_with('-') && !label.ends_with('-')
     };
     atoms && domain.len() <= 253 && domain.split('.').all(label)
+}
+
+/// Hosts of push services; `*.` in front stands for any names before it.
+fn services(table: &Table<'_>) -> Vec<String> {
+    let services: Vec<String> =
+        table.texts("services").into_iter().map(|(text, _)| text.to_ascii_lowercase()).collect();
+    let is_host = |one: &str| Url::parse(&format!("https://{one}")).is_ok_and(|url| !url.path && url.port.is_none());
+    for odd in services.iter().filter(|one| !is_host(one.strip_prefix("*.").unwrap_or(one))) {
+        let message = format!("`{}`: {odd:?} is no host", table.path_of("services"));
+        table.wrong("services", message, "write it as \"push.example\" or \"*.push.example\"");
+    }
+    services
+}
+
+/// A URL by which somebody can be reached (RFC 8292 §2.1).
+fn contact(table: &Table<'_>) -> Option<String> {
+    let contact = table.text("contact")?;
+    let web = contact.starts_with("https://") && Url::parse(&contact).is_ok();
+    if web || contact.strip_prefix("mailto:").is_some_and(mailbox) {
+        return Some(contact);
+    }
+    let message = format!("`{}` cannot be {contact:?}", table.path_of("contact"));
+    table.wrong("contact", message, "write it as \"mailto:ann@home.example\" or as an https URL");
+    None
 }
 
 /// What topics begin with: no wildcards, nothing of the broker's own.

@@ -234,6 +234,26 @@ fn channels_are_read_with_their_credentials() {
 }
 
 #[test]
+fn push_names_its_services_and_somebody_to_write_to() {
+    let read = |more: &str| read(&format!("[oauth]\n[[notify]]\nname = \"phones\"\nkind = \"push\"\n{more}"));
+    let loaded =
+        read("services = [\"*.Push.example\", \"10.0.0.7\"]\ncontact = \"mailto:ann@home.example\"\n").unwrap();
+    let Some(Way::Push { services, contact }) = &loaded.config.notify[0].way else { panic!() };
+    assert_eq!(services, &["*.push.example", "10.0.0.7"]);
+    assert_eq!(contact.as_deref(), Some("mailto:ann@home.example"));
+    for wrong in [
+        "services = [\"https://push.example\"]",
+        "services = [\"a/b\"]",
+        "contact = \"ann\"",
+        "url = \"https://a.example\"",
+    ] {
+        assert!(read(&format!("{wrong}\n")).is_err(), "{wrong}");
+    }
+    let Err(problems) = super::read("[[notify]]\nname = \"phones\"\nkind = \"push\"\n") else { panic!() };
+    assert!(format!("{problems:?}").contains("oauth"), "{problems:?}");
+}
+
+#[test]
 fn mail_and_mqtt_are_read_with_their_servers_and_usual_ports() {
     let loaded = read(
         "[[notify]]\nname = \"mail\"\nkind = \"mail\"\nurl = \"smtps://mail.example\"\nuser = \"gate\"\npassword = \"pw\"\n\

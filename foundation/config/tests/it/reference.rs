@@ -131,11 +131,12 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
 
 /// A channel of this kind, with what it cannot do without.
 fn channel(kind: &str) -> String {
+    let pages = if kind == "\"push\"" { "[oauth]\n" } else { "" };
     let more = match kind {
         "\"ntfy\"" | "\"webhook\"" => "url = \"http://127.0.0.1:1/\"",
         "\"mail\"" => "url = \"smtp://127.0.0.1\"\nfrom = \"a@b\"\nto = [\"a@b\"]",
         "\"mqtt\"" => "url = \"mqtt://127.0.0.1\"\ntopic = \"t\"",
         _ => "",
     };
-    format!("[[notify]]\nname = \"n\"\nkind = {kind}\n{more}\n")
+    format!("{pages}[[notify]]\nname = \"n\"\nkind = {kind}\n{more}\n")
 }

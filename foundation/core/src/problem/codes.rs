@@ -191,6 +191,9 @@ codes! {
     NotYoursToDecide = 462, Forbidden, Caller, NEVER, "this answer does not count", "somebody else must decide, or by other means; the message says which";
     TooManyQuestions = 463, Overloaded, Caller, LATER, "too many questions wait for people", "wait until those that are open are answered; nobody is asked without end";
     NotTold = 464, Unavailable, Gateway, LATER, "a channel did not take the news that a person is asked", "see the channel's address and credentials in `[[notify]]`; it is tried again until the question runs out";
+    PushOff = 465, Conflict, Caller, NEVER, "no browser is told, as push is off", "the operator turns it on with a `[[notify]]` of the kind \"push\"";
+    SubscriptionRefused = 466, Params, Caller, NEVER, "this browser cannot be told", "see what the message says of its push service; the operator names those that are accepted in `services`";
+    NoSuchSubscription = 467, NotFound, Caller, NEVER, "there is no such subscription", "see those that there are with GET /api/v1/push";
 
     // 047x: the console, and watching
     LinkSpent = 470, Forbidden, Caller, NEVER, "the link into the console works no longer", "ask for a new one with `moongate console`";
