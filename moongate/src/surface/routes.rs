@@ -116,7 +116,7 @@ mod tests {
             (Method::HEAD, "/healthz", Known::Unlogged),
             (Method::GET, "/console/console.css", Known::Unlogged),
             (Method::GET, "/console/agents/lamp", Known::Served),
-            (Method::POST, "/console/approvals", Known::Served),
+            (Method::POST, "/console/approvals", Known::Otherwise),
             (Method::POST, "/healthz", Known::Otherwise),
             (Method::GET, "/audit/tile/0", Known::Nothing),
             (Method::POST, "/audit/witness/add-checkpoint", Known::Unlogged),

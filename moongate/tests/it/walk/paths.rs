@@ -7,7 +7,7 @@ use super::{Book, home};
 use crate::support::*;
 
 /// What leaves no line. Each has its reason beside it in the description; whoever adds one adds it here, too.
-const UNLOGGED: [&str; 31] = [
+const UNLOGGED: [&str; 37] = [
     "GET /.well-known/oauth-authorization-server",
     "GET /.well-known/oauth-authorization-server/{place}",
     "GET /.well-known/oauth-protected-resource",
@@ -16,6 +16,12 @@ const UNLOGGED: [&str; 31] = [
     "GET /.well-known/openid-configuration/{place}",
     "GET /api/v1/openapi.json",
     "GET /api/v1/status",
+    "GET /approvals/app/icon-192.png",
+    "GET /approvals/app/icon-512.png",
+    "GET /approvals/app/icon.svg",
+    "GET /approvals/app/manifest.json",
+    "GET /approvals/app/push.js",
+    "GET /approvals/app/worker.js",
     "GET /audit/checkpoint",
     "GET /audit/tile/{level}/{tile}",
     "GET /audit/vkey",
