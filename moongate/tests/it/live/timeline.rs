@@ -32,7 +32,10 @@ async fn a_request_that_people_decided_on_is_told_from_its_coming_to_its_end() {
     let (_agent, gateway) = home(DOORS).await;
     let caller = Caller::rpc(&gateway.plain());
     let asked = id(&task(&caller, &for_skill("blinds.open", "echo open")).await);
+    task(&caller, &for_skill("blinds.open", "echo another")).await;
     let waiting = timeline(&gateway, &asked, &["judged", "asked"]).await;
+    assert_eq!(kinds(&waiting).iter().filter(|what| *what == "asked").count(), 1, "nobody else's: {waiting}");
+    assert_eq!((&step(&waiting, "judged")["who"], &step(&waiting, "asked")["who"]), (&Value::Null, &json!("local")));
     assert_eq!((&waiting["task"]["state"], &waiting["task"]["over"]), (&json!("auth-required"), &json!(false)));
     assert_eq!(step(&waiting, "judged")["result"], "asked");
     let question = question(&gateway, &asked).await;
