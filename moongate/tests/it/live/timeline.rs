@@ -160,7 +160,7 @@ async fn a_timeline_is_for_the_operator_and_only_of_what_there_is() {
 #[tokio::test]
 async fn the_command_prints_a_line_for_each_step_and_nothing_that_moves_a_cursor() {
     let (_agent, gateway) = home("").await;
-    let made = id(&task(&Caller::rpc(&gateway.plain()), &for_skill("lights.set", &format!("echo {HOSTILE}"))).await);
+    let made = id(&task(&Caller::rpc(&gateway.plain()), &for_skill("lights.set", &format!("ask {HOSTILE}"))).await);
     timeline(&gateway, &made, &["received", "answered"]).await;
     let text = moongate(gateway.folder(), &["tasks", "show", &made, "--timeline"]).await;
     let json = moongate(gateway.folder(), &["--json", "tasks", "show", &made, "--timeline"]).await;
@@ -173,7 +173,7 @@ async fn the_command_prints_a_line_for_each_step_and_nothing_that_moves_a_cursor
     assert_eq!(shown.lines().count(), told["steps"].as_array().unwrap().len(), "{shown}");
     let first = shown.lines().next().unwrap();
     assert!(first.contains("  received    local: send by the listener plain") && first.contains("(log 2"), "{shown}");
-    assert!(err(&text).contains(&format!("task {made} is completed")), "{}", err(&text));
+    assert!(err(&text).contains(&format!("task {made} is input-required")), "{}", err(&text));
     let found = moongate(gateway.folder(), &["--json", "audit", "search", "--task", &made]).await;
     assert_eq!(out(&found).lines().count(), 1, "{}", out(&found));
     let missing = moongate(gateway.folder(), &["tasks", "show", "nothing", "--timeline"]).await;
