@@ -92,10 +92,12 @@ async fn what_needs_nobody_goes_straight_on_and_looking_leaves_no_step() {
     let caller = Caller::rpc(&gateway.plain());
     let made = id(&task(&caller, &for_skill("lights.set", "echo on")).await);
     caller.call(Operation::Get, &on(&made)).await.unwrap();
+    assert_eq!(operate(&gateway, "GET", &format!("/tasks/{made}"), None).await.status, 200);
     let other = id(&task(&caller, &for_skill("lights.set", "echo off")).await);
     timeline(&gateway, &other, &["received"]).await;
     let told = timeline(&gateway, &made, &["received", "answered"]).await;
     assert_eq!(kinds(&told).iter().filter(|what| *what == "received").count(), 1, "neither a look nor another: {told}");
+    assert!(!kinds(&told).contains(&"operated".to_owned()), "the operator only looked: {told}");
     let went = step(&told, "dispatched");
     assert!(went["words"].as_str().unwrap().starts_with("it went to home, by "), "{went}");
     assert_eq!(
