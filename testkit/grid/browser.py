@@ -1,5 +1,7 @@
 """Chromium at the gateway's pages: `python3 testkit/grid/browser.py --moongate PATH [--shots FOLDER]`.
 
+First the pages for people, then the console (`console.py`).
+
 The browser plays an authenticator itself, makes a passkey by an operator's link, signs in with it, answers devices and programs,
 and is attacked from another site (`clients/pages_browser.mjs`). With `--shots`, each page is photographed.
 Exit 0: every case ran and passed. 1: something is red. 2: it could not start.
@@ -11,6 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import console
 import driver
 import install
 from oauth import Operator
@@ -64,9 +67,17 @@ def run(moongate: Path, folder: Path, shots: Path | None) -> int:
     return driver.told("chromium", driver.lines(done.stdout), CASES)
 
 
+def both(moongate: Path, folder: Path, shots: Path | None) -> int:
+    """The pages for people, and the console."""
+    places = [folder / "people", folder / "console"]
+    for place in places:
+        place.mkdir()
+    return max(run(moongate, places[0], shots), console.run(moongate, places[1], shots))
+
+
 if __name__ == "__main__":
     driver.main(
         "browser", "Chromium at the gateway's pages.", {ENVIRONMENT},
-        lambda flags, folder: run(flags.moongate, folder, flags.shots and flags.shots.resolve()),
+        lambda flags, folder: both(flags.moongate, folder, flags.shots and flags.shots.resolve()),
         lambda parser: parser.add_argument("--shots", type=Path),
     )

@@ -97,7 +97,7 @@ class RunningGateway:
         )
         self.log = folder / "moongate.log"
         with self.log.open("w") as log:
-            words = [str(program), "run", "--config", str(config)]
+            words = [str(program), "run", "--config", config.name]
             self.process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
         self._wait_until_ready(admin)
 

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::layout::shown;
 use super::{Asking, encoded};
+use crate::view;
 
 /// `GET /api/v1/agents`, as far as the page shows it.
 #[derive(Debug, Deserialize)]
@@ -144,7 +145,7 @@ fn instance(agent: &Agent) -> Markup {
     };
     html! {
         li {
-            strong { (shown(&agent.id)) }
+            @if agent.id != agent.name { strong { (shown(&agent.id)) } }
             span class={ "pill " (class) } { (word) }
             span class="quiet small rest" {
                 @if let Some(zone) = &agent.zone { (shown(zone)) " · " }
@@ -157,8 +158,8 @@ fn instance(agent: &Agent) -> Markup {
             }
             @if let Some(trouble) = &agent.problem {
                 p class="warning whole" {
-                    (shown(&trouble.detail)) " "
-                    span class="small" { (shown(&trouble.hint).replace('`', "")) " (" (shown(&trouble.code)) ")" }
+                    (shown(&view::sentence(&trouble.detail))) " "
+                    span class="small" { (shown(&view::sentence(&trouble.hint)).replace('`', "")) " " span class="code" { "(" (shown(&trouble.code)) ")" } }
                 }
             }
         }

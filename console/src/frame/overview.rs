@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::shown;
 use super::place::Place;
-use super::{Asking, chart};
+use super::{Asking, Caller, chart};
 
 /// `GET /api/v1/overview`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -83,11 +83,11 @@ pub struct Traffic {
 impl Asking<'_> {
     pub(super) async fn overview(&self) -> Result<Response<Bytes>, Problem> {
         let view: Overview = self.look("/api/v1/overview").await?;
-        Ok(self.page(&draw(&view)))
+        Ok(self.page(&draw(&view, self.who)))
     }
 }
 
-fn draw(view: &Overview) -> Markup {
+fn draw(view: &Overview, who: &Caller) -> Markup {
     html! {
         h1 { "Overview" }
         p class="quiet" { (shown(&view.domain)) " · Moongate " (view.version) " · up since " (moment(&view.started_at)) }
@@ -96,7 +96,7 @@ fn draw(view: &Overview) -> Markup {
             @if view.attention.is_empty() {
                 p class="well" { "Nothing. All is well." }
             } @else {
-                ul class="matters" { @for matter in &view.attention { (matter_row(matter)) } }
+                ul class="matters" { @for matter in &view.attention { (matter_row(matter, who)) } }
             }
         }
         section id="traffic" data-live {
@@ -120,13 +120,13 @@ fn draw(view: &Overview) -> Markup {
     }
 }
 
-fn matter_row(matter: &Matter) -> Markup {
+fn matter_row(matter: &Matter, who: &Caller) -> Markup {
     let (class, word) = match matter.level {
         Level::Bad => ("bad", "broken"),
         Level::Warn => ("warn", "look"),
         Level::Note => ("note", "waits"),
     };
-    let place = matter.about.as_deref().and_then(Place::about);
+    let place = matter.about.as_deref().and_then(Place::about).filter(|place| who.may(place.right));
     html! {
         li class=(class) {
             span class={ "pill " (class) } { (word) }

@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::layout::{shown, token};
 use super::{Asking, Question, encoded, read};
+use crate::view;
 
 /// Where it is.
 pub(super) const PATH: &str = "/console/routes";
@@ -119,7 +120,7 @@ impl Asking<'_> {
             }
             form class="search" method="post" action=(PATH) {
                 (token(self.who))
-                (input("text", "Message", message.text, "dim the lights in the kitchen"))
+                div class="fields" { (input("text", "Message", message.text, "dim the lights in the kitchen")) }
                 div class="fields" {
                     (input("agent", "To the agent", message.agent, "whoever fits"))
                     (input("skill", "For the skill", message.skill, "whichever fits"))
@@ -142,12 +143,12 @@ fn question(message: Message<'_>) -> Question {
     Question::post("/api/v1/explain", &json!({"path": path, "body": body}))
 }
 
-fn drawn(view: &Explanation) -> Markup {
+fn drawn(told: &Explanation) -> Markup {
     html! {
         section {
             h2 { "The way it takes" }
             ol class="pipeline" {
-                @for Stage { name, passed, words } in stages(view) {
+                @for Stage { name, passed, words } in stages(told) {
                     @let (class, mark) = match passed {
                         Passed::Yes => ("good", "✓"),
                         Passed::Stopped => ("bad", "✕"),
@@ -161,9 +162,9 @@ fn drawn(view: &Explanation) -> Markup {
                     }
                 }
             }
-            @if let Some(trouble) = view.problem.as_ref().filter(|_| view.asked_by.is_none()) {
+            @if let Some(trouble) = told.problem.as_ref().filter(|_| told.asked_by.is_none()) {
                 p class="warning" {
-                    (shown(&trouble.detail)) " "
+                    (shown(&view::sentence(&trouble.detail))) " "
                     span class="small" { (shown(&trouble.hint).replace('`', "")) " (" (shown(&trouble.code)) ")" }
                 }
             }

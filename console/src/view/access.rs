@@ -4,14 +4,16 @@ use maud::{Markup, html};
 use moongate_core::{Code, Problem, Time};
 use moongate_identity::people::{LONGEST, Passkey, SHORTEST, SignedIn, User};
 
-use super::{Making, alert, creation, nothing, page, request, script, signed_in, token};
+use super::{Making, alert, creation, document, nothing, page, request, script, signed_in, token};
 use crate::{users, words};
 
 /// A page of ours that calls the same address again: only such a call brings the cookie along.
 pub(crate) fn again(here: &str) -> Markup {
     let head = html! { meta http-equiv="refresh" content=(format!("0;url={here}")); };
-    page(
+    let style = if here.starts_with("/console") { "/console/pages.css" } else { "/oauth/pages.css" };
+    document(
         "One moment",
+        style,
         &head,
         &html! {
             h1 { "One moment" }

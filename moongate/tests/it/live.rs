@@ -48,7 +48,7 @@ async fn watching(gateway: &Gateway, query: &str) -> Events {
 }
 
 async fn next(events: &mut Events) -> Value {
-    let event = events.next().await.expect("the stream has ended");
+    let event = soon("an event", events.next()).await.expect("the stream has ended");
     assert_eq!(event.data["kind"], event.kind.as_str());
     event.data
 }

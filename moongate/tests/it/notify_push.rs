@@ -177,6 +177,47 @@ async fn strangers_addresses_and_strangers_forms_are_refused() {
 }
 
 #[tokio::test]
+async fn a_browser_is_its_persons_and_is_not_told_twice_because_of_another() {
+    let (service, broken) = (Receiver::start().await, Receiver::answering(&[500, 500]).await);
+    let (_agent, gateway) = home(&format!("{DOORS}{PUSH}")).await;
+    alice(&gateway, &["approve"]).await;
+    let body =
+        json!({"name": "bob", "display_name": "Bob", "scopes": ["approve"], "password": "correct horse battery"});
+    assert_eq!(operate(&gateway, "POST", "/users", Some(&body)).await.status, 201);
+    let mut browser = signed_in(&gateway).await;
+    let (phone, other) = (Phone::new(), Phone::new());
+    assert_eq!(phone.subscribes(&mut browser, &service.url("/x")).await, 303);
+    assert_eq!(other.subscribes(&mut browser, &broken.url("/y")).await, 303);
+    asked(&gateway, "open").await;
+    let tried = broken.until("the third try", |got| got.len() == 3).await;
+    assert_eq!(tried.iter().map(|one| one.answered).collect::<Vec<_>>(), [500, 500, 204]);
+    eventually("all are told", || async { status(&gateway).await["notifications"][0]["told"] == 1 }).await;
+    assert_eq!(service.got().len(), 1, "the one that took it at once");
+
+    let listed = subscriptions(&gateway).await["subscriptions"].clone();
+    let key = listed[0]["key"].as_str().unwrap();
+    let mut bob = Browser::at(&gateway.admin());
+    bob.post("/oauth/sign-in", &[("name", "bob"), ("password", "correct horse battery")]).await;
+    bob.get("/approvals").await;
+    let form = bob.field("form");
+    assert!(!bob.page.contains(key), "nobody sees another's browsers");
+    let remove = |form: String| vec![("form".to_owned(), form), ("key".to_owned(), key.to_owned())];
+    let fields = remove(form);
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(bob.post("/approvals/app/unsubscribe", &fields).await.status, 404);
+    assert_eq!(subscriptions(&gateway).await["subscriptions"], listed);
+    browser.get("/approvals").await;
+    let fields = remove(browser.field("form"));
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(browser.post("/approvals/app/unsubscribe", &fields).await.status, 303);
+    assert_eq!(
+        operate(&gateway, "DELETE", &format!("/push/{}", listed[1]["key"].as_str().unwrap()), None).await.status,
+        200
+    );
+    assert_eq!(subscriptions(&gateway).await["subscriptions"], json!([]));
+}
+
+#[tokio::test]
 async fn whoever_may_not_answer_any_more_is_not_told() {
     let (service, phone) = (Receiver::start().await, Phone::new());
     let (_agent, gateway) = home(&format!("{DOORS}{PUSH}")).await;

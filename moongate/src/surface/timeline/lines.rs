@@ -55,9 +55,11 @@ impl Line {
     }
 
     fn step(&self, at: String, what: What, words: String) -> Step {
-        let who = self.leaf.pointer("/source/id").and_then(Value::as_str);
+        // What the gateway does with a request is not done by whoever sent it.
+        let theirs = matches!(what, What::Received | What::Operated | What::Decided);
+        let who = self.leaf.pointer("/source/id").and_then(Value::as_str).filter(|who| theirs && *who != "-");
         Step {
-            who: who.filter(|who| *who != "-").map(str::to_owned),
+            who: who.map(str::to_owned),
             line: self.place(),
             request: self.text("request").map(str::to_owned),
             approval: self.approval().map(str::to_owned),

@@ -85,6 +85,12 @@ async fn words_of_agents_are_shown_and_do_nothing() {
         assert!(!text.contains('\u{202e}') && !text.contains('\u{1b}'), "{text:?}");
     }
     assert!(pages[1].text().contains("&lt;script&gt;alert(1)"), "{}", pages[1].text());
+
+    let (_agent, gateway) = home("").await;
+    let caller = Caller::rpc(&gateway.plain());
+    let made = id(&task(&caller, &for_skill("lights.set", &format!("ask <i>{HOSTILE}"))).await);
+    let text = super::pages::browser(&gateway).await.get(&format!("/console/tasks/{made}")).await.text();
+    assert!(text.contains("which &lt;i&gt;x\\u{1b}[2J") && !text.contains('\u{202e}'), "{text}");
 }
 
 #[tokio::test]

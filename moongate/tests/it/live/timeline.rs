@@ -32,7 +32,10 @@ async fn a_request_that_people_decided_on_is_told_from_its_coming_to_its_end() {
     let (_agent, gateway) = home(DOORS).await;
     let caller = Caller::rpc(&gateway.plain());
     let asked = id(&task(&caller, &for_skill("blinds.open", "echo open")).await);
+    task(&caller, &for_skill("blinds.open", "echo another")).await;
     let waiting = timeline(&gateway, &asked, &["judged", "asked"]).await;
+    assert_eq!(kinds(&waiting).iter().filter(|what| *what == "asked").count(), 1, "nobody else's: {waiting}");
+    assert_eq!((&step(&waiting, "judged")["who"], &step(&waiting, "asked")["who"]), (&Value::Null, &json!("local")));
     assert_eq!((&waiting["task"]["state"], &waiting["task"]["over"]), (&json!("auth-required"), &json!(false)));
     assert_eq!(step(&waiting, "judged")["result"], "asked");
     let question = question(&gateway, &asked).await;
@@ -89,10 +92,12 @@ async fn what_needs_nobody_goes_straight_on_and_looking_leaves_no_step() {
     let caller = Caller::rpc(&gateway.plain());
     let made = id(&task(&caller, &for_skill("lights.set", "echo on")).await);
     caller.call(Operation::Get, &on(&made)).await.unwrap();
+    assert_eq!(operate(&gateway, "GET", &format!("/tasks/{made}"), None).await.status, 200);
     let other = id(&task(&caller, &for_skill("lights.set", "echo off")).await);
     timeline(&gateway, &other, &["received"]).await;
     let told = timeline(&gateway, &made, &["received", "answered"]).await;
     assert_eq!(kinds(&told).iter().filter(|what| *what == "received").count(), 1, "neither a look nor another: {told}");
+    assert!(!kinds(&told).contains(&"operated".to_owned()), "the operator only looked: {told}");
     let went = step(&told, "dispatched");
     assert!(went["words"].as_str().unwrap().starts_with("it went to home, by "), "{went}");
     assert_eq!(
@@ -157,7 +162,7 @@ async fn a_timeline_is_for_the_operator_and_only_of_what_there_is() {
 #[tokio::test]
 async fn the_command_prints_a_line_for_each_step_and_nothing_that_moves_a_cursor() {
     let (_agent, gateway) = home("").await;
-    let made = id(&task(&Caller::rpc(&gateway.plain()), &for_skill("lights.set", &format!("echo {HOSTILE}"))).await);
+    let made = id(&task(&Caller::rpc(&gateway.plain()), &for_skill("lights.set", &format!("ask {HOSTILE}"))).await);
     timeline(&gateway, &made, &["received", "answered"]).await;
     let text = moongate(gateway.folder(), &["tasks", "show", &made, "--timeline"]).await;
     let json = moongate(gateway.folder(), &["--json", "tasks", "show", &made, "--timeline"]).await;
@@ -170,7 +175,7 @@ async fn the_command_prints_a_line_for_each_step_and_nothing_that_moves_a_cursor
     assert_eq!(shown.lines().count(), told["steps"].as_array().unwrap().len(), "{shown}");
     let first = shown.lines().next().unwrap();
     assert!(first.contains("  received    local: send by the listener plain") && first.contains("(log 2"), "{shown}");
-    assert!(err(&text).contains(&format!("task {made} is completed")), "{}", err(&text));
+    assert!(err(&text).contains(&format!("task {made} is input-required")), "{}", err(&text));
     let found = moongate(gateway.folder(), &["--json", "audit", "search", "--task", &made]).await;
     assert_eq!(out(&found).lines().count(), 1, "{}", out(&found));
     let missing = moongate(gateway.folder(), &["tasks", "show", "nothing", "--timeline"]).await;
