@@ -1,5 +1,6 @@
 //! What a rule wants confirmed waits for a person, and goes out by that person's yes: once, as it was asked, or not at all.
 
+mod attacks;
 mod defaults;
 mod held;
 mod meanings;
