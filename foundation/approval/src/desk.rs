@@ -14,6 +14,7 @@ mod rows;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -183,7 +184,11 @@ pub struct Desk {
     /// How long a yes is remembered at most, in milliseconds.
     remembers: AtomicU64,
     bell: Bell,
+    observer: OnceLock<Observer>,
 }
+
+/// Hears how long after the yes a request went out.
+pub type Observer = Box<dyn Fn(Duration) + Send + Sync>;
 
 impl Desk {
     /// The desk of this store, with the questions that are open in it. Those whose callers held a connection are asked no more:
@@ -206,6 +211,7 @@ impl Desk {
             changed: Notify::new(),
             remembers: AtomicU64::new(0),
             bell,
+            observer: OnceLock::new(),
         };
         for gone in open.iter().filter(|one| one.held) {
             desk.cancel(&gone.approval.id).await?;
@@ -401,7 +407,12 @@ impl Desk {
         let Some(stored) = self.find(id).await? else { return Err(no("nobody was asked about it")) };
         let hash = Document::of(asked, &stored.frame)?.hash()?;
         match self.apply(id, Input::Consume { hash }).await? {
-            Ok((_, Some(grant))) => Ok(grant),
+            Ok((_, Some(grant))) => {
+                if let Some(observer) = self.observer.get() {
+                    observer(self.clock.now().since(stored.approval.since));
+                }
+                Ok(grant)
+            }
             Ok((_, None)) | Err(Rejected::Undecided) => Err(no("nobody has said yes")),
             Err(Rejected::OtherRequest) => {
                 tracing::warn!(approval = id, "a request is not the one that a person said yes to");
@@ -432,6 +443,11 @@ impl Desk {
         let mut all = rows::all(self.store.records(), rows::DECIDED).await?;
         all.retain(|one| !one.delivered);
         Ok(all)
+    }
+
+    /// Tells this one from now on, and nobody else.
+    pub fn observe(&self, observer: Observer) {
+        let _ = self.observer.set(observer);
     }
 
     /// Whoever carries requests out knows of it.

@@ -64,6 +64,7 @@ struct Shared {
     health: Mutex<BTreeMap<&'static str, u64>>,
     lists: lists::RevocationLists,
     notifications: notifications::ByChannel,
+    dispatches: series::Histogram,
     witnesses: witnesses::Witnesses,
     reloads_applied: Counter,
     reloads_refused: Counter,
@@ -98,6 +99,7 @@ impl Metrics {
             health: Mutex::default(),
             lists: lists::RevocationLists::default(),
             notifications: notifications::ByChannel::default(),
+            dispatches: series::Histogram::default(),
             witnesses: witnesses::Witnesses::default(),
             reloads_applied: Counter::default(),
             reloads_refused: Counter::default(),
@@ -180,6 +182,11 @@ impl Metrics {
     /// The numbers of a channel by which people are told.
     pub fn notifications(&self, channel: &str) -> Notifications {
         self.shared.notifications.of(channel)
+    }
+
+    /// A request went out so long after people had said yes.
+    pub fn dispatched(&self, after: std::time::Duration) {
+        self.shared.dispatches.observe(after);
     }
 
     /// How witnesses of the audit log stand, and with whom a log has two histories; replaces what was said before.

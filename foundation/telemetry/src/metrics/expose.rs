@@ -28,6 +28,7 @@ impl Collector for Exposition {
         self.gauges(&mut encoder)?;
         self.0.lists.encode(&mut encoder)?;
         self.0.notifications.encode(&mut encoder)?;
+        self.dispatches(&mut encoder)?;
         self.0.witnesses.encode(&mut encoder)?;
         self.own(&mut encoder)
     }
@@ -50,6 +51,15 @@ impl Exposition {
             metric.encode_family(&[("health", *health)])?.encode_gauge(&count)?;
         }
         Ok(())
+    }
+
+    fn dispatches(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {
+        let help = "Time from people's yes until the request goes out";
+        let mut metric =
+            encoder.encode_descriptor("approval_dispatch", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+        let (sum, buckets) = self.0.dispatches.read();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
     }
 
     fn own(&self, encoder: &mut DescriptorEncoder<'_>) -> Result<(), Error> {

@@ -154,7 +154,7 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
-    fn observe(&self, took: Duration) {
+    pub(super) fn observe(&self, took: Duration) {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let place = BOUNDS_US.partition_point(|bound| bound * 1000 < ns);
         if let Some(bucket) = self.buckets.get(place) {
