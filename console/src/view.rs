@@ -43,6 +43,12 @@ pub(crate) fn card(title: &str, card: &Markup) -> Markup {
 }
 
 fn document(title: &str, style: &str, head: &Markup, card: &Markup) -> Markup {
+    let body = html! { main { (gate()) (card) } };
+    whole(title, style, head, &body)
+}
+
+/// A whole document with one stylesheet, what else its head holds, and its body.
+pub(crate) fn whole(title: &str, style: &str, head: &Markup, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -55,12 +61,7 @@ fn document(title: &str, style: &str, head: &Markup, card: &Markup) -> Markup {
                 link rel="stylesheet" href=(style);
                 (head)
             }
-            body {
-                main {
-                    (gate())
-                    (card)
-                }
-            }
+            body { (body) }
         }
     }
 }

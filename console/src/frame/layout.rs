@@ -1,6 +1,6 @@
 //! The frame around every page of the console: who we are, where one can go, who is here.
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 use moongate_approval::document::visible;
 use moongate_core::Problem;
 
@@ -10,38 +10,26 @@ use crate::view;
 
 /// A whole page.
 pub(super) fn frame(who: &Caller, place: Option<&Place>, title: &str, content: &Markup) -> Markup {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                meta name="robots" content="noindex";
-                title { (title) " · Moongate" }
-                link rel="stylesheet" href="/console/console.css";
-                script src="/console/console.js" defer {}
-            }
-            body {
-                a class="skip" href="#content" { "To the content" }
-                header {
-                    (view::gate())
-                    nav aria-label="Console" {
-                        ul {
-                            @for one in place::ALL.iter().filter(|one| who.may(one.right)) {
-                                li {
-                                    @let here = place.is_some_and(|place| place.path == one.path);
-                                    a href=(one.path) aria-current=[here.then_some("page")] { (one.title) }
-                                }
-                            }
+    let script = html! { script src="/console/console.js" defer {} };
+    let body = html! {
+        a class="skip" href="#content" { "To the content" }
+        header {
+            (view::gate())
+            nav aria-label="Console" {
+                ul {
+                    @for one in place::ALL.iter().filter(|one| who.may(one.right)) {
+                        li {
+                            @let here = place.is_some_and(|place| place.path == one.path);
+                            a href=(one.path) aria-current=[here.then_some("page")] { (one.title) }
                         }
                     }
-                    (here(who))
                 }
-                main id="content" { (content) }
             }
+            (here(who))
         }
-    }
+        main id="content" { (content) }
+    };
+    view::whole(title, "/console/console.css", &script, &body)
 }
 
 /// Who is signed in, and the way out.
