@@ -42,9 +42,11 @@ impl Right {
                 .and_then(|rest| rest.strip_prefix(noun))
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', ':']))
         };
+        // What became of a task is told with lines of the log and people's decisions, and so is what happens just now.
+        let tells_lines = under("events") || (under("tasks") && path.ends_with("/timeline"));
         if under("approvals") {
             Self::Questions
-        } else if under("audit") {
+        } else if under("audit") || tells_lines {
             Self::ReadLog
         } else {
             Self::See
@@ -153,6 +155,9 @@ mod tests {
             ("/api/v1/audit:verify", Right::ReadLog),
             ("/api/v1/auditors", Right::See),
             ("/api/v1/users", Right::See),
+            ("/api/v1/tasks", Right::See),
+            ("/api/v1/tasks/7/timeline", Right::ReadLog),
+            ("/api/v1/events", Right::ReadLog),
         ] {
             assert_eq!(Right::of(path), right, "{path}");
         }

@@ -178,18 +178,20 @@ impl Visit {
 
     /// The cookie as it is set; `None` takes it away.
     pub(crate) fn set_cookie(&self, value: Option<&str>) -> String {
-        self.set(self.cookie_name(), value)
+        self.set(self.cookie_name(), value, "/")
     }
 
     /// The operator's cookie as it is set; `None` takes it away.
     pub(crate) fn set_operator_cookie(&self, value: Option<&str>) -> String {
-        self.set(self.operator_cookie_name(), value)
+        // Cookies know no ports: whatever else this machine serves shall not get it with every request.
+        let path = if self.secure() { "/" } else { "/console" };
+        self.set(self.operator_cookie_name(), value, path)
     }
 
-    fn set(&self, name: &str, value: Option<&str>) -> String {
+    fn set(&self, name: &str, value: Option<&str>, path: &str) -> String {
         let secure = if self.secure() { "; Secure" } else { "" };
         let end = if value.is_none() { "; Max-Age=0" } else { "" };
-        format!("{name}={}; Path=/; HttpOnly; SameSite=Strict{secure}{end}", value.unwrap_or_default())
+        format!("{name}={}; Path={path}; HttpOnly; SameSite=Strict{secure}{end}", value.unwrap_or_default())
     }
 
     /// The site that passkeys of this visit belong to; `None` where the page was called by another name, or by an address,

@@ -95,6 +95,8 @@ pub(crate) fn approval(
         dl {
             dt { "Asks" }
             dd { code { (visible(&approval.requester)) } }
+            dt { "Operation" }
+            dd { code { (visible(target("/operation"))) } }
             dt { "Agent" }
             dd { code { (visible(target("/target/agent"))) } }
             @if !target("/target/skill").is_empty() {

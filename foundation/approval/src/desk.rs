@@ -135,7 +135,11 @@ impl Stored {
             (false, true) => format!("{:?}, and data besides", said.join(" ")),
             (false, false) => format!("{:?}", said.join(" ")),
         };
-        format!("{} tells {}{skill}: {said}", self.approval.requester, text("/target/agent"))
+        let (who, agent) = (&self.approval.requester, text("/target/agent"));
+        match text("/operation") {
+            "send" | "stream" => format!("{who} tells {agent}{skill}: {said}"),
+            operation => format!("{who} wants {operation} at {agent}{skill}, task {}", text("/target/task")),
+        }
     }
 
     /// What channels tell of it.

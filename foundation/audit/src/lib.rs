@@ -47,7 +47,7 @@ pub use log::{Log, Place, is_shard};
 pub use note::{Checkpoint, Signed};
 pub use proof::{check_growth, check_inclusion};
 pub use read::{Files, Proven};
-pub use search::{Found, Wanted};
+pub use search::{Found, Wanted, is_moment};
 pub use task::{OfTask, speaks_of};
 pub use tile::Tile;
 pub use verify::{Beginning, Finding, Report, beginning, follows, verify};

@@ -47,6 +47,23 @@ impl Wanted {
     }
 }
 
+/// Whether a text can be compared with the time of a line: a day, or a moment of it (`2026-11-28T01:00`, in UTC).
+pub fn is_moment(text: &str) -> bool {
+    let (day, rest) = text.split_at_checked(10).unwrap_or((text, ""));
+    let digits = |text: &str, pattern: &str| {
+        text.len() == pattern.len()
+            && text
+                .chars()
+                .zip(pattern.chars())
+                .all(|(own, form)| if form == '0' { own.is_ascii_digit() } else { own == form })
+    };
+    let clock = |rest: &str| {
+        let rest = rest.trim_end_matches('Z');
+        ["00", "00:00", "00:00:00", "00:00:00.000"].iter().any(|form| digits(rest, form))
+    };
+    digits(day, "0000-00-00") && (rest.is_empty() || rest.strip_prefix('T').is_some_and(clock))
+}
+
 impl Files {
     /// The lines that fit, the oldest first.
     ///
@@ -65,5 +82,31 @@ impl Files {
             }
         })?;
         Ok(found.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_moment;
+
+    #[test]
+    fn a_slip_is_no_moment() {
+        for good in
+            ["2026-11-28", "2026-11-28T01", "2026-11-28T01:00", "2026-11-28T01:00:07Z", "2026-11-28T01:00:07.123Z"]
+        {
+            assert!(is_moment(good), "{good}");
+        }
+        for bad in [
+            "",
+            "foo",
+            "28.11.2026",
+            "2026-11-28 01:00",
+            "2026-11",
+            "2026-11-28T",
+            "2026-11-28T1:00",
+            "2026-11-28T01:00+01:00",
+        ] {
+            assert!(!is_moment(bad), "{bad}");
+        }
     }
 }

@@ -83,6 +83,8 @@ impl Listing<'_> {
         let value = match (secret, value.get_ref()) {
             (true, DeValue::Table(_)) => one_line(written),
             (true, _) => HIDDEN.to_owned(),
+            // Whoever knows the path of such an address may write to it.
+            (false, _) if path.starts_with("notify") => without_paths(&without_secrets(&one_line(written))),
             (false, _) => without_secrets(&one_line(written)),
         };
         let from = if elsewhere { From::Elsewhere(line) } else { From::File(line) };
@@ -98,6 +100,18 @@ impl Listing<'_> {
 /// The same on one line.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Hides the path of a URL.
+fn without_paths(text: &str) -> String {
+    let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
+    match rest.split_once('/') {
+        Some((host, path)) => {
+            let quote = if path.ends_with('"') { "\"" } else { "" };
+            format!("{scheme}://{host}/{HIDDEN}{quote}")
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// Hides what may be a secret in a URL: the name and password before the host, and the query.
@@ -175,6 +189,12 @@ mod tests {
             assert_eq!((setting.value.as_deref(), setting.from), (Some(value), from), "{auth}");
             assert!(!format!("{all:?}").contains("hunter2"), "{auth}");
         }
+    }
+
+    #[test]
+    fn where_people_are_told_is_shown_without_its_path() {
+        let all = all("[[notify]]\nname = \"chat\"\nkind = \"webhook\"\nurl = \"https://chat.example/T000/hunter2\"\n");
+        assert_eq!(of(&all, "notify[0].url").value.as_deref(), Some("\"https://chat.example/•••\""));
     }
 
     #[test]

@@ -126,6 +126,7 @@ fn show(context: &Context, view: &Value) {
         ("class", "/class"),
         ("rule", "/rule"),
         ("asked by", "/requester"),
+        ("operation", "/document/operation"),
         ("agent", "/document/target/agent"),
         ("skill", "/document/target/skill"),
         ("task", "/document/target/task"),

@@ -121,10 +121,10 @@ struct Search {
     #[arg(long, value_name = "ID")]
     task: Option<String>,
     /// At this time or later: 2026-11-27, 2026-11-27T18:30.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     since: Option<String>,
     /// Before this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     before: Option<String>,
     /// The most lines; of more, the last ones.
     #[arg(long, default_value_t = 100)]
@@ -360,6 +360,13 @@ fn exported(context: &Context, arguments: &Export) -> Result<Ending, Failure> {
         ));
     }
     Ok(Ending::Yes)
+}
+
+fn moment(text: &str) -> Result<String, String> {
+    match moongate_audit::is_moment(text) {
+        true => Ok(text.to_owned()),
+        false => Err("it is no day or moment in UTC, as 2026-11-28 or 2026-11-28T01:00".to_owned()),
+    }
 }
 
 fn search(context: &Context, arguments: &Search) -> Result<Ending, Failure> {

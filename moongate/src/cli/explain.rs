@@ -91,6 +91,10 @@ fn print(view: &Value) {
     if let Some(instance) = text("/route/instance") {
         data(&format!("pick       {instance} ({})", text("/route/policy").unwrap_or_default()));
     }
+    if let Some(rule) = text("/asked_by") {
+        data(&format!("authorize  a person is asked: {rule}"));
+        return;
+    }
     if let Some(detail) = text("/problem/detail") {
         data(&format!("refused    {}: {detail}", text("/problem/code").unwrap_or_default()));
         for field in view.pointer("/problem/fields").and_then(Value::as_array).into_iter().flatten() {

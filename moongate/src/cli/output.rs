@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use std::borrow::Cow;
+
 use moongate_approval::document::{is_hidden, visible};
 use moongate_config::Problems;
 use moongate_core::Problem;
@@ -110,10 +112,48 @@ pub(crate) fn written(value: &Value) -> String {
 
 /// Prints a line of data. A reader that has gone away is no error.
 pub(crate) fn data(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", harmless(line));
+}
+
+/// Prints a line whose strangers' words were made visible before, with the colours that stand in it.
+pub(crate) fn painted(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Prints a line of talk.
 pub(crate) fn talk(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", harmless(line));
+}
+
+/// Writes out what steers a terminal or turns the order of letters around, as JSON writes it: agents and callers choose words.
+fn harmless(line: &str) -> Cow<'_, str> {
+    let steers = |letter: char| {
+        (letter.is_control() && letter != '\n' && letter != '\t')
+            || matches!(letter, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !line.contains(steers) {
+        return Cow::Borrowed(line);
+    }
+    let mut shown = String::with_capacity(line.len() + 16);
+    for letter in line.chars() {
+        if steers(letter) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            shown.push(letter);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_strangers_steer_no_terminal_and_json_stays_json() {
+        assert_eq!(harmless("two\nlines\tand \u{2764}\u{fe0f}"), "two\nlines\tand \u{2764}\u{fe0f}");
+        assert_eq!(harmless("x\u{1b}[31mRED\u{7}\u{202e}\u{9b}\r"), "x\\u001b[31mRED\\u0007\\u202e\\u009b\\u000d");
+        let text = harmless("\"a\u{202e}b\"").into_owned();
+        assert_eq!(serde_json::from_str::<String>(&text).ok().as_deref(), Some("a\u{202e}b"));
+    }
 }

@@ -16,7 +16,7 @@ use moongate_core::{Code, Mono, Problem};
 use moongate_telemetry::SystemClock;
 
 use super::client::Client;
-use super::output::{Palette, data, written};
+use super::output::{Palette, data, painted, written};
 use super::{Context, Ending, Failure, terminated};
 use figures::Look;
 use screen::{Picture, Said, Terminal};
@@ -63,7 +63,7 @@ async fn show(client: &Client, every: Duration, json: bool, live: bool) -> Resul
             if json {
                 data(&written(&picture.view()));
             } else {
-                picture.lines(usize::MAX, palette).iter().for_each(|line| data(line));
+                picture.lines(usize::MAX, palette).iter().for_each(|line| painted(line));
             }
             return Ok(Ending::Yes);
         };

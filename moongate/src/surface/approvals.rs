@@ -114,7 +114,13 @@ async fn listed(desk: &Desk, query: &str) -> Result<Response<ReplyBody>, Problem
             return Err(Problem::new(Code::InvalidParams, format!("`state` {why}")).field("state", why));
         }
     };
-    let views: Vec<Value> = found.iter().map(moongate_approval::Stored::view).collect();
+    let mut views: Vec<Value> = found.iter().map(moongate_approval::Stored::view).collect();
+    if state == Some("past") {
+        // Whoever wants to read one again asks for it; two hundred of them may be very long.
+        views.iter_mut().filter_map(|view| view.get_mut("document")?.as_object_mut()).for_each(|document| {
+            document.remove("params");
+        });
+    }
     Ok(json_response(StatusCode::OK, &json!({ "approvals": views })))
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::endpoint::{ReplyBody, json_response, no_such_path, problem_response};
-use moongate_audit::{Files, Report, VerifyingKey, Wanted, follows, verify};
+use moongate_audit::{Files, Report, VerifyingKey, Wanted, follows, is_moment, verify};
 use moongate_core::{Code, Listener, Problem};
 use moongate_identity::authority::form::pairs;
 use moongate_transport::Peer;
@@ -183,6 +183,9 @@ fn read(uri: &Uri) -> Result<(Asked, Option<String>), Problem> {
 fn narrow(wanted: &mut Wanted, name: &str, value: String) -> Result<(), Problem> {
     match name {
         "task" => wanted.task = Some(value),
+        "since" | "before" if !is_moment(&value) => {
+            return Err(wrong(name, "is no day or moment in UTC, as 2026-11-28 or 2026-11-28T01:00"));
+        }
         "since" => wanted.since = Some(value),
         "before" => wanted.before = Some(value),
         "below" => wanted.below = Some(number(name, &value)?),

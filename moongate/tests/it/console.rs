@@ -90,7 +90,10 @@ async fn enter(browser: &mut Browser, link: &str) {
     let answer = browser.post("/console/sign-in", &[("link", &secret)]).await;
     assert_eq!((answer.status, answer.header("location")), (303, "/console/"), "{}", answer.text());
     let cookie = answer.header("set-cookie");
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/console;"),
+        "{cookie}"
+    );
 }
 
 #[tokio::test]

@@ -121,13 +121,13 @@ impl Desk {
         if removed == 0 { Err(none) } else { Ok(()) }
     }
 
-    /// Nothing that this person said is remembered any more.
+    /// Nothing that a person of this name said is remembered any more, whichever authority had vouched for the name.
     ///
     /// # Errors
     /// The store fails.
-    pub async fn forget_of(&self, by: &str) -> Result<usize, Problem> {
-        let by = by.to_owned();
-        remove(self.store.records(), move |one| *one.by == *by).await
+    pub async fn forget_of(&self, name: &str) -> Result<usize, Problem> {
+        let name = name.to_owned();
+        remove(self.store.records(), move |one| one.by.rsplit_once(':').is_some_and(|(_, own)| own == name)).await
     }
 
     pub(super) fn most(&self) -> Duration {

@@ -20,6 +20,8 @@ pub(super) const PENDING: &str = "pending";
 pub(super) const DECIDED: &str = "decided";
 pub(super) const OVER: &str = "over";
 const HOUR: Duration = Duration::from_secs(3600);
+/// So many questions of one requester are answered by remembered yeses within an hour; then people are asked again.
+const RECALLED: usize = 120;
 /// How long a question that is over can be looked at.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -45,6 +47,9 @@ pub(super) struct Change {
 struct Rate {
     open: u32,
     asked: Vec<Time>,
+    /// Those that a remembered yes answered.
+    #[serde(default)]
+    recalled: Vec<Time>,
 }
 
 fn read(record: &Record) -> Option<Stored> {
@@ -80,7 +85,7 @@ fn rate(page: &dyn Page, requester: &str) -> Result<Rate, Broken> {
 }
 
 fn put_rate(page: &dyn Page, requester: &str, rate: &Rate) -> Result<(), Broken> {
-    let last = rate.asked.last().map(|at| at.plus(HOUR));
+    let last = rate.asked.last().max(rate.recalled.last()).map(|at| at.plus(HOUR));
     let record = Record {
         key: requester.to_owned(),
         group: None,
@@ -90,7 +95,7 @@ fn put_rate(page: &dyn Page, requester: &str, rate: &Rate) -> Result<(), Broken>
     page.put(RATE, &record)
 }
 
-/// Adds a question within the limits; one that a remembered yes answers counts for none, since it bothers nobody.
+/// Adds a question within the limits; one that a remembered yes answers bothers nobody, and has a limit of its own.
 pub(super) async fn add(
     records: &dyn Records,
     stored: &Stored,
@@ -100,11 +105,14 @@ pub(super) async fn add(
     let stored = stored.clone();
     let added = records::change(records, move |page| {
         let mut stored = stored.clone();
-        memory::recall(page, &mut stored, most, now)?;
+        let requester = stored.approval.requester.clone();
+        let mut rate = rate(page, &requester)?;
+        rate.asked.retain(|at| at.plus(HOUR) > now);
+        rate.recalled.retain(|at| at.plus(HOUR) > now);
+        if rate.recalled.len() < RECALLED {
+            memory::recall(page, &mut stored, most, now)?;
+        }
         if stored.approval.state == State::Pending {
-            let requester = &stored.approval.requester;
-            let mut rate = rate(page, requester)?;
-            rate.asked.retain(|at| at.plus(HOUR) > now);
             if rate.open >= limits.open {
                 return Ok(Err(Refused::Open));
             }
@@ -113,8 +121,10 @@ pub(super) async fn add(
             }
             rate.open += 1;
             rate.asked.push(now);
-            put_rate(page, requester, &rate)?;
+        } else {
+            rate.recalled.push(now);
         }
+        put_rate(page, &requester, &rate)?;
         write(page, &stored)?;
         Ok(Ok(stored))
     });

@@ -158,7 +158,7 @@ async fn a_remembered_yes_answers_the_very_same_until_its_time_and_no_longer_tha
     assert!(scene.desk.remember(&own, "home:c".into(), yes.clone(), minutes(1)).await.is_err());
     assert_eq!(scene.desk.memories().await.unwrap(), []);
     scene.desk.remember(&own, "home:alice".into(), yes, minutes(1)).await.unwrap();
-    assert_eq!(scene.desk.forget_of("home:alice").await.unwrap(), 2, "what has run out is swept with it");
+    assert_eq!(scene.desk.forget_of("alice").await.unwrap(), 2, "what has run out is swept with it");
     assert_eq!(scene.ask(&asked("home:c", "t-7")).await.approval.state, State::Pending);
 }
 

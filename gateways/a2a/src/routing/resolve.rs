@@ -52,9 +52,10 @@ fn meanings(directory: &Directory, head: &Head, resolved: &Resolved) -> Vec<Mean
             Meaning { agent: candidate.agent.clone(), skill: skill.cloned(), tags, effects }
         };
         if skills.is_empty() && head.operation.carries_message() {
-            let every = agent.into_iter().flat_map(|agent| agent.card.skills.iter());
+            // Whichever instance gets it: what any of them can do.
+            let every = agent.into_iter().flat_map(|agent| agent.natures.ids());
             let before = all.len();
-            all.extend(every.map(|skill| meaning(Some(&SkillId::from(skill.id.as_str())))));
+            all.extend(every.map(|skill| meaning(Some(&SkillId::from(skill)))));
             if all.len() == before {
                 all.push(meaning(None));
             }

@@ -3,16 +3,22 @@
 //! A skill speaks of a thing if one of the words of its id or tags is that thing's: `door.open`, `openGarageDoor` and the tag
 //! `front-door` speak of a door, `outdoor` does not. Made once with the directory, looked up for each request.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use moongate_core::Effects;
 use moongate_wire::a2a::card::Card;
 
 /// Things that open something, or that can do harm once they are on.
-const GUARDED: [&str; 13] = [
+const GUARDED: [&str; 19] = [
     "lock",
     "unlock",
+    "locking",
+    "unlocking",
+    "opendoor",
+    "closedoor",
+    "opengarage",
+    "opengate",
     "deadbolt",
     "door",
     "garage",
@@ -55,12 +61,12 @@ impl Nature {
 
 /// The skills of one agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Natures(HashMap<String, Nature>);
+pub struct Natures(BTreeMap<String, Nature>);
 
 impl Natures {
     /// As the cards of all its instances say: what one of them calls a door is one.
     pub fn of<'a>(cards: impl Iterator<Item = &'a Card>) -> Self {
-        let mut tags: HashMap<&str, Vec<Arc<str>>> = HashMap::new();
+        let mut tags: BTreeMap<&str, Vec<Arc<str>>> = BTreeMap::new();
         for skill in cards.flat_map(|card| card.skills.iter()) {
             let held = tags.entry(&skill.id).or_default();
             for tag in &skill.tags {
@@ -70,6 +76,11 @@ impl Natures {
             }
         }
         Self(tags.into_iter().map(|(id, tags)| (id.to_owned(), Nature::of(id, tags))).collect())
+    }
+
+    /// The skills that any of its instances has.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
     }
 
     /// One skill; of one that no card names, its id is all that is known.
@@ -90,10 +101,12 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|letter: char| !letter.is_alphanumeric()).flat_map(|run| {
         let mut starts = vec![0];
         let letters: Vec<(usize, char)> = run.char_indices().collect();
-        for pair in letters.windows(2) {
-            if let [(_, before), (at, letter)] = pair
-                && ((before.is_lowercase() && letter.is_uppercase())
-                    || before.is_ascii_digit() != letter.is_ascii_digit())
+        for (index, pair) in letters.windows(2).enumerate() {
+            let [(_, before), (at, letter)] = pair else { continue };
+            // `IoTDoor` is two words, and so is `openDoor`.
+            let small_follows = letters.get(index + 2).is_some_and(|(_, next)| next.is_lowercase());
+            if (letter.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && small_follows)))
+                || before.is_ascii_digit() != letter.is_ascii_digit()
             {
                 starts.push(*at);
             }
@@ -114,9 +127,20 @@ mod tests {
 
     #[test]
     fn a_skill_is_known_by_the_words_of_its_id_and_its_tags() {
-        for id in
-            ["door.open", "openGarageDoor", "unlock_all", "Lock", "gates", "gas", "door2", "front-DOOR", "oven/preheat"]
-        {
+        for id in [
+            "door.open",
+            "openGarageDoor",
+            "unlock_all",
+            "Lock",
+            "gates",
+            "gas",
+            "door2",
+            "front-DOOR",
+            "oven/preheat",
+            "IoTDoor",
+            "opendoor",
+            "unlocking.all",
+        ] {
             assert_eq!(effects(id, &[]), (true, false), "{id}");
         }
         for id in [

@@ -63,9 +63,6 @@ impl Witnessing {
         let now = &signed.checkpoint;
         let what = match judgement {
             Judgement::Forked(size) => format!("{}: two roots of {size} lines are signed", now.origin),
-            Judgement::Unproven => {
-                format!("{}: its {} lines are not proven to begin with the {last} of before", now.origin, now.size)
-            }
             Judgement::Conflict(_) if now.size < last => {
                 format!("{}: it has {} lines, and had {last}", now.origin, now.size)
             }

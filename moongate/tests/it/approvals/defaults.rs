@@ -82,3 +82,33 @@ pub(super) async fn soon_asked(gateway: &Gateway) -> String {
     let asked = crate::support::until(|| async { waiting(gateway).await.first().cloned() }).await;
     asked.expect("somebody is asked")["id"].as_str().unwrap().to_owned()
 }
+
+#[tokio::test]
+async fn what_one_instance_can_open_is_asked_about_whichever_gets_it() {
+    let door = json!({"id": "door.open", "name": "Open", "description": "Opens it.", "tags": ["x"]});
+    let lamp = json!({"id": "lights.set", "name": "Set", "description": "Sets them.", "tags": ["x"]});
+    let start = |skills: Value| Agent::start(Plan { card: json!({ "skills": skills }), ..Plan::new("twins") });
+    let (first, second) = (start(json!([lamp])).await, start(json!([lamp, door])).await);
+    let entry = first.entry("");
+    let other = second.entry("").lines().find(|line| line.starts_with("card_url")).unwrap().to_owned();
+    let toml = format!("{LISTEN}{entry}\n[[agents.instances]]\nlabel = \"b\"\n{other}\n");
+    let gateway = Gateway::start(MOONGATE, &toml).await;
+    let caller = Caller::rpc(&gateway.plain()).at("/agents/twins");
+    let asked = crate::support::until(|| async {
+        let answer = task(&caller, &saying("echo open the door")).await;
+        (state(&answer) == "AUTH_REQUIRED").then_some(())
+    });
+    asked.await.expect("once both cards are read, it is asked about");
+    assert_eq!(sent(&second), 0);
+}
+
+#[tokio::test]
+async fn whoever_sends_from_the_command_line_may_say_yes_as_the_operator() {
+    let (agent, gateway) = home("").await;
+    let config = gateway.config();
+    let sending = ["--config", config.to_str().unwrap(), "send", "--skill", "door.open", "echo open"];
+    let sent_out = crate::support::moongate(gateway.folder(), &sending).await;
+    assert!(err(&sent_out).contains("moongate approve yes"), "{}", err(&sent_out));
+    told(&gateway, &["yes", &soon_asked(&gateway).await]).await;
+    crate::support::eventually("it goes out", || async { sent(&agent) == 1 }).await;
+}

@@ -127,9 +127,17 @@ async fn pages_and_their_events_are_for_sessions_that_may_see() {
         assert_eq!((stranger.status, by_secret.status), (expected, expected), "{path}");
     }
     let answers = somebody(&gateway, "answers", &["approve"]).await;
-    let looks = somebody(&gateway, "looks", &["admin:console"]).await;
-    let refused = events_of(&gateway, &answers, "/console/events", &[]).await.err().unwrap();
-    assert_eq!((refused.status, refused.code().as_str()), (403, "MG-0407"), "{}", refused.text());
+    let glances = somebody(&gateway, "glances", &["admin:console"]).await;
+    let looks = somebody(&gateway, "looks", &["admin:console", "audit:read"]).await;
+    for without in [&answers, &glances] {
+        let refused = events_of(&gateway, without, "/console/events", &[]).await.err().unwrap();
+        assert_eq!((refused.status, refused.code().as_str()), (403, "MG-0407"), "{}", refused.text());
+    }
+    let made = id(&task(&Caller::rpc(&gateway.plain()), &for_skill("lights.set", "echo on")).await);
+    for (who, sees) in [(&glances, false), (&looks, true)] {
+        let page = operate_as(who, &format!("/console/tasks/{made}")).await;
+        assert_eq!(page.contains("What became of it"), sees, "lines of the log are for those who may read it: {page}");
+    }
     for path in ["/console/tasks", "/console/routes"] {
         let (refused, shown) = (operate_as(&answers, path).await, operate_as(&looks, path).await);
         assert!(refused.contains("That did not work") && shown.contains("Sign out"), "{path}: {refused}");
