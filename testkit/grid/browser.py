@@ -1,6 +1,6 @@
 """Chromium at the gateway's pages: `python3 testkit/grid/browser.py --moongate PATH [--shots FOLDER]`.
 
-First the pages for people, then the console (`console.py`).
+First the pages for people, then the console (`console.py`), then the approvals and their receipts (`approvals.py`).
 
 The browser plays an authenticator itself, makes a passkey by an operator's link, signs in with it, answers devices and programs,
 and is attacked from another site (`clients/pages_browser.mjs`). With `--shots`, each page is photographed.
@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import approvals
 import console
 import driver
 import install
@@ -67,17 +68,18 @@ def run(moongate: Path, folder: Path, shots: Path | None) -> int:
     return driver.told("chromium", driver.lines(done.stdout), CASES)
 
 
-def both(moongate: Path, folder: Path, shots: Path | None) -> int:
-    """The pages for people, and the console."""
-    places = [folder / "people", folder / "console"]
-    for place in places:
-        place.mkdir()
-    return max(run(moongate, places[0], shots), console.run(moongate, places[1], shots))
+def every(moongate: Path, folder: Path, shots: Path | None) -> int:
+    """The pages for people, the console, and the approvals."""
+    result = 0
+    for name, part in {"people": run, "console": console.run, "approvals": approvals.run}.items():
+        (folder / name).mkdir()
+        result = max(result, part(moongate, folder / name, shots))
+    return result
 
 
 if __name__ == "__main__":
     driver.main(
-        "browser", "Chromium at the gateway's pages.", {ENVIRONMENT},
-        lambda flags, folder: both(flags.moongate, folder, flags.shots and flags.shots.resolve()),
+        "browser", "Chromium at the gateway's pages.", {ENVIRONMENT, approvals.OUTSIDER},
+        lambda flags, folder: every(flags.moongate, folder, flags.shots and flags.shots.resolve()),
         lambda parser: parser.add_argument("--shots", type=Path),
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 TARGET = ROOT / "target" / "peers"
-PYTHONS = ("py-1.x", "py-0.3", "fasta2a", "judges", "tlog", "notify")
+PYTHONS = ("py-1.x", "py-0.3", "fasta2a", "judges", "tlog", "notify", "receipt")
 NODES = ("js-1", "js-0.3", "js-oauth", "js-browser", "js-oidc")
 OLDEST_PYTHON = (3, 10)
 # Environments whose libraries want a newer one.
