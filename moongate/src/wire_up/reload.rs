@@ -64,10 +64,10 @@ pub(crate) async fn watch(running: Arc<Running>, loaded: Loaded) {
                         watch = Watch::new(&fresh);
                         current = fresh;
                     }
-                    Err(problem) => refused(&running, &problem.to_string(), problem.to_string()),
+                    Err(problem) => refused(&running, problem.to_string()),
                 }
             }
-            Err(problems) => refused(&running, &problems.render(false), problems.brief()),
+            Err(problems) => refused(&running, problems.brief()),
         }
     }
 }
@@ -81,9 +81,9 @@ fn renew(running: &Running, current: &Loaded) {
     }
 }
 
-/// What the log shows to whoever may read the file, others see without the file's own words.
-fn refused(running: &Running, shown: &str, why: String) {
-    tracing::error!("the changed configuration is not taken over; the old one stays in force\n{shown}");
+/// Told without the file's own words: the line that is wrong may be the one with a secret.
+fn refused(running: &Running, why: String) {
+    tracing::error!("the changed configuration is not taken over; the old one stays in force\n{why}");
     let problem = Problem::new(Code::ConfigWrongValue, "the configuration was refused");
     running.records.did("config.reload", "configuration", Some(&problem), None);
     running.telemetry.metrics().config_reloaded(false);

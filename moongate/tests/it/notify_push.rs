@@ -229,6 +229,8 @@ async fn whoever_may_not_answer_any_more_is_not_told() {
     let name = asked(&gateway, "open").await;
     let trouble = || async { status(&gateway).await["notifications"][0]["trouble"].to_string().contains("no browser") };
     eventually("nobody is told", trouble).await;
+    let overview = operate(&gateway, "GET", "/overview", None).await.text();
+    assert!(overview.contains("People are not told by"), "{overview}");
     assert!(service.got().is_empty());
     told(&gateway, &["no", &name]).await;
     assert_eq!(operate(&gateway, "DELETE", "/users/alice", None).await.status, 200);

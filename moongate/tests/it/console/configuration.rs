@@ -48,16 +48,17 @@ async fn secrets_are_nowhere_also_when_a_change_is_refused() {
     let agent = Agent::start(Plan::new("lamp")).await;
     let secret = format!("auth.api_key = \"{CANARY}\"\n");
     let gateway = Gateway::start(MOONGATE, &format!("{CONFIG}{}{secret}", agent.entry(""))).await;
-    gateway.reload(&format!("{CONFIG}{}{secret}waight = 3\n", agent.entry("")));
+    let misspelt = secret.replace("api_key", "api_kee");
+    gateway.reload(&format!("{CONFIG}{}{misspelt}", agent.entry("")));
     eventually("the refusal is told", || async { status(&gateway).await["configuration"]["refused"] == 1 }).await;
     let now = view(&gateway).await;
     assert_eq!(key(&now, "agents[0].auth.api_key")["value"], "•••");
-    assert!(now["changes"]["last_error"].as_str().unwrap().contains("waight"), "{now}");
+    assert!(now["changes"]["last_error"].as_str().unwrap().contains("api_kee"), "{now}");
     let mut browser = operator(&gateway).await;
     let page = browser.get("/console/configuration").await.text();
-    assert!(page.contains("waight") && page.contains("•••"), "{page}");
+    assert!(page.contains("api_kee") && page.contains("•••"), "{page}");
     assert!(browser.get("/console/").await.text().contains("was refused"), "{}", browser.page);
-    for text in [now.to_string(), page, browser.page.clone(), status(&gateway).await.to_string()] {
+    for text in [now.to_string(), page, browser.page.clone(), status(&gateway).await.to_string(), gateway.log_text()] {
         assert!(!text.contains(CANARY), "{text}");
     }
 }
