@@ -7,46 +7,17 @@
 
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 
-const load = createRequire(`${process.env.GRID_PACKAGES}/`);
-const { default: puppeteer } = await import(pathToFileURL(load.resolve('puppeteer-core')).href);
+import { authenticator, browser, check, complaints, input, look as looks, open, press as presses, tell, until } from './browser.mjs';
 
-const input = JSON.parse(await new Response(process.stdin).text());
 const { base } = input;
-const complaints = [];
 const kept = {};
 const ROUTING = 'https://w3id.org/moongate/extensions/skill-routing/v1';
 const APPROVAL = 'https://w3id.org/moongate/extensions/approval/v1';
-const PHONE = { width: 380, height: 780 };
-const DESK = { width: 1280, height: 900 };
 // Markup, text that runs backwards, and letters that nobody sees.
 const MARKUP = '<img src=x onerror="window.ran=1;alert(1)"></pre><script>window.ran=1</script>';
 const HIDDEN = '\u202egnp.rood\u202c \u200bopen\u2066\ufeff';
 const WRITTEN = '\\u{202e}gnp.rood\\u{202c} \\u{200b}open\\u{2066}\\u{feff}';
-
-function check(holds, ...words) {
-  if (!holds) throw new Error(words.map((word) => (typeof word === 'string' ? word : JSON.stringify(word))).join(' '));
-}
-
-async function tell(name, run) {
-  let detail = '';
-  try {
-    await run();
-  } catch (error) {
-    detail = `${error.message}`.slice(0, 600) || 'failed';
-  }
-  console.log(JSON.stringify({ case: name, ok: detail === '', detail }));
-}
-
-const until = async (what, found) => {
-  for (const end = Date.now() + 15000; Date.now() < end; await new Promise((done) => setTimeout(done, 50))) {
-    const value = await found();
-    if (value) return value;
-  }
-  throw new Error(`${what}: not in time`);
-};
 
 // The caller, the agent and the operator.
 
@@ -84,42 +55,6 @@ const stands = async ({ id }) => (await operator(`/${id}`)).state;
 
 // The browser.
 
-const browser = await puppeteer.launch({
-  executablePath: input.chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
-});
-
-async function open(context) {
-  const page = await context.newPage();
-  await page.setViewport(PHONE);
-  page.on('console', (message) => {
-    // A refusal is answered with a status that the console repeats; RS256 is not asked for on purpose.
-    const meant = ['Failed to load resource', 'publicKey.pubKeyCredParams is missing'];
-    if (!meant.some((words) => message.text().startsWith(words))) complaints.push(`${page.url()}: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.message}`));
-  page.on('dialog', async (dialog) => {
-    complaints.push(`${page.url()}: a dialog: ${dialog.message()}`);
-    await dialog.dismiss();
-  });
-  await page.evaluateOnNewDocument(() => {
-    document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`));
-  });
-  return page;
-}
-
-async function authenticator(page) {
-  const session = await page.createCDPSession();
-  await session.send('WebAuthn.enable');
-  const { authenticatorId } = await session.send('WebAuthn.addVirtualAuthenticator', {
-    options: {
-      protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  });
-  return { session, authenticatorId };
-}
-
 const held = async ({ session, authenticatorId }) =>
   (await session.send('WebAuthn.getCredentials', { authenticatorId })).credentials;
 
@@ -133,10 +68,10 @@ const lacks = async (page, ...words) => {
   for (const word of words) check(!text.includes(word), word, 'stands in', text);
 };
 const answers = (decision) => `form:has(input[name=decision][value=${decision}]) button`;
-/// Presses a button and waits for the page that comes of it.
+/// Only the page in front asks its authenticator.
 async function press(page, selector) {
   await page.bringToFront();
-  return Promise.all([page.waitForNavigation(), page.click(selector)]);
+  return presses(page, selector);
 }
 /// Once the script has shown it.
 const allow = async (page, decision = 'approve') => {
@@ -144,23 +79,7 @@ const allow = async (page, decision = 'approve') => {
   await press(page, answers(decision));
 };
 
-/// As a phone and a desk see it, dark and light: nothing is wider than the window, and the colours are others.
-async function look(page, name) {
-  const grounds = new Set();
-  for (const [kind, size] of [['phone', PHONE], ['desk', DESK]]) {
-    for (const scheme of ['light', 'dark']) {
-      await page.setViewport(size);
-      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
-      const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      check(wider <= 0, name, 'is', wider, 'pixels wider than a', kind);
-      grounds.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-      if (input.shots) await page.screenshot({ path: `${input.shots}/approvals-${name}-${kind}-${scheme}.png`, fullPage: true });
-    }
-  }
-  check(grounds.size === 2, 'dark and light are the same', [...grounds]);
-  await page.setViewport(PHONE);
-  await page.emulateMediaFeatures([]);
-}
+const look = (page, name) => looks(page, `approvals-${name}`, (path) => page.screenshot({ path, fullPage: true }));
 
 /// Somebody else's site, of another host or of another port.
 const site = createServer((request, response) => {

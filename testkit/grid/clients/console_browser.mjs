@@ -5,55 +5,17 @@
 // photographed: light as a desk sees it, dark as a phone does.
 
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 
-const load = createRequire(`${process.env.GRID_PACKAGES}/`);
-const { default: puppeteer } = await import(pathToFileURL(load.resolve('puppeteer-core')).href);
+import { authenticator, browser, check, complaints, input, look as looks, open, press as presses, tell } from './browser.mjs';
 
-const input = JSON.parse(await new Response(process.stdin).text());
 const base = new URL(input.link).origin;
-const complaints = [];
 const ROUTING = 'https://w3id.org/moongate/extensions/skill-routing/v1';
-const PHONE = { width: 380, height: 780 };
-const DESK = { width: 1280, height: 900 };
 
-function check(holds, ...words) {
-  if (!holds) throw new Error(words.map((word) => (typeof word === 'string' ? word : JSON.stringify(word))).join(' '));
-}
-
-async function tell(name, run) {
-  let detail = '';
-  try {
-    await run();
-  } catch (error) {
-    detail = `${error.message}`.slice(0, 600) || 'failed';
-  }
-  console.log(JSON.stringify({ case: name, ok: detail === '', detail }));
-}
-
-const browser = await puppeteer.launch({
-  executablePath: input.chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
-});
-const page = await browser.newPage();
-await page.setViewport(PHONE);
-page.on('console', (message) => {
-  const meant = ['Failed to load resource', 'publicKey.pubKeyCredParams is missing'];
-  if (!meant.some((words) => message.text().startsWith(words))) complaints.push(`${page.url()}: ${message.text()}`);
-});
-page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.message}`));
+const page = await open(browser);
 page.on('requestfailed', (request) => complaints.push(`${page.url()}: ${request.url()} ${request.failure()?.errorText}`));
 page.on('response', (response) => {
   const own = response.url().startsWith(`${base}/`) && !response.url().endsWith('/favicon.ico');
   if (own && response.status() === 404) complaints.push(`${page.url()}: ${response.url()} is not there`);
-});
-page.on('dialog', async (dialog) => {
-  complaints.push(`${page.url()}: a dialog: ${dialog.message()}`);
-  await dialog.dismiss();
-});
-await page.evaluateOnNewDocument(() => {
-  document.addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective}`));
 });
 
 const says = () => page.$eval('body', (body) => body.innerText);
@@ -61,28 +23,12 @@ const has = async (...words) => {
   const text = await says();
   for (const word of words) check(text.includes(word), word, 'is missing in', text);
 };
-const press = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
+const press = (selector) => presses(page, selector);
 
-/// As a phone and a desk see it, dark and light: nothing is wider than the window, and the colours are others.
-async function look(name) {
-  const grounds = new Set();
-  for (const [kind, size] of [['phone', PHONE], ['desk', DESK]]) {
-    for (const scheme of ['light', 'dark']) {
-      await page.setViewport(size);
-      const still = { name: 'prefers-reduced-motion', value: 'reduce' };
-      await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, still]);
-      const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      check(wider <= 0, name, 'is', wider, 'pixels wider than a', kind);
-      grounds.add(await page.evaluate(() => getComputedStyle(document.body).backgroundColor));
-      const wanted = (kind === 'desk') === (scheme === 'light');
-      if (input.shots && wanted) {
-        await page.screenshot({ path: `${input.shots}/console-${name}-${kind}-${scheme}.png` });
-      }
-    }
-  }
-  check(grounds.size === 2, 'dark and light are the same', [...grounds]);
-  await page.setViewport(PHONE);
-}
+/// Photographed light as a desk sees it, dark as a phone does.
+const look = (name) => looks(page, `console-${name}`, async (path, kind, scheme) => {
+  if ((kind === 'desk') === (scheme === 'light')) await page.screenshot({ path });
+});
 
 async function say(words) {
   const message = { messageId: words, role: 'ROLE_USER', parts: [{ text: words }], metadata: { [ROUTING]: { skillId: 'lights.set' } } };
@@ -210,14 +156,7 @@ await tell('a link on another site leads in, its script does not', async () => {
   complaints.splice(0, complaints.length, ...complaints.filter((words) => !words.startsWith(`${elsewhere}/`)));
 });
 await tell('the operator comes back by passkey', async () => {
-  const session = await page.createCDPSession();
-  await session.send('WebAuthn.enable');
-  await session.send('WebAuthn.addVirtualAuthenticator', {
-    options: {
-      protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  });
+  await authenticator(page);
   await page.goto(`${base}/console/passkey`);
   await page.type('#name', 'olga');
   await page.type('#display_name', 'Olga');

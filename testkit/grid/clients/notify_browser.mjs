@@ -4,36 +4,10 @@
 // Input is a JSON document on standard input: {base, root, link, web, subscription, chromium}. A browser gets real subscriptions from its
 // vendor's service only, so `PushManager.subscribe` gives the stub's; what the page does with it is the page's own.
 
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
+import { authenticator, browser, check, input, press as presses, tell, until } from './browser.mjs';
 
-const load = createRequire(`${process.env.GRID_PACKAGES}/`);
-const { default: puppeteer } = await import(pathToFileURL(load.resolve('puppeteer-core')).href);
-
-const input = JSON.parse(await new Response(process.stdin).text());
 const { base } = input;
 
-function check(holds, ...words) {
-  if (!holds) throw new Error(words.map((word) => (typeof word === 'string' ? word : JSON.stringify(word))).join(' '));
-}
-
-async function tell(name, run) {
-  let detail = '';
-  try {
-    await run();
-  } catch (error) {
-    detail = `${error.message}`.slice(0, 600) || 'failed';
-  }
-  console.log(JSON.stringify({ case: name, ok: detail === '', detail }));
-}
-
-const until = async (what, found) => {
-  for (const end = Date.now() + 20000; Date.now() < end; await new Promise((done) => setTimeout(done, 100))) {
-    const value = await found();
-    if (value) return value;
-  }
-  throw new Error(`${what}: not in time`);
-};
 const report = async () => (await fetch(`http://127.0.0.1:${input.web}/report`)).json();
 
 async function ask(words) {
@@ -47,21 +21,10 @@ async function ask(words) {
   check(result?.task?.status?.state === 'TASK_STATE_AUTH_REQUIRED', 'nobody is asked:', result);
 }
 
-const browser = await puppeteer.launch({
-  executablePath: input.chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
-});
 // Not in a context of its own: a private window shows no notifications.
 await browser.defaultBrowserContext().overridePermissions(base, ['notifications']);
 const page = await browser.newPage();
-const session = await page.createCDPSession();
-await session.send('WebAuthn.enable');
-await session.send('WebAuthn.addVirtualAuthenticator', {
-  options: {
-    protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
-    automaticPresenceSimulation: true,
-  },
-});
+const { session } = await authenticator(page);
 await page.evaluateOnNewDocument((given) => {
   PushManager.prototype.subscribe = async function (options) {
     window.asked = { visible: options.userVisibleOnly, length: options.applicationServerKey.length };
@@ -75,7 +38,7 @@ session.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => {
 });
 await session.send('ServiceWorker.enable');
 
-const press = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
+const press = (selector) => presses(page, selector);
 const says = () => page.$eval('main', (main) => main.innerText);
 const shown = () =>
   page.evaluate(async () => {

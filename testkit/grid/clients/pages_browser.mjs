@@ -5,62 +5,10 @@
 // each page is photographed as a phone and a desk see it, dark and light.
 
 import { createServer } from 'node:http';
-import { createRequire } from 'node:module';
-import { pathToFileURL } from 'node:url';
 
-const load = createRequire(`${process.env.GRID_PACKAGES}/`);
-const { default: puppeteer } = await import(pathToFileURL(load.resolve('puppeteer-core')).href);
+import { authenticator, browser, check, complaints, input, open, press, tell } from './browser.mjs';
 
-const input = JSON.parse(await new Response(process.stdin).text());
 const { base } = input;
-const complaints = [];
-
-function check(holds, ...words) {
-  if (!holds) throw new Error(words.map((word) => (typeof word === 'string' ? word : JSON.stringify(word))).join(' '));
-}
-
-async function tell(name, run) {
-  let detail = '';
-  try {
-    await run();
-  } catch (error) {
-    detail = `${error.message}`.slice(0, 600) || 'failed';
-  }
-  console.log(JSON.stringify({ case: name, ok: detail === '', detail }));
-}
-
-const browser = await puppeteer.launch({
-  executablePath: input.chromium,
-  args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-first-run'],
-});
-
-async function open(context) {
-  const page = await context.newPage();
-  await page.setViewport({ width: 380, height: 780 });
-  page.on('console', (message) => {
-    // A refused sign-in is answered with a status that the console repeats; RS256 is not asked for on purpose.
-    const meant = ['Failed to load resource', 'publicKey.pubKeyCredParams is missing'];
-    if (!meant.some((words) => message.text().startsWith(words))) complaints.push(`${page.url()}: ${message.text()}`);
-  });
-  page.on('pageerror', (error) => complaints.push(`${page.url()}: ${error.message}`));
-  page.on('dialog', async (dialog) => {
-    complaints.push(`${page.url()}: a dialog: ${dialog.message()}`);
-    await dialog.dismiss();
-  });
-  return page;
-}
-
-async function authenticator(page) {
-  const session = await page.createCDPSession();
-  await session.send('WebAuthn.enable');
-  const { authenticatorId } = await session.send('WebAuthn.addVirtualAuthenticator', {
-    options: {
-      protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true,
-      automaticPresenceSimulation: true,
-    },
-  });
-  return { session, authenticatorId };
-}
 
 const shot = async (page, name) => {
   if (!input.shots) return;
@@ -79,8 +27,6 @@ const fits = async (page) => {
   const wider = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   check(wider <= 0, 'the page is', wider, 'pixels wider than a phone');
 };
-/// Presses a button and waits for the page that comes of it.
-const press = (page, selector) => Promise.all([page.waitForNavigation(), page.click(selector)]);
 const until = async (page, words) => {
   await page.waitForFunction((words) => document.querySelector('main')?.innerText.includes(words), { timeout: 15000 }, words);
 };
