@@ -218,6 +218,28 @@ async fn a_browser_is_its_persons_and_is_not_told_twice_because_of_another() {
 }
 
 #[tokio::test]
+async fn a_browser_that_is_always_refused_holds_up_no_other() {
+    let (service, refusing) = (Receiver::start().await, Receiver::answering(&[403; 50]).await);
+    let (_agent, gateway) = home(&format!("{DOORS}{PUSH}")).await;
+    alice(&gateway, &["approve"]).await;
+    let mut browser = signed_in(&gateway).await;
+    let (phone, other) = (Phone::new(), Phone::new());
+    assert_eq!(other.subscribes(&mut browser, &refusing.url("/y")).await, 303);
+    asked(&gateway, "open").await;
+    let trouble = || async { status(&gateway).await["notifications"][0]["trouble"].to_string().contains("403") };
+    eventually("that nobody was told is said", trouble).await;
+    assert_eq!(phone.subscribes(&mut browser, &service.url("/x")).await, 303);
+    eventually("the other browser is told", || async { service.got().len() == 1 }).await;
+    asked(&gateway, "open once more").await;
+    eventually("of the next one, too", || async { service.got().len() == 2 }).await;
+    eventually("and nothing is wrong", || async {
+        let channel = status(&gateway).await["notifications"][0].clone();
+        channel["told"] == 2 && channel["trouble"] == json!(null)
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn whoever_may_not_answer_any_more_is_not_told() {
     let (service, phone) = (Receiver::start().await, Phone::new());
     let (_agent, gateway) = home(&format!("{DOORS}{PUSH}")).await;

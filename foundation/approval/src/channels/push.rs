@@ -153,8 +153,11 @@ impl Push {
         self.rows.remove(key, of).await
     }
 
-    /// Writes to one browser; whether it is still there.
-    async fn write(&self, to: &Subscription, notice: &Notice, contact: &str) -> Result<bool, Problem> {
+    /// Writes to one browser.
+    ///
+    /// # Errors
+    /// Another try may help.
+    async fn write(&self, to: &Subscription, notice: &Notice, contact: &str) -> Result<Taken, Problem> {
         let problem = |why: &'static str| Problem::new(Code::NotTold, why);
         let reader = to.reader().ok_or_else(|| problem("a browser's keys are none"))?;
         let origin = Origin::parse(&to.endpoint, false).map_err(|_| problem("a browser's address is none"))?;
@@ -182,11 +185,24 @@ impl Push {
             egress: Some(self.egress.clone()),
         };
         match self.dialer.fetch(fetch).await.map_err(not_told)?.status {
-            200..300 => Ok(true),
-            404 | 410 => Ok(false),
+            200..300 => Ok(Taken::Told),
+            404 | 410 => Ok(Taken::Gone),
+            // The same message will be refused again (RFC 8030 §5): too many of them, and being busy, pass.
+            status @ 400..500 if status != 408 && status != 429 => Ok(Taken::Refused(status)),
             status => Err(Problem::new(Code::NotTold, format!("the push service {} answers {status}", origin.host))),
         }
     }
+}
+
+/// What a push service made of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taken {
+    /// It will reach the browser.
+    Told,
+    /// The browser has ended its subscription.
+    Gone,
+    /// It does not take it, and would not take it later.
+    Refused(u16),
 }
 
 /// Whether a host is one of these.
@@ -237,18 +253,25 @@ impl WebPush {
         Ok(readers)
     }
 
-    async fn write(&self, to: &Subscription, notice: &Notice) -> Result<(), Problem> {
-        if self.push.write(to, notice, &self.terms.contact).await? {
-            let mut half = self.half_told.lock();
-            if half.len() >= HALF_TOLD && !half.contains_key(&notice.id) {
-                half.clear();
+    async fn write(&self, to: &Subscription, notice: &Notice) -> Result<Taken, Problem> {
+        let taken = self.push.write(to, notice, &self.terms.contact).await?;
+        match taken {
+            Taken::Told => {
+                let mut half = self.half_told.lock();
+                if half.len() >= HALF_TOLD && !half.contains_key(&notice.id) {
+                    half.clear();
+                }
+                half.entry(notice.id.clone()).or_default().insert(to.key.clone());
             }
-            half.entry(notice.id.clone()).or_default().insert(to.key.clone());
-            return Ok(());
+            Taken::Gone => {
+                tracing::info!(person = to.person.name, service = to.service(), "a browser has ended its subscription");
+                self.push.unsubscribe(&to.key, None).await?;
+            }
+            Taken::Refused(status) => {
+                tracing::warn!(person = to.person.name, service = to.service(), status, "a browser cannot be told");
+            }
         }
-        tracing::info!(person = to.person.name, service = to.service(), "a browser has ended its subscription");
-        self.push.unsubscribe(&to.key, None).await?;
-        Ok(())
+        Ok(taken)
     }
 }
 
@@ -262,10 +285,16 @@ impl Notifier for WebPush {
             let done = self.half_told.lock().get(&notice.id).cloned().unwrap_or_default();
             readers.retain(|one| !done.contains(&one.key));
             let written = futures_util::stream::iter(readers).map(|to| async move { self.write(&to, notice).await });
-            let results: Vec<Result<(), Problem>> = written.buffer_unordered(AT_ONCE).collect().await;
-            results.into_iter().collect::<Result<(), Problem>>()?;
-            self.half_told.lock().remove(&notice.id);
-            Ok(())
+            let results: Vec<Result<Taken, Problem>> = written.buffer_unordered(AT_ONCE).collect().await;
+            let taken = results.into_iter().collect::<Result<Vec<Taken>, Problem>>()?;
+            let anybody = self.half_told.lock().remove(&notice.id).is_some();
+            // One browser that can never be told holds up no other; that nobody was told is said.
+            let refused =
+                taken.iter().find_map(|one| if let Taken::Refused(status) = one { Some(status) } else { None });
+            match refused.filter(|_| !anybody) {
+                Some(status) => Err(Problem::new(Code::NotTold, format!("every push service refuses, with {status}"))),
+                None => Ok(()),
+            }
         })
     }
 }
