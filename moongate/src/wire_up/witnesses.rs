@@ -160,7 +160,9 @@ impl Witnessing {
                 Ok(signed) => {
                     self.board.stands(&witness.name, signed.checkpoint.size, Some(self.clock.now().0 / 1000));
                 }
-                Err(problem) if problem.code == Code::WitnessConflict => self.conflict(&witness.name, &problem),
+                Err(problem) if problem.code == Code::WitnessConflict => {
+                    self.conflict(&witness.name, &problem, true);
+                }
                 Err(problem) => self.board.fails(&witness.name, &problem.detail),
             }
         }
@@ -219,8 +221,8 @@ impl Witnessing {
     }
 
     /// Two histories of one log: said loudly, once each.
-    fn conflict(&self, with: &str, problem: &Problem) {
-        if !self.board.conflict(with, &problem.detail) {
+    fn conflict(&self, with: &str, problem: &Problem, sure: bool) {
+        if !self.board.conflict(with, &problem.detail, sure) {
             return;
         }
         tracing::error!(with, code = %problem.code, "an audit log has two histories: {}", problem.detail);

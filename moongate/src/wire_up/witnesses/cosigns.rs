@@ -58,7 +58,8 @@ impl Witnessing {
         })
     }
 
-    /// Says loudly what no honest log sends: another root, or fewer lines than it had.
+    /// Says loudly what no honest log sends: another root, or fewer lines than it had. The latter may also be an older checkpoint
+    /// that somebody else sends again.
     fn look(&self, signed: &Signed, judgement: Judgement, last: u64) {
         let now = &signed.checkpoint;
         let what = match judgement {
@@ -68,7 +69,8 @@ impl Witnessing {
             }
             _ => return,
         };
-        self.conflict(&now.origin, &Problem::new(Code::WitnessConflict, what));
+        let sure = matches!(judgement, Judgement::Forked(_));
+        self.conflict(&now.origin, &Problem::new(Code::WitnessConflict, what), sure);
     }
 
     /// The key of a log, under its name.

@@ -10,8 +10,17 @@ use serde_json::{Value, json};
 #[derive(Default)]
 pub(super) struct Board {
     witnesses: Mutex<BTreeMap<String, Standing>>,
-    /// Whom it is with, and what was found last; stays.
-    conflicts: Mutex<BTreeMap<String, (String, u64)>>,
+    /// Whom it is with; stays.
+    conflicts: Mutex<BTreeMap<String, Conflict>>,
+}
+
+/// Two histories of one log.
+#[derive(Default)]
+struct Conflict {
+    what: String,
+    /// How often it was seen.
+    times: u64,
+    sure: bool,
 }
 
 #[derive(Default)]
@@ -45,19 +54,24 @@ impl Board {
         standing.failing = Some(why.to_owned());
     }
 
-    /// Two histories of one log; whether that is news.
-    pub(super) fn conflict(&self, with: &str, what: &str) -> bool {
+    /// Two histories of one log; whether that is news. What anybody could have sent, as an older checkpoint that was signed once,
+    /// is not `sure`: it is said once, and never in the place of what is.
+    pub(super) fn conflict(&self, with: &str, what: &str, sure: bool) -> bool {
         let mut conflicts = self.conflicts.lock();
-        let (said, times) = conflicts.entry(with.to_owned()).or_default();
-        *times += 1;
-        let news = said != what;
-        what.clone_into(said);
+        let held = conflicts.entry(with.to_owned()).or_default();
+        held.times += 1;
+        let news = if sure { !held.sure || held.what != what } else { held.what.is_empty() };
+        if news {
+            what.clone_into(&mut held.what);
+            held.sure = sure;
+        }
         news
     }
 
     /// What wants somebody to look.
     pub(super) fn attention(&self) -> Vec<String> {
-        self.conflicts.lock().iter().map(|(with, (what, _))| format!("two histories, by {with}: {what}")).collect()
+        let conflicts = self.conflicts.lock();
+        conflicts.iter().map(|(with, held)| format!("two histories, by {with}: {}", held.what)).collect()
     }
 
     pub(super) fn views(&self) -> Vec<Value> {
@@ -74,6 +88,23 @@ impl Board {
             failures: standing.failures,
         });
         let conflicts = self.conflicts.lock();
-        (witnesses.collect(), conflicts.iter().map(|(with, (_, times))| (with.clone(), *times)).collect())
+        (witnesses.collect(), conflicts.iter().map(|(with, held)| (with.clone(), held.times)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_anybody_can_send_is_said_once_and_never_in_the_place_of_proof() {
+        let board = Board::default();
+        assert!(board.conflict("car", "it has 5 lines, and had 9", false));
+        assert!(!board.conflict("car", "it has 6 lines, and had 9", false), "a flood of old checkpoints says no more");
+        assert!(board.conflict("car", "two roots of 9 lines", true));
+        assert!(!board.conflict("car", "it has 5 lines, and had 9", false));
+        assert!(!board.conflict("car", "two roots of 9 lines", true));
+        assert_eq!(board.attention(), ["two histories, by car: two roots of 9 lines"]);
+        assert_eq!(board.numbers().1, [("car".to_owned(), 5)]);
     }
 }
