@@ -31,8 +31,8 @@ pub(crate) use writer::names;
 
 /// So many lines may wait before callers do.
 const LIMIT: usize = 16 * 1024;
-/// Lines that nobody waits for gather for so long.
-const LINGER: Duration = Duration::from_millis(5);
+/// Lines that nobody waits for gather for so long: each flush costs the processor as much as dozens of lines, and flash wears by them.
+const LINGER: Duration = Duration::from_millis(20);
 /// So many lines are a batch that does not linger.
 const BATCH: usize = 4096;
 /// The longest that anybody waits for room, or for a flush.
