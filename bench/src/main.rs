@@ -3,6 +3,7 @@
 //! - [`agent`]: an agent that answers at once, so that it is not what is measured.
 //! - [`load`]: a closed-loop load generator that checks every answer.
 //! - [`run`]: the comparison: starts everything, takes turns, writes `bench/results`.
+//! - [`approvals`]: how long after a person's yes a request goes out.
 //! - [`audit`]: how many lines of the audit log are durable in a second, and what it costs.
 //! - [`tasks`]: how fast durable tasks are accepted, against the disk, and what a store full of them costs.
 //! - [`handshakes`]: full handshakes with client certificates a second, in turn with nginx.
@@ -21,6 +22,7 @@
 
 mod abuse;
 mod agent;
+mod approvals;
 mod audit;
 mod fault;
 mod handshakes;
@@ -56,6 +58,8 @@ enum Command {
     Run(run::Options),
     /// Durable tasks: how fast they are accepted, and what many of them cost.
     Tasks(tasks::Options),
+    /// From a person's yes to the agent, as a distribution.
+    Approvals(approvals::Options),
     /// The audit log: durable lines a second, and what it costs.
     Audit(audit::Options),
     /// Full TLS handshakes with client certificates, in turn with nginx.
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Command::Instructions(options) => instructions::main(options),
         Command::Handshakes(options) => handshakes::main(options),
         Command::Tasks(options) => tasks::main(options),
+        Command::Approvals(options) => approvals::main(options),
         Command::Audit(options) => audit::main(options),
     };
     match result {

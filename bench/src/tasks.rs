@@ -200,7 +200,7 @@ async fn load(address: SocketAddr, call: Call, connections: usize, length: Lengt
 }
 
 /// How often a second this disk flushes four KiB, one after the other.
-fn flush_rate(folder: &Path) -> Result<f64, Fault> {
+pub(crate) fn flush_rate(folder: &Path) -> Result<f64, Fault> {
     let path = folder.join("flush");
     let failed = |error| Fault::new("disk", format!("{}: {error}", path.display()));
     let mut file = std::fs::File::create(&path).map_err(failed)?;

@@ -29,6 +29,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -119,6 +120,8 @@ pub struct Received {
     pub headers: HeaderMap,
     /// As it came.
     pub body: Bytes,
+    /// When all of it was there.
+    pub at: Instant,
 }
 
 impl Received {
@@ -262,7 +265,8 @@ async fn handle(shared: Arc<Shared>, request: Request<Incoming>) -> Response<ans
     if path.starts_with("/.well-known/") {
         return answer::json(200, &card::card(&shared.plan, shared.address));
     }
-    let received = Received { method: parts.method.to_string(), path, headers: parts.headers, body };
+    let received =
+        Received { method: parts.method.to_string(), path, headers: parts.headers, body, at: Instant::now() };
     shared.received.send_modify(|all| all.push(received.clone()));
     let accepts = shared.accepts.lock().unwrap().clone();
     if accepts.is_some_and(|accepts| received.header("authorization") != Some(&accepts)) {

@@ -32,6 +32,8 @@ pub(crate) struct Gateway {
     pub(crate) process: Process,
     /// The listener in clear text.
     pub(crate) plain: SocketAddr,
+    /// The operators' listener.
+    pub(crate) admin: SocketAddr,
 }
 
 impl Gateway {
@@ -66,7 +68,7 @@ impl Gateway {
         let plain = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
         let admin = SocketAddr::from((Ipv4Addr::LOCALHOST, plain::free_port().map_err(failed)?));
         let text = configuration("off", &plain.to_string(), admin, more, store) + &listed(agents);
-        Ok(Self { process: launch(command, folder, &text, admin, limit)?, plain })
+        Ok(Self { process: launch(command, folder, &text, admin, limit)?, plain, admin })
     }
 
     /// Starts `binary` in `folder` with nothing but the listener for TLS at `main`, and the operators' own.

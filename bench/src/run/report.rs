@@ -9,6 +9,7 @@ use super::rounds::Point;
 use super::scenario::SCENARIOS;
 use super::summary::{Figures, Ratio, Summary};
 use crate::abuse::summary::Abuse;
+use crate::approvals::Approvals;
 use crate::audit::summary::Audit;
 use crate::fault::Fault;
 use crate::handshakes::summary::Handshakes;
@@ -57,7 +58,7 @@ pub(crate) fn write_json(folder: &Path, name: &str, value: &impl Serialize) -> R
 /// Writes the page of tables for all results in `folder`, and returns it.
 pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     let mut page =
-        "# Results\n\nWritten by `moongate-bench run`, `tasks`, `audit`, `handshakes`, `abuse` and `instructions`; [how they are taken \
+        "# Results\n\nWritten by `moongate-bench run`, `tasks`, `approvals`, `audit`, `handshakes`, `abuse` and `instructions`; [how they are taken \
         and how to read them](../README.md).\nThe files beside this page hold every run.\n"
             .to_owned();
     for scenario in SCENARIOS {
@@ -71,6 +72,10 @@ pub(crate) fn write_summary(folder: &Path) -> Result<String, Fault> {
     if let Some(tasks) = read::<Tasks>(folder, "tasks")? {
         crate::tasks::section(&mut page, &tasks);
         machine(&mut page, &tasks.machine, "tasks");
+    }
+    if let Some(approvals) = read::<Approvals>(folder, "approvals")? {
+        crate::approvals::section(&mut page, &approvals);
+        machine(&mut page, &approvals.machine, "approvals");
     }
     if let Some(audit) = read::<Audit>(folder, "audit")? {
         crate::audit::summary::section(&mut page, &audit);

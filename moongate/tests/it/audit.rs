@@ -362,6 +362,9 @@ async fn nothing_that_was_acknowledged_is_lost_when_the_gateway_is_killed() {
         }
     };
     let (intents, outcomes) = (found(&["intended"]).await, found(&["done", "failed", "abandoned", "unknown"]).await);
+    println!(
+        "{kills} kills; {unlocked} sensitive requests were answered, {intents} intents and {outcomes} outcomes are in the log"
+    );
     assert!(intents >= unlocked, "{unlocked} were answered, and {intents} are in the log");
     assert_eq!(intents, outcomes, "every intent has one outcome");
     assert_eq!(command(&gateway, &["verify"]).await.status.code(), Some(0));

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream;
 use moongate_approval::document::digest;
 use moongate_approval::{Asked, Stored};
 use moongate_core::approval::State;
@@ -24,6 +26,8 @@ pub const APPROVAL: &str = "https://w3id.org/moongate/extensions/approval/v1";
 const LOOK: Duration = Duration::from_secs(1);
 /// However soon the next question runs out, there is so much time between two looks.
 const BREATH: Duration = Duration::from_millis(20);
+/// So many decisions are carried out at once: the store writes them together.
+const AT_ONCE: usize = 32;
 /// A question's task is there after so long, or never.
 const MAKING: Duration = Duration::from_secs(60);
 
@@ -33,11 +37,13 @@ pub async fn run(gateway: Arc<A2aGateway>, drain: Drain) {
         let mut failed = false;
         match gateway.desk.undelivered().await {
             Ok(decided) => {
-                for question in decided {
-                    if let Err(problem) = deliver(&gateway, &question).await {
+                let gateway = &gateway;
+                let carried = stream::iter(decided).for_each_concurrent(AT_ONCE, |question| async move {
+                    if let Err(problem) = deliver(gateway, &question).await {
                         tracing::error!(approval = &*question.approval.id, %problem, "a decision cannot be carried out; trying again");
                     }
-                }
+                });
+                carried.await;
             }
             Err(problem) => {
                 failed = true;
