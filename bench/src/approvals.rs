@@ -84,7 +84,8 @@ pub(crate) struct Approvals {
 
 /// Measures.
 pub(crate) fn main(options: Options) -> Result<Ending, Fault> {
-    attended(1, measure(&options))
+    // The agent answers while the gateway is waited for.
+    attended(2, measure(&options))
 }
 
 async fn measure(options: &Options) -> Result<Ending, Fault> {

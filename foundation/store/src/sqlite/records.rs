@@ -16,7 +16,10 @@ const PUT: &str = "
     ON CONFLICT (kind, key) DO UPDATE SET belongs = excluded.belongs, value = excluded.value,
         expires_at = excluded.expires_at";
 const REMOVE: &str = "DELETE FROM record WHERE kind = ?1 AND key = ?2";
-const GROUP: &str = "SELECT key, belongs, value, expires_at FROM record WHERE kind = ?1 AND belongs = ?2 ORDER BY key";
+// Named, or the planner reads all of the kind in the order of its keys.
+const GROUP: &str = "
+    SELECT key, belongs, value, expires_at FROM record INDEXED BY record_belongs
+    WHERE kind = ?1 AND belongs = ?2 ORDER BY key";
 const AFTER: &str =
     "SELECT key, belongs, value, expires_at FROM record WHERE kind = ?1 AND key > ?2 ORDER BY key LIMIT ?3";
 const SWEEP: &str = "DELETE FROM record WHERE expires_at <= ?1";
@@ -99,5 +102,35 @@ impl Records for Sqlite {
 
     fn look(&self, mut work: Work) -> Later<'_, Result<(), Problem>> {
         Box::pin(self.readers.ask(move |connection| run(&mut work, connection)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema;
+
+    #[test]
+    fn no_statement_reads_rows_that_it_does_not_give() {
+        let folder = std::env::temp_dir().join(format!("moongate-records-{}", uuid::Uuid::new_v4()));
+        std::fs::create_dir(&folder).unwrap();
+        let connection = schema::open(&folder.join("m.db")).unwrap();
+        let plan = |sql: &str| {
+            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let lines = explain.raw_query().mapped(|row| row.get(3)).collect::<rusqlite::Result<Vec<String>>>();
+            lines.unwrap().join("; ")
+        };
+        let plans = [ONE, REMOVE, GROUP, AFTER, SWEEP].map(plan);
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(
+            plans,
+            [
+                "SEARCH record USING PRIMARY KEY (kind=? AND key=?)",
+                "SEARCH record USING PRIMARY KEY (kind=? AND key=?)",
+                "SEARCH record USING INDEX record_belongs (kind=? AND belongs=?)",
+                "SEARCH record USING PRIMARY KEY (kind=? AND key>?)",
+                "SEARCH record USING INDEX record_expires (expires_at<?)",
+            ]
+        );
     }
 }
