@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use moongate_testkit::Operation;
@@ -38,6 +38,9 @@ const AT_ONCE: usize = 32;
 /// A caller may have three open questions, and ask ten times an hour.
 const OPEN: usize = 3;
 const AN_HOUR: usize = 10;
+/// How long messages may take to go out, and how often it is looked whether they have. When they did is noted by the agent.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_millis(2);
 const ROUTING: &str = "https://w3id.org/moongate/extensions/skill-routing/v1";
 const APPROVAL: &str = "https://w3id.org/moongate/extensions/approval/v1";
 
@@ -137,7 +140,7 @@ impl House {
     async fn ask(&self, who: &str, words: &str) -> Result<String, Fault> {
         let token = self.issuer.token_with("a2a:*:*", |_, claims| claims["sub"] = json!(who));
         let caller = Caller::rpc(&self.gateway.plain.to_string()).with("authorization", &format!("Bearer {token}"));
-        let mut params = saying(&format!("echo {words}"));
+        let mut params = saying(&format!("message {words}"));
         if let Some(message) = params.get_mut("message").and_then(Value::as_object_mut) {
             message.insert("metadata".to_owned(), json!({ROUTING: {"skillId": "door.open"}}));
         }
@@ -174,13 +177,13 @@ impl House {
 
     /// Questions that are asked and answered one after the other.
     async fn one_by_one(&self, part: &'static str, count: usize) -> Result<Latency, Fault> {
-        let mut yeses = Vec::new();
+        let (mut yeses, before) = (Vec::new(), self.agent.count());
         for n in 0..count {
             let words = format!("{part} {n}.");
             let id = self.ask(&format!("{part}-{}", n / AN_HOUR), &words).await?;
             let began = self.say_yes(&id).await?;
-            self.agent.heard("the message goes out", |received| says(&received.body, &words)).await;
             yeses.push((words, began));
+            self.until_out(before + yeses.len()).await?;
         }
         self.until_sent(part, &yeses)
     }
@@ -188,15 +191,26 @@ impl House {
     /// Questions that are answered together.
     async fn together(self: &Arc<Self>, part: &'static str, count: usize) -> Result<Latency, Fault> {
         let asked = self.ask_all(part, count).await?;
+        let before = self.agent.count();
         let yeses = at_once(asked, |(id, words)| {
             let house = self.clone();
             async move { Ok((words, house.say_yes(&id).await?)) }
         })
         .await?;
-        for (words, _) in &yeses {
-            self.agent.heard("the message goes out", |received| says(&received.body, words)).await;
-        }
+        self.until_out(before + yeses.len()).await?;
         self.until_sent(part, &yeses)
+    }
+
+    /// Waits until the agent has been given so many messages.
+    async fn until_out(&self, count: usize) -> Result<(), Fault> {
+        let began = Instant::now();
+        while self.agent.count() < count {
+            if began.elapsed() > PATIENCE {
+                return Err(Fault::new("wrong-answer", "what people said yes to does not go out"));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
     }
 
     /// How long each took until the agent had it.
@@ -213,7 +227,7 @@ impl House {
             }
         }
         for (words, began) in yeses {
-            let at = came.get(&format!("echo {words}"));
+            let at = came.get(&format!("message {words}"));
             let at = at.ok_or_else(|| Fault::new("wrong-answer", format!("{words:?} did not go out")))?;
             histogram.record(at.saturating_duration_since(*began));
         }
@@ -221,10 +235,6 @@ impl House {
         eprintln!("{part}: {} yeses, p50 {:.0} µs, p99 {:.0} µs", histogram.count(), latency.p50, latency.p99);
         Ok(latency)
     }
-}
-
-fn says(body: &[u8], words: &str) -> bool {
-    body.windows(words.len()).any(|window| window == words.as_bytes())
 }
 
 /// Does all of it, so much at a time.

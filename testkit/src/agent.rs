@@ -202,6 +202,11 @@ impl Agent {
         self.shared.received.borrow().clone()
     }
 
+    /// How many requests so far.
+    pub fn count(&self) -> usize {
+        self.shared.received.borrow().len()
+    }
+
     /// The last request.
     pub fn last_received(&self) -> Received {
         self.received().pop().expect("the agent was asked")

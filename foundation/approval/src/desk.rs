@@ -3,7 +3,7 @@
 //! - A question is durable before anyone hears of it; each change is one transaction over the machine of
 //!   [`moongate_core::approval`], so of a hundred answers at once one counts, and of a hundred dispatches one happens.
 //! - Nobody asks without end: a requester has so many open questions and so many an hour ([`Limits`]), and is refused beyond.
-//! - Questions outlive a restart. Those that are over stay for a month, for whoever looks back.
+//! - Questions outlive a restart. Those that are over stay for a week, for whoever looks back.
 //! - Whoever tells people hears of questions by [`Desk::listen`], and says [`Desk::told`].
 //! - Whoever carries requests out hears of news by [`Desk::news`], takes [`Desk::undelivered`], and says [`Desk::delivered`].
 //!   What was not delivered when the gateway stopped is found again when it starts.
@@ -203,7 +203,9 @@ impl Desk {
     pub async fn open(store: Arc<dyn Store>, clock: Arc<dyn Clock>, limits: Limits) -> Result<Arc<Self>, Problem> {
         let mut open = rows::all(store.records(), rows::PENDING).await?;
         let bell = Bell::new(open.iter().map(|one| one.approval.id.clone()));
-        open.extend(rows::all(store.records(), rows::DECIDED).await?);
+        for group in [rows::DECIDED, rows::GOING] {
+            open.extend(rows::all(store.records(), group).await?);
+        }
         let open: Vec<Stored> = open.into_iter().filter(|one| !one.approval.state.is_final()).collect();
         let clocks = Mutex::new(open.iter().map(clock_of).collect());
         let desk = Self {
@@ -351,10 +353,7 @@ impl Desk {
     /// # Errors
     /// The store cannot be read.
     pub async fn past(&self, most: usize) -> Result<Vec<Stored>, Problem> {
-        let mut all = rows::all(self.store.records(), rows::OVER).await?;
-        all.sort_by_key(|one| std::cmp::Reverse(one.approval.since));
-        all.truncate(most);
-        Ok(all)
+        rows::last(self.store.records(), most, self.clock.now()).await
     }
 
     /// A person decides.

@@ -15,15 +15,16 @@ use super::{Limits, Stored};
 
 const QUESTION: &str = "approval";
 const RATE: &str = "approval.rate";
-/// Groups: nobody has decided; decided, and something may still come of it; over.
+/// Groups: nobody has decided; decided, and nobody was told yet who carries it out; on its way to its agent; over.
 pub(super) const PENDING: &str = "pending";
 pub(super) const DECIDED: &str = "decided";
-pub(super) const OVER: &str = "over";
+pub(super) const GOING: &str = "going";
 const HOUR: Duration = Duration::from_secs(3600);
 /// So many questions of one requester are answered by remembered yeses within an hour; then people are asked again.
 const RECALLED: usize = 120;
 /// How long a question that is over can be looked at.
-const KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+const KEPT: Duration = Duration::from_secs(DAYS * 24 * 3600);
+const DAYS: u64 = 7;
 
 /// Why a question is not asked.
 pub(super) enum Refused {
@@ -66,13 +67,14 @@ fn write(page: &dyn Page, stored: &Stored) -> Result<(), Broken> {
     let approval = &stored.approval;
     let is_over = approval.state.is_final() && stored.delivered;
     let group = match approval.state {
-        State::Pending => PENDING,
-        _ if is_over => OVER,
-        _ => DECIDED,
+        State::Pending => PENDING.to_owned(),
+        _ if is_over => over(hour(approval.since)),
+        _ if stored.delivered => GOING.to_owned(),
+        _ => DECIDED.to_owned(),
     };
     let record = Record {
         key: approval.id.to_string(),
-        group: Some(group.to_owned()),
+        group: Some(group),
         value: serde_json::to_vec(stored).map_err(|_| Broken)?,
         expires_at: is_over.then(|| approval.since.plus(KEPT)),
     };
@@ -134,6 +136,34 @@ pub(super) async fn add(
 pub(super) async fn find(records: &dyn Records, id: &str) -> Result<Option<Stored>, Problem> {
     let id = id.to_owned();
     records::look(records, move |page| Ok(page.record(QUESTION, &id)?.as_ref().and_then(read))).await
+}
+
+/// Those that are over have a group for each hour in which they ended, so that the newest are read without the rest.
+fn over(hour: u64) -> String {
+    format!("over-{hour}")
+}
+
+fn hour(at: Time) -> u64 {
+    at.0 / 3_600_000
+}
+
+/// The newest that are over, at most so many, the newest first.
+pub(super) async fn last(records: &dyn Records, most: usize, now: Time) -> Result<Vec<Stored>, Problem> {
+    let newest = hour(now);
+    let found = records::look(records, move |page| {
+        let mut found: Vec<Stored> = Vec::new();
+        for hour in (newest.saturating_sub(DAYS * 24)..=newest).rev() {
+            let mut group: Vec<Stored> = page.group(QUESTION, &over(hour))?.iter().filter_map(read).collect();
+            group.sort_by_key(|one| std::cmp::Reverse(one.approval.since));
+            group.truncate(most.saturating_sub(found.len()));
+            found.append(&mut group);
+            if found.len() >= most {
+                break;
+            }
+        }
+        Ok(found)
+    });
+    found.await
 }
 
 /// The questions of a group.

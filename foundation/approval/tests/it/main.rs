@@ -238,6 +238,22 @@ async fn questions_and_what_was_decided_survive_a_restart() {
 }
 
 #[tokio::test]
+async fn the_newest_that_are_over_come_first_whenever_they_ended() {
+    let scene = scene().await;
+    for (n, wait) in [0, 5 * 60, 3 * 3600, 26 * 3600, 60].into_iter().enumerate() {
+        scene.wait(Duration::from_secs(wait));
+        let id = scene.ask(&asked(&format!("home:{n}"), &format!("t-{n}"))).await.approval.id;
+        scene.desk.decide(&id, "home:alice".into(), Answer::No).await.unwrap();
+        scene.desk.delivered(&id).await.unwrap();
+    }
+    for (most, expected) in [(0, vec![]), (3, vec!["t-4", "t-3", "t-2"]), (9, vec!["t-4", "t-3", "t-2", "t-1", "t-0"])]
+    {
+        let past = scene.desk.past(most).await.unwrap();
+        assert_eq!(past.iter().map(Stored::task).collect::<Vec<_>>(), expected);
+    }
+}
+
+#[tokio::test]
 async fn ten_thousand_questions_wait_at_once() {
     let scene = scene().await;
     for n in 0..10_000 {

@@ -108,19 +108,21 @@ impl Records for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::schema;
-
-    #[test]
-    fn no_statement_reads_rows_that_it_does_not_give() {
+    #[tokio::test]
+    async fn no_statement_reads_rows_that_it_does_not_give() {
         let folder = std::env::temp_dir().join(format!("moongate-records-{}", uuid::Uuid::new_v4()));
         std::fs::create_dir(&folder).unwrap();
-        let connection = schema::open(&folder.join("m.db")).unwrap();
-        let plan = |sql: &str| {
-            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-            let lines = explain.raw_query().mapped(|row| row.get(3)).collect::<rusqlite::Result<Vec<String>>>();
-            lines.unwrap().join("; ")
-        };
-        let plans = [ONE, REMOVE, GROUP, AFTER, SWEEP].map(plan);
+        let store = Sqlite::open(&folder.join("m.db")).unwrap();
+        let plans = store.writer.submit(|connection| {
+            let plan = |sql: &str| {
+                let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+                let lines = explain.raw_query().mapped(|row| row.get(3)).collect::<rusqlite::Result<Vec<String>>>()?;
+                Ok(lines.join("; "))
+            };
+            [ONE, REMOVE, GROUP, AFTER, SWEEP].into_iter().map(plan).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let plans = plans.await.unwrap();
+        drop(store);
         std::fs::remove_dir_all(&folder).unwrap();
         assert_eq!(
             plans,
