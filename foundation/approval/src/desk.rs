@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, broadcast};
 
-use crate::document::{Asked, Document, Frame, challenge, hex, remembering, template};
+use crate::document::{Asked, Callback, Document, Frame, challenge, hex, remembering, template};
 use bell::Bell;
 use memory::Memory;
 use rows::{Change, Refused};
@@ -155,6 +155,18 @@ impl Stored {
             state: *state,
             at: *since,
             expires_at: *expires_at,
+        }
+    }
+
+    /// What is about to be sent, with what a person was shown of it and the agent is not.
+    fn besides(&self, asked: &Asked) -> Asked {
+        let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let callbacks = self.document.get("callbacks").and_then(Value::as_array).into_iter().flatten();
+        let callbacks = callbacks.filter_map(|one| text(one.get("url")));
+        Asked {
+            skill: text(self.document.pointer("/target/skill")).map(Into::into),
+            callbacks: callbacks.map(|url| Callback { url, whole: "".into() }).collect(),
+            ..asked.clone()
         }
     }
 
@@ -408,6 +420,7 @@ impl Desk {
     pub async fn consume(&self, id: &str, asked: &Asked) -> Result<Grant, Problem> {
         let no = |why: &str| Problem::new(Code::Unconfirmed, format!("the request is not carried out: {why}"));
         let Some(stored) = self.find(id).await? else { return Err(no("nobody was asked about it")) };
+        let asked = &stored.besides(asked);
         let hash = Document::of(asked, &stored.frame)?.hash()?;
         match self.apply(id, Input::Consume { hash }).await? {
             Ok((_, Some(grant))) => {
@@ -446,6 +459,40 @@ impl Desk {
         let mut all = rows::all(self.store.records(), rows::DECIDED).await?;
         all.retain(|one| !one.delivered);
         Ok(all)
+    }
+
+    /// Other rules are in force: what waits under the former ones is not asked any more, as its yes would count for nothing.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn rules(&self, version: &str) -> Result<usize, Problem> {
+        let mut voided = 0;
+        for group in [rows::PENDING, rows::DECIDED, rows::GOING] {
+            for one in rows::all(self.store.records(), group).await? {
+                let asked_under = one.document.pointer("/policy/version").and_then(Value::as_str);
+                if !one.approval.state.is_final() && asked_under != Some(version) {
+                    self.cancel(&one.approval.id).await?;
+                    voided += 1;
+                }
+            }
+        }
+        Ok(voided)
+    }
+
+    /// A person of this name may not decide any more: that one's votes count no longer, and what they had let pass is not
+    /// carried out unless it was already.
+    async fn revoke(&self, name: &str) -> Result<(), Problem> {
+        for group in [rows::PENDING, rows::DECIDED, rows::GOING] {
+            for one in rows::all(self.store.records(), group).await? {
+                for vote in one.approval.votes.iter().filter(|vote| is_of(&vote.by, name)) {
+                    match self.apply(&one.approval.id, Input::Revoke { by: vote.by.clone() }).await? {
+                        Ok(_) | Err(Rejected::Nothing | Rejected::Decided(_)) => {}
+                        Err(rejected) => return Err(told(&one.approval.id, rejected)),
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Tells this one from now on, and nobody else.
@@ -495,6 +542,11 @@ impl Desk {
         }
         Ok(applied)
     }
+}
+
+/// Whether a principal has this name, whichever authority vouches for it.
+fn is_of(principal: &str, name: &str) -> bool {
+    principal.rsplit_once(':').is_some_and(|(_, own)| own == name)
 }
 
 fn clock_of(stored: &Stored) -> (Time, Arc<str>) {

@@ -23,7 +23,7 @@ pub struct Asked {
     pub operation: Arc<str>,
     /// The agent that it goes to.
     pub agent: Arc<str>,
-    /// The skill, if one was resolved.
+    /// The skill that the rule is about, or the one that was resolved.
     pub skill: Option<Arc<str>>,
     /// The task that stands for it.
     pub task: Arc<str>,
@@ -31,10 +31,21 @@ pub struct Asked {
     pub params: Value,
     /// The extensions that are declared to the agent.
     pub extensions: Vec<String>,
+    /// Where news of the task go, which the gateway sends itself.
+    pub callbacks: Vec<Callback>,
     /// Where the agent is, by a hash: another one of the same name is not meant.
     pub place: Arc<str>,
     /// The rules that are in force, by their hash.
     pub policy: Arc<str>,
+}
+
+/// A push notification config that came with a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Callback {
+    /// Where news are sent.
+    pub url: String,
+    /// All of the config, hashed: a remembered yes counts for the very same one, credentials too.
+    pub whole: Arc<str>,
 }
 
 /// What was fixed when the question was asked.
@@ -76,6 +87,8 @@ impl Document {
         members.insert("target".to_owned(), Value::Object(target));
         members.insert("params".to_owned(), asked.params.clone());
         members.insert("extensions".to_owned(), asked.extensions.iter().map(|one| Value::from(one.as_str())).collect());
+        let callbacks = asked.callbacks.iter().map(|one| serde_json::json!({"url": one.url}));
+        members.insert("callbacks".to_owned(), callbacks.collect());
         members.insert("body_sha256".to_owned(), text(&frame.body));
         let mut policy = Map::new();
         policy.insert("rule".to_owned(), text(&frame.rule));
@@ -118,7 +131,9 @@ pub fn template(asked: &Asked, rule: &Arc<str>) -> Result<String, Problem> {
     let asked = Asked { params, task: nothing.clone(), ..asked.clone() };
     let frame =
         Frame { nonce: nothing.clone(), rule: rule.clone(), body: nothing, asked_at: Time(0), expires_at: Time(0) };
-    Ok(hex(&Document::of(&asked, &frame)?.hash()?))
+    let mut whole = hex(&Document::of(&asked, &frame)?.hash()?);
+    asked.callbacks.iter().for_each(|callback| whole.push_str(&callback.whole));
+    Ok(hex(&Sha256::digest(whole)))
 }
 
 /// Bytes in hex.
@@ -161,7 +176,7 @@ pub fn is_hidden(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
             | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
@@ -210,9 +225,18 @@ mod tests {
             task: "t-1".into(),
             params: json!({"message": {"parts": [{"text": "open"}, {"data": {"level": 3}}]}}),
             extensions: Vec::new(),
+            callbacks: Vec::new(),
             place: "here".into(),
             policy: "p".into(),
         }
+    }
+
+    fn callback(url: &str, whole: &str) -> Callback {
+        Callback { url: url.to_owned(), whole: whole.into() }
+    }
+
+    fn reporting(url: &str, whole: &str) -> Asked {
+        Asked { callbacks: vec![callback(url, whole)], ..asked() }
     }
 
     fn frame() -> Frame {
@@ -238,6 +262,7 @@ mod tests {
             Asked { params: json!({"message": {"parts": [{"text": "open "}]}}), ..asked() },
             Asked { policy: "q".into(), ..asked() },
             Asked { extensions: vec!["https://x.example/force".into()], ..asked() },
+            Asked { callbacks: vec![callback("https://a.example", "1")], ..asked() },
             Asked { place: "elsewhere".into(), ..asked() },
         ];
         let frames = [
@@ -272,6 +297,9 @@ mod tests {
             template(&asked(), &"gates".into()).unwrap(),
             template(&Asked { requester: "home:alice".into(), ..asked() }, &"doors".into()).unwrap(),
             template(&Asked { operation: "cancel".into(), ..asked() }, &"doors".into()).unwrap(),
+            template(&reporting("https://a.example", "1"), &"doors".into()).unwrap(),
+            template(&reporting("https://b.example", "1"), &"doors".into()).unwrap(),
+            template(&reporting("https://b.example", "2"), &"doors".into()).unwrap(),
             template(&Asked { place: "elsewhere".into(), ..asked() }, &"doors".into()).unwrap(),
             template(&Asked { policy: "q".into(), ..asked() }, &"doors".into()).unwrap(),
         ];

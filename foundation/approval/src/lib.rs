@@ -13,4 +13,4 @@ pub mod desk;
 pub mod document;
 
 pub use desk::{Desk, Limits, Stored};
-pub use document::{Asked, Document};
+pub use document::{Asked, Callback, Document};

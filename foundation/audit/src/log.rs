@@ -104,6 +104,15 @@ enum Waiting {
     Only,
 }
 
+/// Waits for a line's flush, not for ever.
+async fn in_time(flushed: oneshot::Receiver<Result<(), Problem>>) -> Result<(), Problem> {
+    match tokio::time::timeout(PATIENCE, flushed).await {
+        Ok(Ok(written)) => written,
+        Ok(Err(_)) => Err(Problem::new(Code::AuditUnwritable, "the audit log is closed")),
+        Err(_) => Err(Problem::new(Code::AuditUnwritable, "the audit log does not answer")),
+    }
+}
+
 impl Log {
     /// Opens the log, and makes it if there is none. Reads every line of the running month.
     ///
@@ -180,11 +189,20 @@ impl Log {
             self.health()?;
             let (done, flushed) = oneshot::channel();
             let intent = self.shared.intend(line, done);
-            match tokio::time::timeout(PATIENCE, flushed).await {
-                Ok(Ok(written)) => written.map(|()| intent),
-                Ok(Err(_)) => Err(Problem::new(Code::AuditUnwritable, "the audit log is closed")),
-                Err(_) => Err(Problem::new(Code::AuditUnwritable, "the audit log does not answer")),
-            }
+            in_time(flushed).await.map(|()| intent)
+        })
+    }
+
+    /// Writes down what has happened; it is on the disk when the future is ready.
+    ///
+    /// # Errors
+    /// `AuditUnwritable`: it may not be.
+    pub fn keep(&self, line: Line) -> Later<'_, Result<(), Problem>> {
+        Box::pin(async move {
+            self.health()?;
+            let (done, flushed) = oneshot::channel();
+            self.shared.push(Queued { line, phase: Waiting::Only, done: Some(done) }, true);
+            in_time(flushed).await
         })
     }
 

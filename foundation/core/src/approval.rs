@@ -160,6 +160,11 @@ pub enum Input {
     Tick,
     /// It is not asked any more: the asker took it back, or the rules are others.
     Cancel,
+    /// A person may not decide any more: what that one said counts no longer.
+    Revoke {
+        /// Who.
+        by: Arc<str>,
+    },
     /// The request with this hash is about to be dispatched.
     Consume {
         /// Its hash, made anew.
@@ -222,6 +227,13 @@ impl Approval {
             (Input::Tick, _) => Err(Rejected::Nothing),
             (_, _) if is_late => Err(Rejected::Decided(State::Expired)),
             (Input::Cancel, _) => Ok((to(State::Cancelled), None)),
+            (Input::Revoke { by }, state) if self.votes.iter().any(|vote| vote.by == *by) => {
+                // A yes that was whole is not asked for again behind the back of whoever asked.
+                let next = if state == State::Approved { to(State::Cancelled) } else { self.clone() };
+                let votes = self.votes.iter().filter(|vote| vote.by != *by).cloned().collect();
+                Ok((Self { votes, ..next }, None))
+            }
+            (Input::Revoke { .. }, _) => Err(Rejected::Nothing),
             (Input::Deny { by }, State::Pending) => {
                 Ok((Self { denied_by: Some(by.clone()), ..to(State::Denied) }, None))
             }
@@ -321,6 +333,20 @@ mod tests {
     }
 
     #[test]
+    fn a_vote_counts_no_longer_once_its_voter_may_not_decide() {
+        let revoke = |by: &str| Input::Revoke { by: by.into() };
+        let two = Approval { needed: 2, ..question() };
+        let (one, _) = two.apply(&yes("home:alice", Means::Passkey), Time(1)).unwrap();
+        let (none, _) = one.apply(&revoke("home:alice"), Time(2)).unwrap();
+        assert_eq!((none.state, none.votes.len(), none.since), (State::Pending, 0, Time(0)));
+        assert_eq!(none.apply(&revoke("home:alice"), Time(3)), Err(Rejected::Nothing));
+        let (approved, _) = one.apply(&yes("home:bob", Means::Passkey), Time(3)).unwrap();
+        let (over, grant) = approved.apply(&revoke("home:alice"), Time(4)).unwrap();
+        assert_eq!((over.state, over.since, grant), (State::Cancelled, Time(4), None));
+        assert_eq!(approved.apply(&revoke("home:carol"), Time(4)), Err(Rejected::Nothing));
+    }
+
+    #[test]
     fn what_is_critical_wants_a_passkey() {
         let critical = Approval { class: Class::Critical, ..question() };
         for other in [Means::Secret, Means::Remembered] {
@@ -336,6 +362,7 @@ mod tests {
             Input::Deny { by: "home:bob".into() },
             Input::Tick,
             Input::Cancel,
+            Input::Revoke { by: "home:alice".into() },
             consume(1),
         ];
         for state in State::ALL {

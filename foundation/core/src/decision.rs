@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::approval::{Class, Grant};
+use crate::ids::SkillId;
 use crate::problem::Problem;
 
 /// What policy says to one resolved request.
@@ -22,6 +23,8 @@ pub enum Decision {
 pub struct Challenge {
     /// The rule that wants a confirmation.
     pub rule: Arc<str>,
+    /// The skill as which the request has to be confirmed, of those that it may be taken as.
+    pub skill: Option<SkillId>,
     /// How much is at stake.
     pub class: Class,
     /// How many people have to say yes.

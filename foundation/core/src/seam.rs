@@ -42,6 +42,12 @@ pub trait Recorder: Send + Sync {
         let _ = deed;
     }
 
+    /// Writes down what was no request; durable when the future is ready. `None` where no such record is kept.
+    fn keep(&self, deed: Deed) -> Option<Later<'_, Result<(), Problem>>> {
+        let _ = deed;
+        None
+    }
+
     /// Ready once there is room for one more entry; `None` if there is.
     fn room(&self) -> Option<Later<'_, Result<(), Problem>>> {
         None

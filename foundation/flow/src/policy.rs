@@ -125,17 +125,25 @@ impl Policy {
             meanings => meanings,
         };
         let mut asks: Option<(&str, Asks)> = None;
+        let mut about: Option<&SkillId> = None;
         let mut lifted: Option<&PolicyRule> = None;
         for meaning in meanings {
             match self.judge(who, meaning, subject) {
                 Judged::Denied(problem) => return Decision::Deny(problem),
-                Judged::Asks(rule, how) => asks = Some(stricter(asks, (rule, how))),
+                Judged::Asks(rule, how) => {
+                    let most = stricter(asks, (rule, how));
+                    if asks != Some(most) {
+                        about = meaning.skill.as_ref();
+                    }
+                    asks = Some(most);
+                }
                 Judged::Allowed(rule) => lifted = lifted.or(rule),
             }
         }
         match (asks, lifted) {
             (Some((rule, how)), _) => Decision::Confirm(Challenge {
                 rule: rule.into(),
+                skill: about.cloned(),
                 class: how.class,
                 needed: how.people,
                 wait: how.wait,

@@ -133,6 +133,11 @@ impl Recorder for Records {
         }
     }
 
+    fn keep(&self, deed: Deed) -> Option<Later<'_, Result<(), Problem>>> {
+        self.telemetry.feed().deed(&deed);
+        self.log.as_ref().map(|log| log.keep(Line::Deed(deed)))
+    }
+
     fn room(&self) -> Option<Later<'_, Result<(), Problem>>> {
         self.log.as_ref()?.room()
     }

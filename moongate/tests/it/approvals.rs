@@ -210,9 +210,9 @@ async fn other_rules_and_a_withdrawal_make_a_yes_void() {
     let name = question(&gateway, &asked).await;
     let others = format!("{LISTEN}{}{DOORS}[[policy]]\ndeny = 'operation == \"list\"'\n", agent.entry(""));
     reload(&gateway, &others).await;
-    told(&gateway, &["yes", &name]).await;
+    assert_eq!(refused(&gateway, &["yes", &name]).await, "MG-0461", "its yes would count for nothing");
     let ended = until_state(&caller, &asked, "REJECTED").await;
-    assert!(ended["status"]["message"]["parts"][0]["text"].as_str().unwrap().contains("rules are others"), "{ended}");
+    assert!(ended["status"]["message"]["parts"][0]["text"].as_str().unwrap().contains("are others by now"), "{ended}");
     assert_eq!((sent(&agent), told(&gateway, &["show", &name]).await["state"].clone()), (0, json!("cancelled")));
 }
 

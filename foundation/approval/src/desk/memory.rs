@@ -16,7 +16,7 @@ use moongate_core::{Code, Problem, Time};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Answer, Desk, Stored, missing};
+use super::{Answer, Desk, Stored, is_of, missing};
 
 const MEMORY: &str = "approval.remembered";
 /// Rows that are read at once.
@@ -121,13 +121,15 @@ impl Desk {
         if removed == 0 { Err(none) } else { Ok(()) }
     }
 
-    /// Nothing that a person of this name said is remembered any more, whichever authority had vouched for the name.
+    /// Nothing that a person of this name said counts any more, whichever authority had vouched for the name: yeses that are
+    /// remembered, and votes for what has not been carried out.
     ///
     /// # Errors
     /// The store fails.
     pub async fn forget_of(&self, name: &str) -> Result<usize, Problem> {
+        self.revoke(name).await?;
         let name = name.to_owned();
-        remove(self.store.records(), move |one| one.by.rsplit_once(':').is_some_and(|(_, own)| own == name)).await
+        remove(self.store.records(), move |one| is_of(&one.by, &name)).await
     }
 
     pub(super) fn most(&self) -> Duration {

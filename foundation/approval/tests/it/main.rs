@@ -64,6 +64,7 @@ fn asked(requester: &str, task: &str) -> Asked {
         skill: Some("door.open".into()),
         task: task.into(),
         params: json!({"message": {"parts": [{"text": "open"}]}}),
+        callbacks: Vec::new(),
         extensions: Vec::new(),
         place: "here".into(),
         policy: "rules 1".into(),
@@ -126,6 +127,42 @@ async fn a_yes_is_for_the_very_request_under_the_very_rules() {
         let state = scene.desk.find(&id).await.unwrap().unwrap().approval.state;
         assert_eq!(state, State::Cancelled, "{n}: the yes is void, for the right request too");
     }
+}
+
+#[tokio::test]
+async fn other_rules_end_what_waits_under_the_former_ones_at_once() {
+    let scene = scene().await;
+    let (open, yes) = (scene.ask(&asked("home:a", "t-1")).await, scene.ask(&asked("home:b", "t-2")).await);
+    scene.desk.decide(&yes.approval.id, "home:alice".into(), Answer::Passkey(json!({}))).await.unwrap();
+    assert_eq!(scene.desk.rules(&asked("home:a", "t").policy).await.unwrap(), 0, "the same rules");
+    assert_eq!(scene.desk.rules("other").await.unwrap(), 2);
+    for id in [&open.approval.id, &yes.approval.id] {
+        assert_eq!(scene.desk.find(id).await.unwrap().unwrap().approval.state, State::Cancelled);
+    }
+    let late = scene.desk.decide(&open.approval.id, "home:alice".into(), Answer::No).await.unwrap_err();
+    assert_eq!(late.code, Code::QuestionDecided);
+}
+
+#[tokio::test]
+async fn votes_of_whoever_may_not_decide_any_more_count_no_longer() {
+    let scene = scene().await;
+    let two = Terms { needed: 2, ..terms() };
+    let half = scene.desk.ask(&asked("home:a", "t-1"), &two, &digest(b"{}")).await.unwrap().approval.id;
+    let whole = scene.ask(&asked("home:a", "t-2")).await.approval.id;
+    let going = scene.ask(&asked("home:b", "t-3")).await.approval.id;
+    for id in [&half, &whole, &going] {
+        scene.desk.decide(id, "home:alice".into(), Answer::Passkey(json!({}))).await.unwrap();
+    }
+    scene.desk.delivered(&going).await.unwrap();
+    scene.desk.forget_of("alice").await.unwrap();
+    scene.desk.decide(&half, "home:bob".into(), Answer::Passkey(json!({}))).await.unwrap();
+    let state = async |id: &str| scene.desk.find(id).await.unwrap().unwrap().approval.state;
+    assert_eq!(state(&half).await, State::Pending, "one of two");
+    for (id, task) in [(&whole, "t-2"), (&going, "t-3")] {
+        assert_eq!(state(id).await, State::Cancelled, "{task}");
+    }
+    let told = scene.desk.undelivered().await.unwrap();
+    assert_eq!(told.len(), 2, "whoever carries requests out hears of both");
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use moongate_approval::Asked;
 use moongate_approval::desk::Terms;
 use moongate_approval::document::digest;
+use moongate_approval::{Asked, Callback};
 use moongate_core::approval::State;
 use moongate_core::{Challenge, Operation, Problem, TaskState};
 use moongate_flow::pipeline::{Order, unconfirmed};
@@ -20,6 +20,7 @@ use super::send::inline_config;
 use super::{Reply, queued};
 use crate::gateway::A2aGateway;
 use crate::supply;
+use crate::tasks::push::PushConfig;
 use crate::tasks::{Held, people};
 use crate::translation::behalf;
 
@@ -52,10 +53,11 @@ pub(super) async fn ask(
         requester: order.principal.id.clone(),
         operation: Operation::Send.as_str().into(),
         agent: agent.name.shared(),
-        skill: order.resolved.skill.as_ref().map(|skill| skill.as_str().into()),
+        skill: skill(&challenge, &order),
         task: task.as_str().into(),
         params,
         extensions: order.call.service.extensions.clone(),
+        callbacks: config.iter().map(callback).collect(),
         place: people::place_of(&agent),
         policy: challenge.policy.clone(),
     };
@@ -97,6 +99,23 @@ pub(super) async fn ask(
 /// Whether the request can wait as a task of its own.
 pub(super) fn waits(order: &Order<A2aGateway>) -> bool {
     order.call.operation.carries_message() && order.envelope.head.task.is_none()
+}
+
+/// The skill that people are asked about: a message that names none, or continues a task, may be taken as another one.
+pub(super) fn skill(challenge: &Challenge, order: &Order<A2aGateway>) -> Option<Arc<str>> {
+    let skill = challenge.skill.as_ref().or(order.resolved.skill.as_ref());
+    skill.map(|skill| skill.as_str().into())
+}
+
+/// A push config as people are shown it.
+pub(super) fn callback(config: &PushConfig) -> Callback {
+    let mut whole = config.document.clone();
+    if let Some(members) = whole.as_object_mut() {
+        // The gateway may have made it up.
+        members.remove("id");
+        members.remove("taskId");
+    }
+    Callback { url: config.url.clone(), whole: digest(whole.to_string().as_bytes()) }
 }
 
 /// The parameters that people are asked about, whole.

@@ -15,8 +15,9 @@ use moongate_core::{Challenge, Clearance, Code, Problem};
 use moongate_flow::Gateway as _;
 use moongate_flow::pipeline::{Order, unconfirmed};
 
-use super::ask::params;
+use super::ask::{callback, params, skill};
 use super::queued;
+use super::send::inline_config;
 use crate::gateway::{A2aGateway, Pick};
 use crate::tasks::people;
 
@@ -42,10 +43,11 @@ pub(super) async fn held(
         requester: order.principal.id.clone(),
         operation: order.call.operation.as_str().into(),
         agent: agent.as_ref().map_or_else(|| "-".into(), |agent| agent.name.shared()),
-        skill: order.resolved.skill.as_ref().map(|skill| skill.as_str().into()),
+        skill: skill(&challenge, &order),
         task: order.envelope.head.task.as_ref().map_or_else(|| "-".into(), |task| task.as_str().into()),
         params: params(&challenge, &order)?,
         extensions: order.call.service.extensions.clone(),
+        callbacks: inline_config(gateway, &order.call)?.iter().map(callback).collect(),
         place: agent.as_ref().map(|agent| people::place_of(agent)).unwrap_or_default(),
         policy: challenge.policy.clone(),
     };
@@ -65,17 +67,20 @@ pub(super) async fn held(
         caller.question = None;
         let why = match decided.state {
             State::Denied => "; a person has said no",
+            State::Cancelled => "; the rules, or the people who may decide, are others by now; ask again",
             _ => "; nobody has decided in time",
         };
         return Err(unconfirmed(&challenge, why));
     }
-    people::decided(gateway, &answered);
+    people::decided(gateway, &answered).await?;
     if !gateway.verifier.stands(&order.principal.id).await? {
         return Err(Problem::new(Code::Unauthenticated, "whoever asked for this is not known here any more"));
     }
     let now = gateway.clock.mono();
     let patience = order.envelope.deadline - order.envelope.arrival.at;
     order.envelope.deadline = now.plus(patience);
+    // What was shown is sent, and nothing that only the bytes as they came say.
+    order.call.verbatim = false;
     let (route, picked) = gateway.pick(&order.principal, &order.envelope, &order.resolved, &order.call)?;
     (order.route, order.picked) = (route, picked);
     let asked = Asked {

@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const BREATH: Duration = Duration::from_millis(20);
 /// So many decisions are carried out at once: the store writes them together.
 const AT_ONCE: usize = 32;
+/// Why a question ends that its caller did not take back.
+const OTHERS: &str = "It is not asked any more: the rules, or the people who may decide, are others by now. Whoever wants it asks again.";
 /// A question's task is there after so long, or never.
 const MAKING: Duration = Duration::from_secs(60);
 
@@ -65,6 +67,8 @@ async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Pro
     if question.held && question.approval.state == State::Approved {
         return Ok(());
     }
+    // First of all: what was decided is known, whatever becomes of this process now.
+    decided(gateway, question).await?;
     let id = TaskId::from(question.task());
     let row = if question.held { None } else { gateway.tasks.any(&id).await? };
     match row {
@@ -77,20 +81,25 @@ async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Pro
         None if !question.held && gateway.clock.now().since(question.approval.asked_at) < MAKING => return Ok(()),
         None => {}
     }
-    decided(gateway, question);
     gateway.desk.delivered(&question.approval.id).await
 }
 
-/// Writes down what was decided, by whom and by what. Where the gateway was killed just now it may be there twice.
-pub(crate) fn decided(gateway: &A2aGateway, question: &Stored) {
+/// Writes down what was decided, by whom and by what; on the disk when this returns, where such a record is kept. Where the
+/// gateway was killed just now it may be there twice.
+///
+/// # Errors
+/// It cannot be written down.
+pub(crate) async fn decided(gateway: &A2aGateway, question: &Stored) -> Result<(), Problem> {
     let approval = &question.approval;
-    let voters: Vec<&str> = match &approval.denied_by {
-        Some(by) => vec![by],
-        None => approval.votes.iter().map(|vote| &*vote.by).collect(),
+    let votes: Vec<String> = approval.votes.iter().map(|vote| format!("{}/{}", vote.by, vote.means.as_str())).collect();
+    let is_yes = matches!(approval.state, State::Approved | State::Consumed);
+    let means: Vec<&str> = approval.votes.iter().filter(|_| is_yes).map(|vote| vote.means.as_str()).collect();
+    let source = match (is_yes, &approval.denied_by) {
+        (true, _) => approval.votes.iter().map(|vote| &*vote.by).collect::<Vec<_>>().join(" "),
+        (false, Some(by)) => by.to_string(),
+        (false, None) => "gateway".to_owned(),
     };
-    let means: Vec<&str> = approval.votes.iter().map(|vote| vote.means.as_str()).collect();
-    let source = if voters.is_empty() { "gateway".to_owned() } else { voters.join(" ") };
-    gateway.recorder.note(Deed {
+    let deed = Deed {
         operation: format!("approval.{}", approval.state.as_str()).into(),
         source: source.into(),
         domain: gateway.settings.load().domain.clone(),
@@ -98,10 +107,23 @@ pub(crate) fn decided(gateway: &A2aGateway, question: &Stored) {
         target: question.agent().into(),
         result: "done",
         code: None,
-        detail: Some(format!("task={} approval={} by={}", question.task(), approval.id, means.join(",")).into()),
+        detail: Some(
+            format!(
+                "approval={} by={} votes={} task={}",
+                approval.id,
+                means.join(","),
+                votes.join(","),
+                question.task()
+            )
+            .into(),
+        ),
         intent: None,
         at: approval.since,
-    });
+    };
+    match gateway.recorder.keep(deed) {
+        Some(kept) => kept.await,
+        None => Ok(()),
+    }
 }
 
 /// A task that is over, or that an agent has, is left as it is.
@@ -110,10 +132,12 @@ fn carry_out(row: &Arc<Row>, decided: State) {
         State::Approved => row.change(Command::Release, Told { text: "People have said yes.", ..Told::default() }),
         _ if row.instance().is_some() => Ok(()),
         State::Denied => control::end(row, TaskState::Rejected, "A person has said no."),
-        State::Expired => {
-            control::end(row, TaskState::Rejected, "Nobody has decided in time, or the yes came too early to be used.")
-        }
-        State::Cancelled => control::end(row, TaskState::Canceled, "It is not asked any more."),
+        State::Expired => control::end(
+            row,
+            TaskState::Rejected,
+            "Nobody decided in time, or the yes could not be used before its time was over.",
+        ),
+        State::Cancelled => control::end(row, TaskState::Rejected, OTHERS),
         State::Pending | State::Consumed => Ok(()),
     };
     if let Err(rejected) = changed {
@@ -134,7 +158,7 @@ pub(crate) async fn goes_out(gateway: &A2aGateway, asked: &Asked, approval: &str
         target: asked.agent.clone(),
         result: "intended",
         code: None,
-        detail: Some(format!("task={} approval={approval}", asked.task).into()),
+        detail: Some(format!("approval={approval} task={}", asked.task).into()),
         intent: None,
         at: gateway.clock.now(),
     };
@@ -151,7 +175,9 @@ pub(super) fn about(gateway: &A2aGateway, row: &Row, asked: &Request<'_>) -> Ask
         requester: task.owner,
         operation: Operation::Send.as_str().into(),
         agent: task.agent.shared(),
-        skill: task.skill.as_ref().map(|skill| skill.as_str().into()),
+        // Both are the question's own: they are not sent.
+        skill: None,
+        callbacks: Vec::new(),
         task: task.id.as_str().into(),
         params: serde_json::from_str(asked.params.get()).unwrap_or_default(),
         extensions: asked.extensions.clone(),

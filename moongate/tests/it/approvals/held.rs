@@ -4,10 +4,10 @@ use moongate_testkit::agent::Agent;
 use serde_json::json;
 
 use super::defaults::soon_asked;
-use super::{LISTEN, home, open_the_door, question, refused, sent, told, waiting};
+use super::{DOORS, LISTEN, home, open_the_door, question, refused, sent, told, waiting};
 use crate::audit::lines;
-use crate::stage::{Caller, Gateway, Operation, SPEAKERS, id, on, state, task, to_task, until_state};
-use crate::support::{eventually, reload, soon};
+use crate::stage::{Caller, Gateway, Operation, SPEAKERS, id, on, saying, state, task, to_task, until_state};
+use crate::support::{ROUTING, eventually, http, reload, soon};
 
 const STORE: &str = "[store]\nurl = \"sqlite:home.db\"\n";
 const CANCELS: &str = "[[policy]]\nname = \"cancels\"\nconfirm = 'operation == \"cancel\"'\n";
@@ -58,6 +58,45 @@ async fn a_follow_up_goes_to_the_agent_after_a_yes_and_not_after_a_no() {
 }
 
 #[tokio::test]
+async fn a_follow_up_goes_out_as_it_was_shown_and_says_which_skill_it_is_about() {
+    let (agent, gateway) = home(&format!("{STORE}{DOORS}")).await;
+    let caller = Caller::rpc(&gateway.plain());
+    let mut lights = saying("ask which room");
+    lights["message"]["metadata"] = json!({ROUTING: {"skillId": "lights.set"}});
+    let begun = id(&task(&caller, &lights).await);
+    let mut more = to_task(&begun, "the front one");
+    more["message"]["metadata"] = json!({ROUTING: {"skillId": "door.open"}});
+    let beside =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": more, "evil": {"cmd": "open all"}});
+    let base = gateway.plain();
+    let headers = [("a2a-version", "1.0"), ("content-type", "application/json")];
+    let (answer, ()) = tokio::join!(http("POST", &base, "/a2a", &headers, Some(&beside)), async {
+        let name = soon_asked(&gateway).await;
+        let shown = told(&gateway, &["show", &name]).await;
+        assert_eq!(shown["document"]["target"]["skill"], "door.open");
+        assert!(shown["sentence"].as_str().unwrap().contains("skill door.open"), "{shown}");
+        told(&gateway, &["yes", &name]).await;
+    });
+    assert!(answer.text().contains("COMPLETED"), "{}", answer.text());
+    let went = agent.last_received().json();
+    assert!(went.to_string().contains("the front one") && !went.to_string().contains("evil"), "{went}");
+}
+
+#[tokio::test]
+async fn what_people_said_is_in_the_log_before_anything_comes_of_it() {
+    let (_agent, mut gateway) = home(&format!("{STORE}{DOORS}")).await;
+    let caller = Caller::rpc(&gateway.plain());
+    for n in 1..=8 {
+        let asked = id(&task(&caller, &open_the_door(&format!("echo {n}"))).await);
+        told(&gateway, &["no", &question(&gateway, &asked).await]).await;
+        until_state(&caller, &asked, "REJECTED").await;
+        gateway.kill().await;
+        gateway.restart().await;
+        assert_eq!(lines(&gateway, &["--operation", "approval.denied"], n).await.len(), n);
+    }
+}
+
+#[tokio::test]
 async fn whoever_goes_away_is_not_asked_for_any_more() {
     let (agent, gateway, begun) = asking("").await;
     let (base, more) = (gateway.plain(), to_task(&begun, "the front one"));
@@ -83,9 +122,9 @@ async fn a_yes_to_a_follow_up_is_void_under_other_rules_and_after_a_restart() {
     let (refusal, ()) = tokio::join!(caller.call(Operation::Send, &more), async {
         let name = soon_asked(&gateway).await;
         reload(&gateway, &others).await;
-        told(&gateway, &["yes", &name]).await;
+        assert_eq!(refused(&gateway, &["yes", &name]).await, "MG-0461", "its yes would count for nothing");
     });
-    assert!(refusal.unwrap_err().message.contains("rules are others"));
+    assert!(refusal.unwrap_err().message.contains("are others by now"));
     let (base, again) = (gateway.plain(), more.clone());
     let cut = tokio::spawn(async move { Caller::rpc(&base).call(Operation::Send, &again).await });
     let name = soon_asked(&gateway).await;

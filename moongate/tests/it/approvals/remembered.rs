@@ -13,7 +13,7 @@ async fn remembered(gateway: &crate::stage::Gateway) -> Vec<Value> {
 
 #[tokio::test]
 async fn the_very_same_is_answered_alike_and_anything_else_is_asked_about() {
-    let store = "[store]\nurl = \"sqlite:home.db\"\n";
+    let store = "[store]\nurl = \"sqlite:home.db\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n";
     let (agent, gateway) = home(&format!("{DOORS}{store}")).await;
     let caller = Caller::rpc(&gateway.plain());
     let first = id(&task(&caller, &open_the_door("echo open")).await);
@@ -32,16 +32,29 @@ async fn the_very_same_is_answered_alike_and_anything_else_is_asked_about() {
     }
     assert_eq!(sent(&agent), 13);
     let said = lines(&gateway, &["--operation", "approval.approved"], 13).await;
-    assert!(said[12]["detail"].as_str().unwrap().ends_with("by=remembered"), "{said:?}");
+    assert!(said[12]["detail"].as_str().unwrap().contains("by=remembered"), "{said:?}");
     assert_eq!(said[12]["source"]["id"], "operator");
     let past = told(&gateway, &["list", "--past"]).await;
     assert_eq!(past["approvals"][0]["receipts"][0]["remembered"], name.as_str());
 
     let mut elsewhere = open_the_door("echo open");
     elsewhere["message"]["contextId"] = json!("another");
-    for other in [open_the_door("echo open all"), elsewhere] {
+    let reporting = |url: &str| {
+        let mut asked = open_the_door("echo open");
+        asked["configuration"] = json!({"taskPushNotificationConfig": {"url": url, "token": "t"}});
+        asked
+    };
+    let (here, there) = (reporting("http://127.0.0.1:9/a"), reporting("http://127.0.0.1:9/b"));
+    for (other, callbacks) in [
+        (open_the_door("echo open all"), json!([])),
+        (elsewhere, json!([])),
+        (here, json!([{"url": "http://127.0.0.1:9/a"}])),
+        (there, json!([{"url": "http://127.0.0.1:9/b"}])),
+    ] {
         let asked = id(&task(&caller, &other).await);
-        told(&gateway, &["no", &question(&gateway, &asked).await]).await;
+        let name = question(&gateway, &asked).await;
+        assert_eq!(told(&gateway, &["show", &name]).await["document"]["callbacks"], callbacks);
+        told(&gateway, &["no", &name]).await;
     }
     told(&gateway, &["forget", &name]).await;
     assert_eq!(refused(&gateway, &["forget", &name]).await, "MG-0460");
