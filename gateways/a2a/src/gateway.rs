@@ -523,6 +523,13 @@ impl Gateway for A2aGateway {
     }
 
     fn content(&self, call: &Call) -> (Option<serde_json::Value>, Option<String>) {
-        (call.value().ok(), call.peek.text.as_deref().map(str::to_owned))
+        let args = call.value().ok();
+        // All of it: what a peek keeps ends somewhere, and words behind that would pass by a rule.
+        let parts = args.as_ref().and_then(|args| args.pointer("/message/parts")).and_then(serde_json::Value::as_array);
+        let text = parts.map(|parts| {
+            let texts = parts.iter().filter_map(|part| part.get("text").and_then(serde_json::Value::as_str));
+            texts.collect::<Vec<_>>().join("\n")
+        });
+        (args, text)
     }
 }

@@ -58,6 +58,21 @@ async fn a_follow_up_that_names_another_skill_is_judged_as_both() {
 }
 
 #[tokio::test]
+async fn words_behind_many_others_are_read_by_the_rules_too() {
+    let agent = Agent::start(plan("home", "none")).await;
+    let rule = "[[policy]]\nname = \"words\"\ndeny = 'text.contains(\"unlock\")'\n";
+    let gateway = Gateway::start(MOONGATE, &format!("{LISTEN}{}{rule}", agent.entry(""))).await;
+    let caller = Caller::rpc(&gateway.plain());
+    let mut parts = saying("echo on");
+    parts["message"]["parts"] = json!([{"text": "echo"}, {"text": "x".repeat(5000)}, {"text": "please unlock"}]);
+    for asked in [saying("echo unlock"), saying(&format!("echo {} unlock", "x".repeat(5000))), parts] {
+        let refusal = caller.call(Operation::Send, &asked).await.unwrap_err();
+        assert_eq!(refusal.gateway_code.as_deref(), Some("MG-0403"), "{refusal:?}");
+    }
+    assert_eq!(sent(&agent), 0);
+}
+
+#[tokio::test]
 async fn tags_and_lifted_questions_are_those_of_the_agent_that_gets_it() {
     let (lock, other) = (Agent::start(plan("lock", "door")).await, Agent::start(plan("aaa", "none")).await);
     let lifted = "[[policy]]\nallow = 'agent == \"aaa\"'\n";
