@@ -21,7 +21,7 @@ use std::time::Duration;
 use moongate_core::approval::{Class, Input, Means, Rejected, State};
 use moongate_core::seam::notifier::Notice;
 use moongate_core::seam::{Clock, Store};
-use moongate_core::{Approval, Code, Grant, Problem, Time};
+use moongate_core::{Approval, Code, Grant, Problem, Retry, Time};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -191,7 +191,7 @@ pub enum Answer {
 pub struct Desk {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
-    limits: Limits,
+    limits: Mutex<Limits>,
     /// Questions that may still run out, by when.
     clocks: Mutex<BTreeSet<(Time, Arc<str>)>>,
     news: Notify,
@@ -223,7 +223,7 @@ impl Desk {
         let desk = Self {
             store,
             clock,
-            limits,
+            limits: Mutex::new(limits),
             clocks,
             news: Notify::new(),
             changed: Notify::new(),
@@ -235,6 +235,12 @@ impl Desk {
             desk.cancel(&gone.approval.id).await?;
         }
         Ok(Arc::new(desk))
+    }
+
+    /// A requester may have so many open questions from now on, and ask so often within an hour.
+    pub fn limit(&self, open: u32, an_hour: u32) {
+        let mut limits = self.limits.lock();
+        (limits.open, limits.an_hour) = (open, an_hour);
     }
 
     /// Asks; durable when the future is ready. Where a yes to the very same is remembered, the question is approved already.
@@ -272,16 +278,19 @@ impl Desk {
             template: template(asked, &terms.rule)?,
             told: Vec::new(),
         };
-        if self.clocks.lock().len() >= self.limits.altogether {
+        let limits = *self.limits.lock();
+        if self.clocks.lock().len() >= limits.altogether {
             return Err(Problem::new(Code::TooManyQuestions, "too many questions wait for people already"));
         }
-        let added = rows::add(self.store.records(), &stored, self.limits, (self.most(), now)).await?;
+        let added = rows::add(self.store.records(), &stored, limits, (self.most(), now)).await?;
         let stored = added.map_err(|refused| {
-            let why = match refused {
-                Refused::Open => format!("{} questions of this caller wait for a person already", self.limits.open),
-                Refused::Hour => format!("this caller has asked {} times within an hour", self.limits.an_hour),
+            let (why, again) = match refused {
+                Refused::Open => (format!("{} questions of this caller wait for a person already", limits.open), None),
+                Refused::Hour(until) => {
+                    (format!("this caller has asked {} times within an hour", limits.an_hour), Some(until.since(now)))
+                }
             };
-            Problem::new(Code::TooManyQuestions, why)
+            Problem::new(Code::TooManyQuestions, why).retry(Retry::Later(again))
         })?;
         self.clocks.lock().insert(clock_of(&stored));
         let (id, requester) = (&*stored.approval.id, &*asked.requester);

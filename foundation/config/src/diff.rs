@@ -118,6 +118,8 @@ fn rules(old: &Config, new: &Config) -> Vec<Row> {
         compare!(old, new, approvals.sensitive_by_default),
         compare!(old, new, approvals.hold_seconds),
         compare!(old, new, approvals.remember_seconds),
+        compare!(old, new, approvals.open_questions),
+        compare!(old, new, approvals.questions_an_hour),
         compare!(old, new, notify),
         compare!(old, new, issuers),
         compare!(old, new, peers),

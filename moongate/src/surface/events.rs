@@ -334,7 +334,7 @@ fn decided(deed: &Deed) -> &str {
     }
 }
 
-/// A word of a deed's detail, which reads `task=… approval=… by=…`.
+/// A word of a deed's detail, which reads `approval=… by=… votes=… task=…`.
 fn word<'d>(deed: &'d Deed, name: &str) -> Option<&'d str> {
     let words = deed.detail.as_deref()?.split(' ');
     words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)

@@ -30,8 +30,8 @@ const DAYS: u64 = 7;
 pub(super) enum Refused {
     /// Too many wait already.
     Open,
-    /// Too many came within an hour.
-    Hour,
+    /// Too many came within an hour; another one may come then.
+    Hour(Time),
 }
 
 /// One input, and what comes with it.
@@ -118,8 +118,9 @@ pub(super) async fn add(
             if rate.open >= limits.open {
                 return Ok(Err(Refused::Open));
             }
-            if rate.asked.len() >= limits.an_hour as usize {
-                return Ok(Err(Refused::Hour));
+            let over = rate.asked.len().checked_sub(limits.an_hour as usize);
+            if let Some(first) = over.and_then(|over| rate.asked.get(over)) {
+                return Ok(Err(Refused::Hour(first.plus(HOUR))));
             }
             rate.open += 1;
             rate.asked.push(now);

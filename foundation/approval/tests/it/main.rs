@@ -13,7 +13,7 @@ use moongate_approval::document::digest;
 use moongate_approval::{Asked, Desk, Limits, Stored};
 use moongate_core::approval::{Class, State};
 use moongate_core::seam::{Clock, Store};
-use moongate_core::{Code, Mono, Time};
+use moongate_core::{Code, Mono, Retry, Time};
 use serde_json::json;
 
 struct Moment(AtomicU64);
@@ -232,7 +232,14 @@ async fn nobody_asks_without_end() {
         let id = scene.ask(&asked("home:a", &format!("u-{n}"))).await.approval.id;
         scene.desk.cancel(&id).await.unwrap();
     }
-    assert_eq!(refused("home:a").await, Code::TooManyQuestions, "ten within an hour");
+    scene.wait(Duration::from_secs(600));
+    let problem = scene.desk.ask(&asked("home:a", "t"), &terms(), &digest(b"")).await.unwrap_err();
+    let again = Retry::Later(Some(Duration::from_secs(3000)));
+    assert_eq!((problem.code, problem.retry), (Code::TooManyQuestions, again), "ten within an hour");
+    scene.desk.limit(1, 12);
+    scene.ask(&asked("home:a", "t")).await;
+    assert_eq!(refused("home:a").await, Code::TooManyQuestions, "one at a time");
+    scene.desk.limit(3, 10);
     scene.wait(Duration::from_secs(3600));
     scene.ask(&asked("home:a", "t")).await;
 }

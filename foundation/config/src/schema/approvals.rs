@@ -12,4 +12,8 @@ pub struct Approvals {
     pub hold_seconds: Duration,
     /// How long a yes may be remembered for the very same request; zero: never.
     pub remember_seconds: Duration,
+    /// How many questions of one caller may wait for people at once.
+    pub open_questions: u32,
+    /// How many questions one caller may put to people within an hour.
+    pub questions_an_hour: u32,
 }

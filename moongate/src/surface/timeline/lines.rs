@@ -35,7 +35,7 @@ impl Line {
         self.text("operation").unwrap_or_default()
     }
 
-    /// A word of its detail, which reads `task=… approval=… by=…`.
+    /// A word of its detail, which reads `approval=… by=… votes=… task=…`.
     fn word(&self, name: &str) -> Option<&str> {
         let words = self.text("detail")?.split(' ');
         words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)

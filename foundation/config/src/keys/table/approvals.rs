@@ -30,5 +30,19 @@ pub(super) static APPROVALS: Section = Section {
             "How long a yes may be remembered at most for the very same request of the same caller, if whoever gives it wants that; 0 is never. \
              What is critical is always asked anew.",
         ),
+        key(
+            "open_questions",
+            Kind::Integer(1, 100),
+            "3",
+            Applied,
+            "How many questions of one caller may wait for people at once. Programs of this machine without credentials are one caller.",
+        ),
+        key(
+            "questions_an_hour",
+            Kind::Integer(1, 1000),
+            "10",
+            Applied,
+            "How many questions one caller may put to people within an hour, so that nobody says yes from weariness.",
+        ),
     ],
 };
