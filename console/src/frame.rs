@@ -148,6 +148,14 @@ impl Console {
         }
     }
 
+    /// Who does what a request wants, as the record names them: the one whose session it shows, if a page of that session sent
+    /// what changes something.
+    pub fn by(&self, visitor: Visitor, request: &Request<Bytes>, who: &Caller) -> Option<String> {
+        let visit = Visit::new(visitor, &self.public, request.clone());
+        let sent = || visit.comes_from_here().is_ok() && visit.field("form").is_some_and(|form| who.accepts_form(form));
+        (visit.reads() || sent()).then(|| who.source(self.authority.load().as_ref().map_or("-", |own| own.name())))
+    }
+
     /// Answers a request of [`Console::caller`]'s.
     pub async fn handle(
         &self,
@@ -167,7 +175,7 @@ impl Console {
     }
 
     async fn answer(&self, api: &dyn Api, visit: &Visit, who: Option<&Caller>) -> Answer {
-        let reads = matches!(*visit.method(), Method::GET | Method::HEAD);
+        let reads = visit.reads();
         if !reads && *visit.method() != Method::POST {
             return Err(Problem::new(Code::HttpMethodNotAllowed, "pages are read with GET, and forms sent with POST"));
         }

@@ -33,7 +33,7 @@ use moongate_approval::Desk;
 use moongate_approval::channels::push::Push;
 use moongate_core::seam::Clock;
 use moongate_core::{Code, Problem};
-use moongate_identity::people::{Attempts, SignedIn};
+use moongate_identity::people::{Attempts, SignedIn, UserName};
 use moongate_identity::{Authority, People};
 use parking_lot::Mutex;
 
@@ -50,6 +50,37 @@ pub struct Visitor {
     pub address: IpAddr,
     /// Whether the connection is TLS.
     pub secure: bool,
+}
+
+/// A request of a browser, and whose session its cookie is.
+pub struct Arrived {
+    visit: Visit,
+    who: Option<SignedIn>,
+    /// That person, as requests name people.
+    name: Option<Arc<str>>,
+}
+
+impl Arrived {
+    /// Who asks, as far as that is sure before it is done: whoever is signed in. A form is theirs only if a page of that
+    /// session sent it; who signs in is known afterwards.
+    pub fn by(&self) -> Option<&Arc<str>> {
+        let (visit, who) = (&self.visit, self.who.as_ref()?);
+        let sent = || visit.comes_from_here().is_ok() && visit.field("form").is_some_and(|form| who.accepts_form(form));
+        self.name.as_ref().filter(|_| visit.reads() || sent())
+    }
+
+    /// Who it says that it is from, where that is not sure.
+    pub fn claimed(&self) -> Option<&str> {
+        match self.visit.path() {
+            "/oauth/sign-in" => self.visit.field("name"),
+            _ => self.name.as_deref(),
+        }
+    }
+
+    /// The request.
+    pub fn request(&self) -> &Request<Bytes> {
+        self.visit.request()
+    }
 }
 
 /// Bytes of a form at most.
@@ -92,22 +123,24 @@ impl Pages {
             .any(|own| path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
     }
 
-    /// Answers a request, whose body is whole and at most [`FORM`] bytes.
-    pub async fn handle(&self, visitor: Visitor, request: Request<Bytes>) -> Response<Bytes> {
+    /// Takes a request, whose body is whole and at most [`FORM`] bytes, and finds out whose session it shows.
+    ///
+    /// # Errors
+    /// The answer, where the store fails.
+    pub async fn arrive(&self, visitor: Visitor, request: Request<Bytes>) -> Result<Arrived, Box<Response<Bytes>>> {
         let visit = Visit::new(visitor, &self.public, request);
-        match self.answer(&visit).await {
-            Ok(response) => response,
-            Err(problem) => {
-                if let Some(inside) = &problem.inside {
-                    tracing::warn!(code = %problem.code, inside, "{}", problem.detail);
-                }
-                problem_page(&problem)
-            }
-        }
+        let who = self.session(&visit).await.map_err(|problem| Box::new(told(&problem)))?;
+        let name = who.as_ref().and_then(|who| self.full_name(&who.user.name).ok());
+        Ok(Arrived { visit, who, name })
     }
 
-    async fn answer(&self, visit: &Visit) -> Answer {
-        let reads = matches!(*visit.method(), Method::GET | Method::HEAD);
+    /// Answers a request.
+    pub async fn handle(&self, arrived: Arrived) -> Response<Bytes> {
+        self.answer(&arrived.visit, arrived.who.as_ref()).await.unwrap_or_else(|problem| told(&problem))
+    }
+
+    async fn answer(&self, visit: &Visit, who: Option<&SignedIn>) -> Answer {
+        let reads = visit.reads();
         if !reads && *visit.method() != Method::POST {
             return Err(Problem::new(Code::HttpMethodNotAllowed, "pages are read with GET, and forms sent with POST"));
         }
@@ -120,42 +153,42 @@ impl Pages {
         match (reads, visit.path()) {
             (true, "/oauth/pages.css") => Ok(asset("text/css; charset=utf-8", view::STYLE)),
             (true, "/oauth/passkey.js") => Ok(asset("text/javascript; charset=utf-8", view::SCRIPT)),
-            (true, "/oauth/sign-in") => self.sign_in_page(visit).await,
+            (true, "/oauth/sign-in") => self.sign_in_page(visit, who).await,
             (false, "/oauth/sign-in") => self.sign_in(visit).await,
             (false, "/oauth/sign-in/passkey") => self.sign_in_by_passkey(visit).await,
-            (false, "/oauth/sign-out") => self.sign_out(visit).await,
+            (false, "/oauth/sign-out") => self.sign_out(visit, who).await,
             (true, "/oauth/sign-up") => self.sign_up_page(visit).await,
             (false, "/oauth/sign-up") => self.sign_up(visit).await,
             (false, "/oauth/sign-up/passkey") => self.sign_up_by_passkey(visit).await,
-            (_, path) => self.behind_the_door(visit, reads, path).await,
+            (_, path) => self.behind_the_door(visit, who, (reads, path)).await,
         }
     }
 
     /// What wants somebody who is signed in.
-    async fn behind_the_door(&self, visit: &Visit, reads: bool, path: &str) -> Answer {
-        let Some(who) = self.session(visit).await? else {
+    async fn behind_the_door(&self, visit: &Visit, who: Option<&SignedIn>, (reads, path): (bool, &str)) -> Answer {
+        let Some(who) = who else {
             return if reads { self.ask_to_sign_in(visit) } else { Err(signed_out()) };
         };
         if !reads && !visit.field("form").is_some_and(|token| who.accepts_form(token)) {
             return Err(Problem::new(Code::FormRefused, "the form is not one of this session’s"));
         }
         match (reads, path) {
-            (true, approvals::PLACE) => self.approvals_page(&who).await,
+            (true, approvals::PLACE) => self.approvals_page(who).await,
             (true, path) if approvals::id(path).is_some() => {
-                self.approval_page(visit, &who, approvals::id(path).unwrap_or_default()).await
+                self.approval_page(visit, who, approvals::id(path).unwrap_or_default()).await
             }
             (false, path) if approvals::id(path).is_some() => {
-                self.decide_approval(visit, &who, approvals::id(path).unwrap_or_default()).await
+                self.decide_approval(visit, who, approvals::id(path).unwrap_or_default()).await
             }
-            (false, path) if app::is_form(path) => self.app(visit, &who, path).await,
-            (true, "/oauth/device") => Ok(self.device_page(visit, &who)),
-            (false, "/oauth/device") => self.device(visit, &who).await,
-            (true, "/oauth/authorize") => self.authorize_page(visit, &who).await,
-            (false, "/oauth/authorize") => self.authorize(visit, &who).await,
-            (true, "/oauth/account") => self.account_page(visit, &who).await,
-            (false, "/oauth/account/password") => self.change_password(visit, &who).await,
-            (false, "/oauth/account/passkey") => self.add_passkey(visit, &who).await,
-            (false, "/oauth/account/passkey/remove") => self.remove_passkey(visit, &who).await,
+            (false, path) if app::is_form(path) => self.app(visit, who, path).await,
+            (true, "/oauth/device") => Ok(self.device_page(visit, who)),
+            (false, "/oauth/device") => self.device(visit, who).await,
+            (true, "/oauth/authorize") => self.authorize_page(visit, who).await,
+            (false, "/oauth/authorize") => self.authorize(visit, who).await,
+            (true, "/oauth/account") => self.account_page(visit, who).await,
+            (false, "/oauth/account/password") => self.change_password(visit, who).await,
+            (false, "/oauth/account/passkey") => self.add_passkey(visit, who).await,
+            (false, "/oauth/account/passkey/remove") => self.remove_passkey(visit, who).await,
             _ => Err(Problem::new(Code::NoSuchPath, "there is no such page")),
         }
     }
@@ -163,6 +196,11 @@ impl Pages {
     fn authority(&self) -> Result<Arc<Authority>, Problem> {
         let off = || Problem::new(Code::OauthOff, "nothing can be asked: the authorization server is off");
         self.authority.load_full().ok_or_else(off)
+    }
+
+    /// A person as requests, votes and the record name them.
+    fn full_name(&self, name: &UserName) -> Result<Arc<str>, Problem> {
+        Ok(format!("{}:{name}", self.authority()?.name()).into())
     }
 
     async fn session(&self, visit: &Visit) -> Result<Option<SignedIn>, Problem> {
@@ -180,6 +218,14 @@ impl Pages {
         }
         self.sign_in_form(visit, &visit.here(), None)
     }
+}
+
+/// A problem's page.
+fn told(problem: &Problem) -> Response<Bytes> {
+    if let Some(inside) = &problem.inside {
+        tracing::warn!(code = %problem.code, inside, "{}", problem.detail);
+    }
+    problem_page(problem)
 }
 
 pub(crate) fn signed_out() -> Problem {

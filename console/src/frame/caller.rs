@@ -60,6 +60,9 @@ impl Right {
     }
 }
 
+/// The operator, as the audit log names that one.
+pub(super) const OPERATOR: &str = "operator";
+
 /// What may be done from pages, besides looking: nothing here answers a question.
 const ASK: &str = "/api/v1/explain";
 const ADD_PERSON: &str = "/api/v1/users";
@@ -91,10 +94,10 @@ impl Caller {
     }
 
     /// Who does something, as the audit log names it.
-    pub fn source(&self) -> String {
+    pub fn source(&self, domain: &str) -> String {
         match self {
-            Self::Operator(_) => "operator".to_owned(),
-            Self::Person(who) => who.user.name.to_string(),
+            Self::Operator(_) => OPERATOR.to_owned(),
+            Self::Person(who) => format!("{domain}:{}", who.user.name),
         }
     }
 

@@ -5,8 +5,10 @@
 use bytes::Bytes;
 use http::Response;
 use maud::{Markup, html};
+use moongate_core::entry::By;
 use moongate_core::{Code, Problem};
 
+use super::caller::OPERATOR;
 use super::{Answer, Caller, Console, HOME};
 use crate::pages::reply::{cookie, page, see, status, with_problem};
 use crate::pages::visit::Visit;
@@ -32,7 +34,9 @@ impl Console {
         match self.operators.open(link, visit.address()) {
             Ok(seat) => {
                 tracing::info!(remote = %visit.address(), "the operator signed in at the console");
-                Ok(cookie(see(HOME), &visit.set_operator_cookie(Some(&seat.cookie))))
+                let mut response = cookie(see(HOME), &visit.set_operator_cookie(Some(&seat.cookie)));
+                response.extensions_mut().insert(By(OPERATOR.into()));
+                Ok(response)
             }
             Err(problem) if matches!(problem.code, Code::LinkSpent | Code::TooManyAttempts) => {
                 tracing::info!(code = %problem.code, remote = %visit.address(), "a link into the console was refused");

@@ -4,7 +4,7 @@ use moongate_core::{Code, Problem};
 use moongate_identity::people::{MadeAnswer, Password, SignedIn, User};
 
 use super::reply::{page, see, status, with_problem};
-use super::sign_in::{enter, no_passkeys_here, read};
+use super::sign_in::{no_passkeys_here, read};
 use super::visit::Visit;
 use super::{Answer, Pages};
 use crate::view::{self, Making};
@@ -40,7 +40,7 @@ impl Pages {
             Err(problem) => Err(problem),
         };
         match changed {
-            Ok(opened) => Ok(enter(visit, &opened, "/oauth/account")),
+            Ok(opened) => Ok(self.enter(visit, &opened, "/oauth/account")),
             Err(problem) if problem.code == Code::SignInRefused => {
                 let problem = Problem::new(Code::SignInRefused, "the current password is wrong");
                 self.account(visit, who, Some(&problem)).await

@@ -117,9 +117,8 @@ impl Pages {
         Ok(view::approval(who, question, passkey.as_ref(), problem, self.clock.now()))
     }
 
-    /// The person as requests name them.
     fn name_of(&self, who: &SignedIn) -> Result<Arc<str>, Problem> {
-        Ok(format!("{}:{}", self.authority()?.name(), who.user.name).into())
+        self.full_name(&who.user.name)
     }
 }
 

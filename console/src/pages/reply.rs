@@ -57,6 +57,8 @@ pub(crate) fn problem_page(problem: &Problem) -> Response<Bytes> {
 pub(crate) fn with_problem(problem: &Problem, markup: &Markup) -> Response<Bytes> {
     let (code, _) = moongate_wire::a2a::error::to_http(problem, moongate_wire::a2a::Version::V1);
     let mut response = page(status(if problem.code == Code::SignInRefused { 403 } else { code }), markup);
+    // For the line of the record that says how it ended.
+    response.extensions_mut().insert(problem.code);
     if let Retry::Later(Some(wait)) = problem.retry {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
     }

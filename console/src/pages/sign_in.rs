@@ -2,8 +2,9 @@
 
 use bytes::Bytes;
 use http::Response;
+use moongate_core::entry::By;
 use moongate_core::{Code, Problem};
-use moongate_identity::people::{Answer as PasskeyAnswer, Opened};
+use moongate_identity::people::{Answer as PasskeyAnswer, Opened, SignedIn};
 
 use super::approvals;
 use super::reply::{cookie, page, see, status, with_problem};
@@ -15,9 +16,9 @@ use crate::view;
 const HOME: &str = "/oauth/account";
 
 impl Pages {
-    pub(super) async fn sign_in_page(&self, visit: &Visit) -> Answer {
+    pub(super) async fn sign_in_page(&self, visit: &Visit, who: Option<&SignedIn>) -> Answer {
         let next = next(visit.parameter("next"));
-        if self.session(visit).await?.is_some() {
+        if who.is_some() {
             return Ok(see(next));
         }
         self.sign_in_form(visit, next, None)
@@ -40,7 +41,7 @@ impl Pages {
         let (name, password) = (visit.field("name").unwrap_or_default(), visit.field("password").unwrap_or_default());
         let next = next(visit.field("next"));
         match self.people.sign_in(name, password, visit.address()).await {
-            Ok(opened) => Ok(enter(visit, &opened, next)),
+            Ok(opened) => Ok(self.enter(visit, &opened, next)),
             Err(problem) if matches!(problem.code, Code::SignInRefused | Code::TooManyAttempts) => {
                 tracing::info!(code = %problem.code, remote = %visit.address(), "a sign-in failed");
                 self.sign_in_form(visit, next, Some(&problem))
@@ -54,15 +55,25 @@ impl Pages {
         let site = visit.site().ok_or_else(no_passkeys_here)?;
         let answer: PasskeyAnswer = read(visit.field("answer"))?;
         match self.people.sign_in_by_passkey(&site, &answer).await {
-            Ok(opened) => Ok(enter(visit, &opened, next)),
+            Ok(opened) => Ok(self.enter(visit, &opened, next)),
             Err(problem) if problem.code == Code::PasskeyRefused => self.sign_in_form(visit, next, Some(&problem)),
             Err(problem) => Err(problem),
         }
     }
 
+    /// Sets the cookie and goes on, as the person whose session it is.
+    pub(super) fn enter(&self, visit: &Visit, opened: &Opened, next: &str) -> Response<Bytes> {
+        tracing::info!(user = %opened.user.name, remote = %visit.address(), "signed in");
+        let mut response = cookie(see(next), &visit.set_cookie(Some(&opened.cookie)));
+        if let Ok(name) = self.full_name(&opened.user.name) {
+            response.extensions_mut().insert(By(name));
+        }
+        response
+    }
+
     /// Whoever is signed out already gets the same answer; a page that is not ours cannot bring it about.
-    pub(super) async fn sign_out(&self, visit: &Visit) -> Answer {
-        let Some(who) = self.session(visit).await? else { return Ok(see("/oauth/sign-in")) };
+    pub(super) async fn sign_out(&self, visit: &Visit, who: Option<&SignedIn>) -> Answer {
+        let Some(who) = who else { return Ok(see("/oauth/sign-in")) };
         if !visit.field("form").is_some_and(|token| who.accepts_form(token)) {
             return Err(Problem::new(Code::FormRefused, "the form is not one of this session’s"));
         }
@@ -81,12 +92,6 @@ fn next(wanted: Option<&str>) -> &str {
         || approvals::id(path).is_some_and(|id| id.bytes().all(|byte| byte.is_ascii_alphanumeric()))
         || wanted == crate::frame::HOME;
     if ours && wanted.len() <= 4096 && wanted.bytes().all(harmless) { wanted } else { HOME }
-}
-
-/// Sets the cookie and goes on.
-pub(super) fn enter(visit: &Visit, opened: &Opened, next: &str) -> Response<Bytes> {
-    tracing::info!(user = %opened.user.name, remote = %visit.address(), "signed in");
-    cookie(see(next), &visit.set_cookie(Some(&opened.cookie)))
 }
 
 pub(super) fn no_passkeys_here() -> Problem {

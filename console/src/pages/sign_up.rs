@@ -4,7 +4,7 @@ use moongate_core::{Code, Problem};
 use moongate_identity::people::{MadeAnswer, Password};
 
 use super::reply::{page, status, with_problem};
-use super::sign_in::{enter, no_passkeys_here, read};
+use super::sign_in::{no_passkeys_here, read};
 use super::visit::Visit;
 use super::{Answer, Pages};
 use crate::view;
@@ -25,7 +25,7 @@ impl Pages {
         match chosen {
             Ok(password) => {
                 let opened = self.people.accept(code, password).await?;
-                Ok(enter(visit, &opened, "/oauth/account"))
+                Ok(self.enter(visit, &opened, "/oauth/account"))
             }
             Err(problem) => self.sign_up_form(visit, code, Some(&problem)).await,
         }
@@ -37,7 +37,7 @@ impl Pages {
         let answer: MadeAnswer = read(visit.field("answer"))?;
         let label = visit.field("label").unwrap_or_default();
         match self.people.accept_passkey(code, &site, label, &answer).await {
-            Ok(opened) => Ok(enter(visit, &opened, "/oauth/account")),
+            Ok(opened) => Ok(self.enter(visit, &opened, "/oauth/account")),
             Err(problem) if problem.code == Code::PasskeyRefused => {
                 self.sign_up_form(visit, code, Some(&problem)).await
             }

@@ -84,6 +84,15 @@ impl Visit {
         self.request.method()
     }
 
+    /// Whether it wants nothing changed.
+    pub(crate) fn reads(&self) -> bool {
+        matches!(*self.method(), Method::GET | Method::HEAD)
+    }
+
+    pub(crate) fn request(&self) -> &Request<Bytes> {
+        &self.request
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.request.uri().path()
     }

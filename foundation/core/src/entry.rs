@@ -89,5 +89,10 @@ pub enum Line {
     Deed(Deed),
 }
 
+/// Who a request turned out to be from, as the one who answered it made sure of: a member of its answer's extensions, which is
+/// what a line of the record believes. What a request says of itself is a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By(pub Arc<str>);
+
 /// The operation of a deed that was none: a request that was refused before anybody knew what it wants, or from whom it is.
 pub const REFUSED: &str = "request.refused";

@@ -10,6 +10,7 @@
 //!
 //! RFC 6749, 6750, 7009, 7517, 7523, 7636, 7662, 8414, 8628 (with RFC 10027's rules), 8693, 8705, 8707, 9068, 9207, 9700, 9728.
 
+mod caller;
 mod certified;
 pub mod clients;
 pub mod consent;

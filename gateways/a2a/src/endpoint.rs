@@ -342,7 +342,10 @@ pub fn no_such_path(path: &str) -> Response<ReplyBody> {
 
 /// A problem outside the A2A operations, in the form of the HTTP+JSON binding.
 pub fn problem_response(problem: &Problem) -> Response<ReplyBody> {
-    encode::failure(problem, PLAIN, &Bytes::new(), false)
+    let mut response = encode::failure(problem, PLAIN, &Bytes::new(), false);
+    // For the line of the record that says how it ended.
+    response.extensions_mut().insert(problem.code);
+    response
 }
 
 /// A JSON answer.

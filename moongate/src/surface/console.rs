@@ -69,14 +69,9 @@ impl Surface {
             Ok(who) => who,
             Err(problem) => return problem_response(&problem),
         };
-        // Whoever spends a link claims to be the operator; how it ended says whether that was so.
-        let claimed = if request.uri().path() == "/console/sign-in" { "operator" } else { "-" };
-        let doer = Doer {
-            source: who.as_ref().map_or_else(|| claimed.to_owned(), Caller::source).into(),
-            domain: "-".into(),
-            known: who.is_some(),
-            detail: who.as_ref().and_then(|_| named(request.body())),
-        };
+        let by = who.as_ref().and_then(|who| self.console.by(visitor, &request, who));
+        let (known, detail) = (by.is_some(), by.as_ref().and_then(|_| named(request.body())));
+        let doer = Doer { known, detail, ..self.somebody(by.map(Into::into)) };
         let doing = match self.page_deed(&peer, &request, doer).await {
             Ok(doing) => doing,
             Err(refused) => return *refused,

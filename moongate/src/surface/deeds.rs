@@ -6,6 +6,8 @@
 //!   minute: of two looks at the same place by the same one the log says no more than of one.
 //! - What is refused before anybody looks at it, as the request of a foreign web page, has a line if it would have changed something.
 //! - Where the log is so far behind that its queue is full, they wait, and are then refused, as requests to agents are.
+//! - A line's source is whoever was made sure of: by a credential or a session before it is done, or by whoever did it, as at a
+//!   sign-in. What a request says of itself is a claim, and said to be one.
 //! - Whoever is not known gets no line flushed for the asking: what is refused is said once, afterwards.
 
 use std::borrow::Cow;
@@ -17,22 +19,27 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use moongate_a2a::endpoint::{ReplyBody, problem_response};
-use moongate_console::Console;
-use moongate_core::entry::{Deed, Intent, Line, REFUSED};
+use moongate_console::{Console, Pages};
+use moongate_core::entry::{By, Deed, Intent, Line, REFUSED};
 use moongate_core::seam::Recorder as _;
 use moongate_core::{Listener, Problem};
+use moongate_identity::authority::form;
 use moongate_transport::Peer;
 
 use super::{Surface, routes};
-use crate::wire_up::record::Records;
+use crate::wire_up::record::{NOBODY, Records};
 
 /// Operations that change nothing anybody has to answer for.
 const LIGHT: [&str; 4] = ["agents.heartbeat", "console.routes", "explain", "oauth.introspect"];
+
+/// Characters of a claim that a line keeps.
+const CLAIM: usize = 64;
 
 /// What is being done. Its last line is written when it ends, also if its caller goes away before.
 pub(super) struct Doing {
     records: Arc<Records>,
     deed: Option<Deed>,
+    claimed: Option<String>,
 }
 
 /// Who does it, as far as that is known before it is done.
@@ -42,6 +49,15 @@ pub(super) struct Doer {
     /// Whether that one may be made to wait for, so that a line is flushed before.
     pub(super) known: bool,
     pub(super) detail: Option<Arc<str>>,
+    /// Who the request says that it is from: said of it only if nobody turns out to have sent it.
+    pub(super) claimed: Option<String>,
+}
+
+impl Doer {
+    /// Nobody that is known.
+    pub(super) fn nobody() -> Self {
+        Self { source: NOBODY.into(), domain: NOBODY.into(), known: false, detail: None, claimed: None }
+    }
 }
 
 impl Surface {
@@ -56,14 +72,14 @@ impl Surface {
             return Ok(None);
         }
         let doer = match self.caller(listener, peer.clone(), request).await {
-            Ok(who) => Doer { source: who.id.clone(), domain: who.domain.clone(), known: true, detail: None },
-            Err(_) => Doer { source: "-".into(), domain: "-".into(), known: false, detail: None },
+            Ok(who) => Doer { source: who.id.clone(), domain: who.domain.clone(), known: true, ..Doer::nobody() },
+            Err(_) => Doer::nobody(),
         };
         self.deed(peer, request, doer).await
     }
 
-    /// The same for programs and people at the authorization server, who say in the form who they are.
-    pub(super) async fn form_deed(
+    /// The same for programs at the authorization server. Which one it is, if it proves that, is known afterwards.
+    pub(super) async fn program_deed(
         &self,
         peer: &Peer,
         request: &Request<Bytes>,
@@ -71,19 +87,12 @@ impl Surface {
         if reads(request.method()) || self.records.log().is_none() {
             return Ok(None);
         }
-        if !request.uri().path().starts_with("/oauth/") {
-            let doer = Doer { source: "-".into(), domain: "-".into(), known: false, detail: None };
-            return self.deed(peer, request, doer).await;
-        }
-        let claimed =
-            field(request.body(), "client_id").or_else(|| field(request.body(), "name")).or_else(|| basic(request));
-        let detail = field(request.body(), "grant_type").map(|grant| format!("grant_type={grant}").into());
-        let source = claimed.map_or_else(|| Arc::from("-"), Arc::from);
-        // Whether it is true is known afterwards; strangers make nobody wait for the disk.
-        self.deed(peer, request, Doer { source, domain: "-".into(), known: false, detail }).await
+        let claimed = field(request.body(), "client_id").or_else(|| basic(request));
+        let detail = field(request.body(), "grant_type").map(|grant| format!("grant_type={}", cut(&grant)).into());
+        self.deed(peer, request, Doer { claimed, detail, ..Doer::nobody() }).await
     }
 
-    /// The same for whoever reads a page of the console, or sends a form of it.
+    /// The same for whoever reads a page, or sends a form of it.
     pub(super) async fn page_deed(
         &self,
         peer: &Peer,
@@ -98,13 +107,19 @@ impl Surface {
             return self.deed(peer, request, doer).await;
         }
         let what = (&doer.source, peer.remote.ip(), path, request.uri().query());
-        if routes::known(request.method(), path) != routes::Known::Served
-            || !self.records.tells_reading(doer.known, what)
-        {
+        if routes::known(request.method(), path) != routes::Known::Served || !self.records.tells_reading(what) {
             return Ok(None);
         }
         // A look is said once, afterwards.
         self.deed(peer, request, Doer { known: false, ..doer }).await
+    }
+
+    /// Whoever a session is of, or nobody.
+    pub(super) fn somebody(&self, source: Option<Arc<str>>) -> Doer {
+        match source {
+            Some(source) => Doer { source, domain: self.records.domain().clone(), ..Doer::nobody() },
+            None => Doer::nobody(),
+        }
     }
 
     /// Notes afterwards that somebody reads; nothing for what changes something, which is noted by whoever does it.
@@ -114,8 +129,9 @@ impl Surface {
         peer: &Peer,
         request: &Request<B>,
     ) -> Result<Option<Doing>, Box<Response<ReplyBody>>> {
-        // Pages of the console know by their cookie who looks at them.
-        let elsewhere = self.records.log().is_none() || Console::serves(request.uri().path());
+        // Pages know by their cookie who looks at them.
+        let path = request.uri().path();
+        let elsewhere = self.records.log().is_none() || Console::serves(path) || Pages::serves(path);
         if !matches!(*request.method(), Method::GET | Method::HEAD) || elsewhere {
             return Ok(None);
         }
@@ -123,11 +139,11 @@ impl Surface {
         let name = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.id.clone());
         let domain = who.as_ref().map_or_else(|| Arc::from("-"), |who| who.domain.clone());
         // What a query asks for is another thing; of the log's lines it is all the same which part.
-        let target = (read_place(request.uri().path()), request.uri().query());
-        if !self.records.tells_reading(who.is_some(), (&name, &domain, peer.remote.ip(), target)) {
+        let target = (read_place(path), request.uri().query());
+        if !self.records.tells_reading((&name, &domain, peer.remote.ip(), target)) {
             return Ok(None);
         }
-        let doer = Doer { source: name, domain, known: false, detail: None };
+        let doer = Doer { source: name, domain, ..Doer::nobody() };
         self.deed(peer, request, doer).await
     }
 
@@ -138,8 +154,8 @@ impl Surface {
         }
         self.records.note(Deed {
             operation: REFUSED.into(),
-            source: "-".into(),
-            domain: "-".into(),
+            source: NOBODY.into(),
+            domain: NOBODY.into(),
             address: Some(peer.remote.ip().to_canonical()),
             target: request.uri().path().into(),
             result: "failed",
@@ -172,7 +188,10 @@ impl Surface {
             at: self.records.clock.now(),
         };
         match self.begin(&deed, light).await {
-            Ok(intent) => Ok(Some(Doing { records: self.records.clone(), deed: Some(Deed { intent, ..deed }) })),
+            Ok(intent) => {
+                let (records, deed) = (self.records.clone(), Some(Deed { intent, ..deed }));
+                Ok(Some(Doing { records, deed, claimed: doer.claimed }))
+            }
             Err(problem) => {
                 // Nothing happens, and that is said, or counted with all that were refused so.
                 self.records.note(Deed { result: "failed", code: Some(problem.code), ..deed });
@@ -194,13 +213,25 @@ impl Surface {
 }
 
 impl Doing {
-    /// It has ended with this answer.
+    /// It has ended with this answer, which says whose request it was, if that was not sure before.
     pub(super) fn ended<B>(mut self, response: &Response<B>) {
+        let Some(deed) = &mut self.deed else { return };
+        let (status, said) = (response.status(), response.extensions());
+        if let Some(By(source)) = said.get() {
+            (deed.source, deed.domain) = (source.clone(), self.records.domain().clone());
+        }
+        if status.is_client_error() || status.is_server_error() {
+            (deed.result, deed.code) = ("failed", said.get().copied());
+        } else {
+            deed.result = "done";
+        }
+        add(deed, &format!("status={}", status.as_u16()));
+    }
+
+    /// One more thing about it.
+    pub(super) fn told(&mut self, what: &str) {
         if let Some(deed) = &mut self.deed {
-            let status = response.status();
-            deed.result = if status.is_client_error() || status.is_server_error() { "failed" } else { "done" };
-            let before = deed.detail.as_deref().map_or(String::new(), |detail| format!("{detail} "));
-            deed.detail = Some(format!("{before}status={}", status.as_u16()).into());
+            add(deed, what);
         }
     }
 }
@@ -211,9 +242,17 @@ impl Drop for Doing {
         if deed.result == "intended" {
             deed.result = "abandoned";
         }
+        if let Some(claimed) = self.claimed.take().filter(|_| &*deed.source == NOBODY) {
+            add(&mut deed, &format!("claimed={}", cut(&claimed)));
+        }
         deed.at = self.records.clock.now();
         self.records.note(deed);
     }
+}
+
+fn add(deed: &mut Deed, what: &str) {
+    let before = deed.detail.as_deref().map_or_else(String::new, |detail| format!("{detail} "));
+    deed.detail = Some(format!("{before}{what}").into());
 }
 
 /// Notes the end of what was begun, if anything was.
@@ -272,29 +311,18 @@ fn operation(method: &Method, path: &str) -> String {
 
 /// A field of a form.
 pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let value = text.split('&').find_map(|pair| pair.split_once('=').filter(|(key, _)| *key == name))?.1;
-    let decoded = decoded(value);
-    (!decoded.is_empty()).then_some(decoded)
+    let pairs = form::pairs(std::str::from_utf8(body).ok()?);
+    form::first(&pairs, name).filter(|value| !value.is_empty()).map(str::to_owned)
 }
 
-/// Without its percent-escapes; a broken one stays as it is.
-fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let escaped = after.get(..2).filter(|_| *first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        match escaped.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(if *first == b'+' { b' ' } else { *first });
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+/// A stranger's words as a line shows them: not many, and none that look like others of the line.
+fn cut(text: &str) -> String {
+    let plain = |character: &char| character.is_ascii_alphanumeric() || "-._~:@/".contains(*character);
+    let shown = |character: char| match plain(&character) {
+        true => character.to_string(),
+        false => character.to_string().bytes().map(|byte| format!("%{byte:02X}")).collect(),
+    };
+    text.chars().take(CLAIM).map(shown).collect()
 }
 
 /// The name in an `Authorization: Basic …`.
@@ -302,7 +330,7 @@ fn basic<B>(request: &Request<B>) -> Option<String> {
     let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
     let (_, encoded) = value.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))?;
     let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
-    text.split_once(':').map(|(name, _)| decoded(name))
+    form::decoded(text.split_once(':')?.0)
 }
 
 #[cfg(test)]
@@ -343,5 +371,12 @@ mod tests {
         let body = b"grant_type=client_credentials&client_id=night%20watch";
         assert_eq!(field(body, "client_id").as_deref(), Some("night watch"));
         assert_eq!(field(body, "name"), None);
+    }
+
+    #[test]
+    fn a_claim_is_short_and_passes_for_nothing_else() {
+        assert_eq!(cut("night-watch"), "night-watch");
+        assert_eq!(cut("bob status=200\n"), "bob%20status%3D200%0A");
+        assert_eq!(cut(&"ä".repeat(1000)), "%C3%A4".repeat(CLAIM));
     }
 }

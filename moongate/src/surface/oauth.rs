@@ -48,11 +48,14 @@ impl Surface {
             }
         };
         let request = Request::from_parts(parts, body);
-        let doing = match self.form_deed(&peer, &request).await {
+        let mut doing = match self.program_deed(&peer, &request).await {
             Ok(doing) => doing,
             Err(refused) => return *refused,
         };
         let response = authority.handle(peer.remote.ip().to_canonical(), peer.certificate.clone(), request).await;
+        if let (Some(doing), Some(error)) = (&mut doing, error_of(&response)) {
+            doing.told(&format!("error={error}"));
+        }
         ended(doing, response.map(ReplyBody::whole))
     }
 
@@ -137,6 +140,12 @@ impl Surface {
         }
         response
     }
+}
+
+/// What a refusal is called in the protocol's own words (RFC 6749 §5.2).
+fn error_of(response: &Response<Bytes>) -> Option<String> {
+    let body: Value = serde_json::from_slice(response.body()).ok().filter(|_| !response.status().is_success())?;
+    body.get("error")?.as_str().map(str::to_owned)
 }
 
 fn ok(value: &Value) -> Response<ReplyBody> {

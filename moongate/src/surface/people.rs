@@ -14,7 +14,7 @@ use moongate_core::{Arrival, Code, Domain, Listener, Problem};
 use moongate_transport::Peer;
 
 use super::Surface;
-use super::deeds::ended;
+use super::deeds::{Doer, ended};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -33,11 +33,16 @@ impl Surface {
             }
         };
         let visitor = Visitor { address: peer.remote.ip().to_canonical(), secure: peer.secure };
-        let doing = match self.form_deed(&peer, &request).await {
+        let arrived = match self.pages.arrive(visitor, request).await {
+            Ok(arrived) => arrived,
+            Err(refused) => return refused.map(ReplyBody::whole),
+        };
+        let doer = Doer { claimed: arrived.claimed().map(str::to_owned), ..self.somebody(arrived.by().cloned()) };
+        let doing = match self.page_deed(&peer, arrived.request(), doer).await {
             Ok(doing) => doing,
             Err(refused) => return *refused,
         };
-        let response = self.pages.handle(visitor, request).await;
+        let response = self.pages.handle(arrived).await;
         ended(doing, response.map(ReplyBody::whole))
     }
 

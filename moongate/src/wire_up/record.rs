@@ -18,6 +18,9 @@ use moongate_telemetry::Telemetry;
 use readings::Readings;
 use refusals::Refusals;
 
+/// The source of a line where nobody is known.
+pub(crate) const NOBODY: &str = "-";
+
 /// Both.
 pub(crate) struct Records {
     pub(crate) telemetry: Arc<Telemetry>,
@@ -80,10 +83,14 @@ impl Records {
         }
     }
 
-    /// Whether a line shall say that somebody reads. Strangers have no more of these than of others.
-    pub(crate) fn tells_reading(&self, known: bool, what: impl Hash) -> bool {
-        let now = self.clock.now();
-        self.readings.admits(what, now) && (known || self.refusals.admits(now))
+    /// Whether a line shall say that somebody reads.
+    pub(crate) fn tells_reading(&self, what: impl Hash) -> bool {
+        self.readings.admits(what, self.clock.now())
+    }
+
+    /// The gateway's own domain.
+    pub(crate) fn domain(&self) -> &Arc<str> {
+        &self.domain
     }
 
     /// Says how many requests of strangers were refused that have no line of their own.
@@ -123,8 +130,7 @@ impl Recorder for Records {
     }
 
     fn note(&self, deed: Deed) {
-        let stranger = deed.operation == REFUSED && deed.code.is_some();
-        if stranger && !self.refusals.admits(deed.at) {
+        if is_strangers(&deed) && !self.refusals.admits(deed.at) {
             return;
         }
         self.telemetry.feed().deed(&deed);
@@ -145,6 +151,11 @@ impl Recorder for Records {
     fn intend(&self, line: Line) -> Option<Later<'_, Result<Intent, Problem>>> {
         self.log.as_ref().map(|log| log.intend(line))
     }
+}
+
+/// Whether a line is one that anybody can bring about, and so without end. A token that was given is not.
+fn is_strangers(deed: &Deed) -> bool {
+    &*deed.source == NOBODY && !(deed.operation == "oauth.token" && deed.result == "done")
 }
 
 /// Whether a configuration wants a log.

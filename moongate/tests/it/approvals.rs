@@ -305,7 +305,7 @@ async fn two_people_are_two() {
 }
 
 /// Somebody with a passkey, signed in.
-async fn person(gateway: &Gateway, name: &str, scopes: &[&str]) -> (Browser, Authenticator) {
+pub(crate) async fn person(gateway: &Gateway, name: &str, scopes: &[&str]) -> (Browser, Authenticator) {
     let invited = operate(gateway, "POST", "/users", Some(&json!({"name": name, "scopes": scopes}))).await.json();
     let url = invited["invitation"]["url"].as_str().unwrap_or_else(|| panic!("{invited}")).to_owned();
     let mut browser = Browser::by_name(&gateway.admin());
@@ -320,7 +320,7 @@ async fn person(gateway: &Gateway, name: &str, scopes: &[&str]) -> (Browser, Aut
 }
 
 /// A home whose door is critical, with two questions, and the places of their pages.
-async fn vault() -> (Agent, Gateway, Vec<(String, String)>) {
+pub(crate) async fn vault() -> (Agent, Gateway, Vec<(String, String)>) {
     let more = "[oauth]\nscopes = [\"a2a:*:*\"]\n\
                 [[policy]]\nname = \"vault\"\nconfirm = 'skill.id == \"door.open\"'\nclass = \"critical\"\n";
     let (agent, gateway) = home(more).await;
@@ -334,7 +334,7 @@ async fn vault() -> (Agent, Gateway, Vec<(String, String)>) {
     (agent, gateway, asked)
 }
 
-fn challenge(browser: &Browser, place: &str) -> String {
+pub(crate) fn challenge(browser: &Browser, place: &str) -> String {
     browser.options(place)["challenge"].as_str().unwrap().to_owned()
 }
 

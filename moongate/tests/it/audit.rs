@@ -135,8 +135,9 @@ async fn operators_people_and_programs_leave_lines() {
         ("agents.remove", "operator", &["intended", "done"]),
         ("clients.add", "operator", &["intended", "done"]),
         ("users.add", "operator", &["intended", "done"]),
-        ("oauth.sign-in", "alice", &["failed", "done"]),
-        ("oauth.token", "night-watch", &["done"]),
+        ("oauth.sign-in", "-", &["failed"]),
+        ("oauth.sign-in", "home.example:alice", &["done"]),
+        ("oauth.token", "home.example/night-watch", &["done"]),
         ("tokens.rotate-key", "operator", &["intended", "done"]),
         ("config.reload", "gateway", &["done"]),
     ] {
@@ -148,6 +149,7 @@ async fn operators_people_and_programs_leave_lines() {
     }
     let refused = lines(&gateway, &["--operation", "tokens.rotate-key", "--source", "local"], 2).await;
     assert_eq!((&refused[1]["result"], &refused[1]["detail"]), (&json!("failed"), &json!("status=403")));
+    assert_eq!(refused[1]["code"], "MG-0403");
 }
 
 #[tokio::test]

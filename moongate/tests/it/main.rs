@@ -12,6 +12,7 @@ mod cards_signed;
 mod cli;
 mod config;
 mod console;
+mod deeds;
 mod demo;
 mod discovery;
 mod disk;

@@ -9,7 +9,7 @@ use crate::support::*;
 
 const CONFIG: &str =
     "[listen]\nmain = \"off\"\nplain = \"{plain}\"\nadmin = \"{admin}\"\n[oauth]\nscopes = [\"a2a:*:*\"]\n";
-const PASSWORD: &str = "correct horse battery";
+pub(crate) const PASSWORD: &str = "correct horse battery";
 
 async fn running() -> Gateway {
     Gateway::start(MOONGATE, CONFIG).await
@@ -52,14 +52,14 @@ pub(crate) async fn signed_in(gateway: &Gateway) -> Browser {
 }
 
 /// A device that may ask for these scopes; its name is shown to people.
-async fn device(gateway: &Gateway, name: &str, scopes: &[&str]) {
+pub(crate) async fn device(gateway: &Gateway, name: &str, scopes: &[&str]) {
     let client = json!({"id": "panel", "name": name, "proof": "none", "grants": ["device_code"], "scopes": scopes});
     let added = operate(gateway, "POST", "/clients", Some(&client)).await;
     assert_eq!(added.status, 201, "{}", added.text());
 }
 
 /// The device asks; its own code, and the one that it shows.
-async fn asks(gateway: &Gateway, scopes: &str) -> (String, String) {
+pub(crate) async fn asks(gateway: &Gateway, scopes: &str) -> (String, String) {
     let mut device = Browser::at(&gateway.plain());
     let body = form(&[("client_id", "panel"), ("scope", scopes)]);
     let answer = device.send("POST", "/oauth/device_authorization", &[], &body).await;

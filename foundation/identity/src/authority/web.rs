@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 
 use super::consent::broken;
 use super::storage::{ASKING, Asking};
-use super::{Authority, audience, certified, form};
+use super::{Authority, audience, caller, certified, form};
 
 /// The largest body that an endpoint reads.
 pub const BODY: usize = 16 * 1024;
@@ -86,7 +86,9 @@ impl Authority {
         if is_counted && self.failures.is_over(remote, self.clock.mono()) {
             return slow_down();
         }
+        let client = caller::named(&request);
         let response = self.answer(remote, certificate, request).await;
+        let response = self.signed(client, response).await;
         if is_counted && is_failure(&response) {
             self.failures.note(remote, self.clock.mono());
         }
@@ -249,7 +251,7 @@ fn named_once(request: Request<Bytes>) -> Request<Bytes> {
 }
 
 /// The id of `Basic` credentials (RFC 6749 §2.3.1: form-encoded, then base64).
-fn basic_id(value: &HeaderValue) -> Option<String> {
+pub(super) fn basic_id(value: &HeaderValue) -> Option<String> {
     let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
     let plain = scheme.eq_ignore_ascii_case("basic").then(|| STANDARD.decode(rest.trim()).ok())??;
     form::decoded(std::str::from_utf8(&plain).ok()?.split_once(':')?.0)
