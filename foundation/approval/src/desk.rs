@@ -95,6 +95,11 @@ impl Stored {
         self.document.pointer("/target/agent").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The skill that it is about, if one is known.
+    pub fn skill(&self) -> Option<&str> {
+        self.document.pointer("/target/skill").and_then(Value::as_str)
+    }
+
     /// What a passkey signs to say yes to just this: `SHA-256(hash ‖ nonce)`.
     pub fn challenge(&self) -> [u8; 32] {
         challenge(&self.approval.hash, &self.frame.nonce)
@@ -145,11 +150,10 @@ impl Stored {
     /// What channels tell of it.
     pub fn notice(&self) -> Notice {
         let Approval { id, rule, class, state, since, expires_at, .. } = &self.approval;
-        let skill = self.document.pointer("/target/skill").and_then(Value::as_str);
         Notice {
             id: id.clone(),
             agent: self.agent().into(),
-            skill: skill.map(Into::into),
+            skill: self.skill().map(Into::into),
             rule: rule.clone(),
             class: *class,
             state: *state,
@@ -164,7 +168,7 @@ impl Stored {
         let callbacks = self.document.get("callbacks").and_then(Value::as_array).into_iter().flatten();
         let callbacks = callbacks.filter_map(|one| text(one.get("url")));
         Asked {
-            skill: text(self.document.pointer("/target/skill")).map(Into::into),
+            skill: self.skill().map(Into::into),
             callbacks: callbacks.map(|url| Callback { url, whole: "".into() }).collect(),
             ..asked.clone()
         }

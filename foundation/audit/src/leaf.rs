@@ -120,6 +120,10 @@ fn request(out: &mut String, entry: &Entry, trace: Option<&[u8; 16]>, seq: u64, 
 
 fn deed(out: &mut String, deed: &Deed, seq: u64, phase: Phase) {
     let mut leaf = Object::begin(out);
+    let about = deed.about.as_ref();
+    if let Some(about) = about {
+        leaf.text("approval", &about.approval);
+    }
     if let Some(code) = deed.code {
         leaf.text("code", &code.to_string());
     }
@@ -131,8 +135,14 @@ fn deed(out: &mut String, deed: &Deed, seq: u64, phase: Phase) {
     self::phase(&mut leaf, phase);
     leaf.text("result", deed.result);
     leaf.number("seq", seq);
+    if let Some(skill) = about.and_then(|about| about.skill.as_ref()) {
+        leaf.text("skill", skill);
+    }
     source(&mut leaf, &deed.source, &deed.domain, deed.address);
     leaf.text("target", &deed.target);
+    if let Some(about) = about {
+        leaf.text("task", &about.task);
+    }
     stamp(&mut leaf, deed.at);
     leaf.end();
 }
@@ -335,6 +345,7 @@ mod tests {
             result: "done",
             code: None,
             detail: Some(shared),
+            about: None,
             intent: None,
             at: Time(0),
         }

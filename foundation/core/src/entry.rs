@@ -74,10 +74,23 @@ pub struct Deed {
     pub code: Option<Code>,
     /// A few words more, never a secret.
     pub detail: Option<Arc<str>>,
+    /// The question for people that it is about.
+    pub about: Option<About>,
     /// The line that was durable before it was done.
     pub intent: Option<Intent>,
     /// When.
     pub at: Time,
+}
+
+/// A question for people, as lines speak of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// The question's id.
+    pub approval: Arc<str>,
+    /// The skill that it is about, if one is known.
+    pub skill: Option<Arc<str>>,
+    /// The task that waits for it, or that it is about.
+    pub task: Arc<str>,
 }
 
 /// One line of the record.

@@ -151,6 +151,7 @@ impl Endpoint {
             result: "failed",
             code: Some(problem.code),
             detail: None,
+            about: None,
             intent: None,
             at: self.gateway.clock.now(),
         });

@@ -59,6 +59,7 @@ pub(super) fn here(config: &Config, operation: &'static str, target: &str) -> Re
         result: "intended",
         code: None,
         detail: None,
+        about: None,
         intent: None,
         at: clock.now(),
     };

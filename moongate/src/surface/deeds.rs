@@ -161,6 +161,7 @@ impl Surface {
             result: "failed",
             code: Some(problem.code),
             detail: None,
+            about: None,
             intent: None,
             at: self.records.clock.now(),
         });
@@ -184,6 +185,7 @@ impl Surface {
             result: "intended",
             code: None,
             detail: doer.detail,
+            about: None,
             intent: None,
             at: self.records.clock.now(),
         };

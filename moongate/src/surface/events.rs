@@ -258,7 +258,7 @@ impl Wanted {
                     && self.skill.is_none()
                     && is(&self.result, Some(decided(deed)))
                     && self.who.as_ref().is_none_or(by)
-                    && is(&self.task, word(deed, "task"))
+                    && is(&self.task, deed.about.as_ref().map(|about| &*about.task))
             }
             Happening::Health(health) => {
                 let alone = self.skill.is_none() && self.who.is_none() && self.task.is_none();
@@ -315,9 +315,10 @@ fn approval(deed: &Deed) -> Value {
         "agent": known(&deed.target),
         "result": decided(deed),
         "code": deed.code.map(|code| code.to_string()),
-        "approval": word(deed, "approval"),
+        "approval": deed.about.as_ref().map(|about| &about.approval),
         "by": word(deed, "by").filter(|by| !by.is_empty()),
-        "task": word(deed, "task"),
+        "skill": deed.about.as_ref().and_then(|about| about.skill.as_deref()),
+        "task": deed.about.as_ref().map(|about| &about.task),
     })
 }
 
@@ -334,7 +335,7 @@ fn decided(deed: &Deed) -> &str {
     }
 }
 
-/// A word of a deed's detail, which reads `approval=… by=… votes=… task=…`.
+/// A word of a deed's detail, which reads `by=… votes=…`.
 fn word<'d>(deed: &'d Deed, name: &str) -> Option<&'d str> {
     let words = deed.detail.as_deref()?.split(' ');
     words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -342,6 +343,7 @@ fn word<'d>(deed: &'d Deed, name: &str) -> Option<&'d str> {
 
 #[cfg(test)]
 mod tests {
+    use moongate_core::entry::About;
     use moongate_core::{Operation, Time};
 
     use super::*;
@@ -377,7 +379,8 @@ mod tests {
             target: "home".into(),
             result,
             code: None,
-            detail: Some("task=t1 approval=a1 by=passkey,passkey".into()),
+            detail: Some("by=passkey,passkey votes=".into()),
+            about: Some(About { approval: "a1".into(), skill: Some("door.open".into()), task: "t1".into() }),
             intent: None,
             at: Time(0),
         }

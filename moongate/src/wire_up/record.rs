@@ -78,6 +78,7 @@ impl Records {
             result: if problem.is_none() { "done" } else { "failed" },
             code: problem.map(|problem| problem.code),
             detail: detail.map(Into::into),
+            about: None,
             intent: None,
             at: self.clock.now(),
         }

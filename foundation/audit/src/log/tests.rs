@@ -35,6 +35,7 @@ fn deed(operation: &'static str) -> Line {
         result: "done",
         code: None,
         detail: None,
+        about: None,
         intent: None,
         at: Time(0),
     })

@@ -134,6 +134,7 @@ pub(crate) fn deed(operation: &'static str) -> Line {
         result: "done",
         code: None,
         detail: None,
+        about: None,
         intent: None,
         at: Time(NOVEMBER),
     })

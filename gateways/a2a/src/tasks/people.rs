@@ -8,7 +8,7 @@ use futures_util::stream;
 use moongate_approval::document::digest;
 use moongate_approval::{Asked, Stored};
 use moongate_core::approval::State;
-use moongate_core::entry::{Deed, Line};
+use moongate_core::entry::{About, Deed, Line};
 use moongate_core::task::Command;
 use moongate_core::{Operation, Problem, TaskId, TaskState};
 use moongate_transport::Drain;
@@ -107,16 +107,12 @@ pub(crate) async fn decided(gateway: &A2aGateway, question: &Stored) -> Result<(
         target: question.agent().into(),
         result: "done",
         code: None,
-        detail: Some(
-            format!(
-                "approval={} by={} votes={} task={}",
-                approval.id,
-                means.join(","),
-                votes.join(","),
-                question.task()
-            )
-            .into(),
-        ),
+        detail: Some(format!("by={} votes={}", means.join(","), votes.join(",")).into()),
+        about: Some(About {
+            approval: approval.id.clone(),
+            skill: question.skill().map(Into::into),
+            task: question.task().into(),
+        }),
         intent: None,
         at: approval.since,
     };
@@ -150,6 +146,8 @@ fn carry_out(row: &Arc<Row>, decided: State) {
 /// # Errors
 /// It cannot be written down, and so is not done.
 pub(crate) async fn goes_out(gateway: &A2aGateway, asked: &Asked, approval: &str) -> Result<Deed, Problem> {
+    let question = gateway.desk.find(approval).await?;
+    let skill = question.as_ref().and_then(Stored::skill).map(Into::into);
     let deed = Deed {
         operation: "approval.dispatch".into(),
         source: asked.requester.clone(),
@@ -158,7 +156,8 @@ pub(crate) async fn goes_out(gateway: &A2aGateway, asked: &Asked, approval: &str
         target: asked.agent.clone(),
         result: "intended",
         code: None,
-        detail: Some(format!("approval={approval} task={}", asked.task).into()),
+        detail: None,
+        about: Some(About { approval: approval.into(), skill, task: asked.task.clone() }),
         intent: None,
         at: gateway.clock.now(),
     };

@@ -35,7 +35,7 @@ impl Line {
         self.text("operation").unwrap_or_default()
     }
 
-    /// A word of its detail, which reads `approval=… by=… votes=… task=…`.
+    /// A word of its detail, which reads `by=… votes=…`.
     fn word(&self, name: &str) -> Option<&str> {
         let words = self.text("detail")?.split(' ');
         words.filter_map(|word| word.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
@@ -43,7 +43,7 @@ impl Line {
 
     /// The question that it is about.
     pub(super) fn approval(&self) -> Option<&str> {
-        self.word("approval").filter(|_| self.operation().starts_with("approval."))
+        self.text("approval").filter(|_| self.operation().starts_with("approval."))
     }
 
     fn is_intent(&self) -> bool {

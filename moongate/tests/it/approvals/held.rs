@@ -53,7 +53,7 @@ async fn a_follow_up_goes_to_the_agent_after_a_yes_and_not_after_a_no() {
         assert!(done.to_string().contains("COMPLETED"), "{done}");
         assert_eq!(told(&gateway, &["show", &name]).await["state"], "consumed");
         let went = lines(&gateway, &["--operation", "approval.dispatch"], 4).await;
-        assert!(went[3]["result"] == "done" && went[3]["detail"].as_str().unwrap().contains(&name), "{went:?}");
+        assert!(went[3]["result"] == "done" && went[3]["approval"] == name.as_str(), "{went:?}");
     }
 }
 
