@@ -195,3 +195,31 @@ async fn strangers_who_fail_have_so_many_lines_and_then_a_number() {
     let (more, small) = counted.await.unwrap_or_else(|| panic!("not all {sent} are told of"));
     assert!(more > 0 && small, "{more} of {sent} had no line of their own");
 }
+
+#[tokio::test]
+async fn a_page_on_another_port_of_this_machine_gets_no_yes_by_passing_a_question_on() {
+    let (agent, gateway, asked) = vault().await;
+    let (mut browser, phone) = person(&gateway, "alice", &["approve"]).await;
+    let place = asked[0].1.as_str();
+    browser.get(place).await;
+    let wanted = challenge(&browser, place);
+    let elsewhere = "http://localhost:9999";
+    let mut relayed = phone;
+    relayed.says.origin = elsewhere.to_owned();
+    let answer = relayed.answer(&wanted).to_string();
+    let fields = [("form", browser.field("form")), ("decision", "approve".to_owned()), ("answer", answer)];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // The one between writes its own place into the headers, or the gateway's.
+    for (host, origin) in [("localhost:9999", elsewhere), (browser.base.clone().trim_start_matches("http://"), "")] {
+        let own = browser.base.clone();
+        let origin = if origin.is_empty() { own.as_str() } else { origin };
+        let headers = [("host", host), ("origin", origin), ("sec-fetch-site", "same-origin")];
+        let answer = browser.send("POST", place, &headers, &form(&fields)).await;
+        assert_eq!(answer.status, 400, "{host}: {}", answer.text());
+    }
+    assert_eq!(agent.tasks_made(), 0);
+    relayed.says.origin = browser.base.clone();
+    browser.get(place).await;
+    let good = relayed.answer(&wanted).to_string();
+    assert_eq!(browser.submit(place, &[("decision", "approve"), ("answer", &good)]).await.status, 303);
+}
