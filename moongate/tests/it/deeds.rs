@@ -223,3 +223,27 @@ async fn a_page_on_another_port_of_this_machine_gets_no_yes_by_passing_a_questio
     let good = relayed.answer(&wanted).to_string();
     assert_eq!(browser.submit(place, &[("decision", "approve"), ("answer", &good)]).await.status, 303);
 }
+
+#[tokio::test]
+async fn whoever_has_only_a_password_says_yes_to_nothing_critical_by_way_of_a_new_passkey() {
+    let (agent, gateway, asked) = vault().await;
+    alice(&gateway, &["approve"]).await;
+    let place = asked[0].1.as_str();
+    let mut browser = Browser::by_name(&gateway.admin());
+    browser.post("/oauth/sign-in", &[("name", "alice"), ("password", PASSWORD)]).await;
+    browser.get("/oauth/account").await;
+    let phone = Authenticator::es256("localhost", &browser.base);
+    let made = phone.made_answer(&challenge(&browser, "/oauth/account/passkey")).to_string();
+    assert_eq!(browser.submit("/oauth/account/passkey", &[("answer", &made), ("label", "Thief")]).await.status, 303);
+    browser.get("/oauth/account").await;
+    assert!(browser.page.contains("not yet for what is critical"), "{}", browser.page);
+    for mut browser in [browser, by_passkey(&gateway, &phone, &[]).await] {
+        browser.get(place).await;
+        let answer = phone.answer(&challenge(&browser, place)).to_string();
+        let refused = browser.submit(place, &[("decision", "approve"), ("answer", &answer)]).await;
+        assert!(refused.status == 400 && refused.text().contains("in 15 min"), "{}", refused.text());
+    }
+    assert_eq!(agent.tasks_made(), 0);
+    let found = lines(&gateway, &["--code", "MG-0437", "--source", ALICE], 2).await;
+    assert!(found.iter().all(|line| line["operation"] == "approvals.answer"), "{found:?}");
+}
