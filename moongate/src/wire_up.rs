@@ -300,6 +300,7 @@ fn surface(
     let endpoint = Arc::new(Endpoint::new(gateway.clone(), flow.clone(), drain.clone()));
     let api = Api::new(endpoint.clone(), registry.clone(), verifier.clone());
     let Authorities { own, people, public, .. } = authorities;
+    public.opened(bound.opened());
     Arc::new(Surface {
         endpoint,
         api,

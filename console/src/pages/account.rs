@@ -17,7 +17,7 @@ impl Pages {
     async fn account(&self, visit: &Visit, who: &SignedIn, problem: Option<&Problem>) -> Answer {
         let passkeys = self.people.passkeys(&who.user.name).await?;
         let making = self.making(visit, &who.user).await?;
-        let markup = view::account(who, &passkeys, making.as_ref(), problem);
+        let markup = view::account(who, (&passkeys, self.clock.now()), making.as_ref(), problem);
         Ok(match problem {
             Some(problem) => with_problem(problem, &markup),
             None => page(status(200), &markup),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use moongate_approval::desk::Answer as Said;
 use moongate_approval::{Desk, Stored};
+use moongate_core::approval::Class;
 use moongate_core::{Code, Problem, Scope};
 use moongate_identity::people::{Answer as Signed, SignedIn};
 use serde_json::{Value, json};
@@ -69,13 +70,14 @@ impl Pages {
         match visit.field("decision") {
             Some("deny") => self.desk.decide(id, by, Said::No).await,
             Some("approve") => {
-                let said = self.signed(visit, who, &question.challenge(), json!({})).await?;
+                let critical = question.approval.class == Class::Critical;
+                let said = self.signed(visit, who, (&question.challenge(), critical), json!({})).await?;
                 self.desk.decide(id, by, said).await
             }
             Some("remember") => {
                 let span = self.desk.remembers(question).ok_or_else(not_remembered)?;
                 let more = json!({ "remember_seconds": span.as_secs() });
-                let said = self.signed(visit, who, &question.remembering(span), more).await?;
+                let said = self.signed(visit, who, (&question.remembering(span), false), more).await?;
                 self.desk.remember(id, by, said, span).await
             }
             _ => Err(Problem::new(Code::FormRefused, "the form says neither yes nor no")),
@@ -87,12 +89,12 @@ impl Pages {
         &self,
         visit: &Visit,
         who: &SignedIn,
-        challenge: &[u8; 32],
+        (challenge, critical): (&[u8; 32], bool),
         mut receipt: Value,
     ) -> Result<Said, Problem> {
         let site = visit.site().ok_or_else(no_passkeys_here)?;
         let answer: Signed = read(visit.field("answer"))?;
-        let signed = self.people.assert(who, &site, challenge, &answer).await?;
+        let signed = self.people.assert(who, &site, (challenge, critical), &answer).await?;
         if let Some(members) = receipt.as_object_mut() {
             members.insert("by".to_owned(), json!(&*self.name_of(who)?));
             members.insert("site".to_owned(), json!(site.host));

@@ -95,7 +95,8 @@ fn next(wanted: Option<&str>) -> &str {
 }
 
 pub(super) fn no_passkeys_here() -> Problem {
-    let what = "passkeys belong to this gateway’s public name, or to localhost; call the page by that name";
+    let what =
+        "passkeys belong to this gateway’s public address, or to localhost and its own port; call the page there";
     Problem::new(Code::PasskeyRefused, what)
 }
 

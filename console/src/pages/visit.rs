@@ -1,6 +1,7 @@
 //! One request of a browser, and what it proves by where it comes from.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 use http::header::{COOKIE, HOST, ORIGIN};
@@ -12,9 +13,13 @@ use parking_lot::RwLock;
 
 use super::{FORM, Visitor};
 
-/// How the gateway is known outside.
+/// How the gateway is known outside, and where it is reached on this machine.
 #[derive(Default)]
-pub struct Public(RwLock<Option<String>>);
+pub struct Public {
+    url: RwLock<Option<String>>,
+    /// Origins of its pages by the name of this machine.
+    local: OnceLock<Vec<String>>,
+}
 
 impl Public {
     /// By this URL: `scheme://host[:port]`, from the configuration.
@@ -26,11 +31,37 @@ impl Public {
 
     /// By this one from now on.
     pub fn change(&self, url: Option<String>) {
-        *self.0.write() = url.map(|url| origin_of(&url));
+        *self.url.write() = url.map(|url| origin_of(&url));
+    }
+
+    /// Listeners were opened here; whether they speak TLS. `localhost` leads to those that are bound to its usual addresses,
+    /// and to no other: on another address of this machine, its port is anybody's.
+    pub fn opened(&self, listeners: impl IntoIterator<Item = (SocketAddr, bool)>) {
+        let leads = |ip: IpAddr| {
+            ip.is_unspecified() || [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)].contains(&ip)
+        };
+        let own = listeners.into_iter().filter(|(address, _)| leads(address.ip().to_canonical()));
+        let origin = |(address, secure): (SocketAddr, bool)| {
+            origin_of(&format!("{}://localhost:{}", if secure { "https" } else { "http" }, address.port()))
+        };
+        let _ = self.local.set(own.map(origin).collect());
+    }
+
+    /// The site that passkeys belong to, and the origins at which its pages really are. A request has no say in it: whoever
+    /// stands between a browser and the gateway writes into it what they like, but not where the browser's page is from.
+    fn site(&self) -> Option<Site> {
+        let public = self.origin();
+        let host = public.as_deref().map_or_else(|| "localhost".to_owned(), host_of);
+        if host.parse::<IpAddr>().is_ok() {
+            return None;
+        }
+        let local = self.local.get().map(Vec::as_slice).unwrap_or_default();
+        let origins = local.iter().chain(&public).filter(|origin| host_of(origin) == host).cloned().collect();
+        Some(Site { host, origins })
     }
 
     fn origin(&self) -> Option<String> {
-        self.0.read().clone()
+        self.url.read().clone()
     }
 
     /// What links begin with: the public URL, or this machine by a name that passkeys work with.
@@ -53,6 +84,11 @@ fn origin_of(url: &str) -> String {
     format!("{scheme}://{}", authority.strip_suffix(own).unwrap_or(authority)).to_ascii_lowercase()
 }
 
+/// The host of an origin.
+fn host_of(origin: &str) -> String {
+    split(origin.split_once("://").map_or("", |(_, rest)| rest)).0.to_owned()
+}
+
 /// A host and its `:port`, without the brackets of an address.
 fn split(authority: &str) -> (&str, &str) {
     let at = authority.rfind(':').filter(|at| !authority.get(*at..).unwrap_or_default().contains(']'));
@@ -68,6 +104,7 @@ pub(crate) struct Visit {
     visitor: Visitor,
     request: Request<Bytes>,
     public: Option<String>,
+    site: Option<Site>,
     fields: Vec<(String, String)>,
     query: Vec<(String, String)>,
 }
@@ -77,7 +114,7 @@ impl Visit {
         let body = std::str::from_utf8(request.body()).unwrap_or_default();
         let body = if body.len() <= FORM { body } else { "" };
         let (fields, query) = (pairs(body), pairs(request.uri().query().unwrap_or_default()));
-        Self { visitor, public: public.origin(), request, fields, query }
+        Self { visitor, public: public.origin(), site: public.site(), request, fields, query }
     }
 
     pub(crate) fn method(&self) -> &Method {
@@ -203,17 +240,10 @@ impl Visit {
         format!("{name}={}; Path={path}; HttpOnly; SameSite=Strict{secure}{end}", value.unwrap_or_default())
     }
 
-    /// The site that passkeys of this visit belong to; `None` where the page was called by another name, or by an address,
-    /// to which no passkey can be bound.
+    /// The site that passkeys of this visit belong to; `None` where the page was called in another way, or by an address, to
+    /// which no passkey can be bound.
     pub(crate) fn site(&self) -> Option<Site> {
-        let own = self.own_origin();
-        let host = |origin: &str| split(origin.split_once("://").map_or("", |(_, rest)| rest)).0.to_owned();
-        let site = self.public.as_deref().map_or_else(|| "localhost".to_owned(), host);
-        if host(&own) != site || site.parse::<IpAddr>().is_ok() {
-            return None;
-        }
-        let origins = [Some(own), self.public.clone()].into_iter().flatten().collect();
-        Some(Site { host: site, origins })
+        self.site.clone().filter(|site| site.origins.contains(&self.own_origin()))
     }
 }
 
@@ -228,7 +258,13 @@ mod tests {
         }
         let visitor = Visitor { address: IpAddr::from([127, 0, 0, 1]), secure };
         let request = request.body(Bytes::from_static(b"a=1+2&b=%C3%A9&c=%zz&d")).unwrap();
-        Visit::new(visitor, &Public::new(public.map(str::to_owned)), request)
+        let public = Public::new(public.map(str::to_owned));
+        public.opened([
+            ("127.0.0.1:7444".parse().unwrap(), false),
+            ("[::]:7443".parse().unwrap(), true),
+            ("127.0.0.2:7445".parse().unwrap(), false),
+        ]);
+        Visit::new(visitor, &public, request)
     }
 
     #[test]
@@ -279,10 +315,27 @@ mod tests {
     fn passkeys_belong_to_the_public_host_or_to_localhost() {
         let site = |public, secure, host| visit(public, secure, &[("host", host)]).site().map(|site| site.host);
         assert_eq!(site(None, false, "localhost:7444").as_deref(), Some("localhost"));
+        assert_eq!(site(None, true, "localhost:7443").as_deref(), Some("localhost"));
         assert_eq!(site(None, false, "127.0.0.1:7444"), None);
-        assert_eq!(site(Some("https://gate.example:7443"), true, "gate.example:7443").as_deref(), Some("gate.example"));
-        assert_eq!(site(Some("https://gate.example:7443"), false, "localhost:7444"), None);
+        let public = Some("https://gate.example:7443");
+        assert_eq!(site(public, true, "gate.example:7443").as_deref(), Some("gate.example"));
+        assert_eq!(site(public, true, "gate.example"), None);
+        assert_eq!(site(public, false, "localhost:7444"), None);
         assert_eq!(site(Some("https://192.0.2.1:7443"), true, "192.0.2.1:7443"), None);
         assert_eq!(site(None, false, "[::1]:7444"), None);
+    }
+
+    #[test]
+    fn no_request_says_where_passkeys_may_be_used() {
+        let origins = |public, secure, host| visit(public, secure, &[("host", host)]).site().map(|site| site.origins);
+        let both = ["http://localhost:7444", "https://localhost:7443"].map(str::to_owned).to_vec();
+        assert_eq!(origins(None, false, "localhost:7444"), Some(both));
+        for (secure, host) in [(false, "localhost:9999"), (false, "localhost:7443"), (true, "localhost:7444")] {
+            assert_eq!(origins(None, secure, host), None, "{host}: no listener of ours is there");
+        }
+        assert_eq!(origins(None, false, "localhost:7445"), None, "it is bound to another address");
+        let public = Some("https://gate.example");
+        assert_eq!(origins(public, false, "gate.example"), Some(vec!["https://gate.example".to_owned()]));
+        assert_eq!(origins(public, true, "gate.example:9999"), None);
     }
 }

@@ -99,7 +99,7 @@ fn new_password() -> Markup {
 
 pub(crate) fn account(
     who: &SignedIn,
-    passkeys: &[Passkey],
+    (passkeys, now): (&[Passkey], Time),
     making: Option<&Making>,
     problem: Option<&Problem>,
 ) -> Markup {
@@ -110,7 +110,7 @@ pub(crate) fn account(
         p class="quiet" { "You sign in as " strong { (user.name) } "." }
         (alert(problem))
         p { a class="button" href="/oauth/device" { "Answer a device" } }
-        (passkey_list(who, passkeys, making))
+        (passkey_list(who, (passkeys, now), making))
         h2 { "Password" }
         (password_form(who, about_password))
         h2 { "What you may allow" }
@@ -148,7 +148,7 @@ fn password_form(who: &SignedIn, open: bool) -> Markup {
     }
 }
 
-fn passkey_list(who: &SignedIn, passkeys: &[Passkey], making: Option<&Making>) -> Markup {
+fn passkey_list(who: &SignedIn, (passkeys, now): (&[Passkey], Time), making: Option<&Making>) -> Markup {
     html! {
         h2 { "Passkeys" }
         @if passkeys.is_empty() {
@@ -162,6 +162,7 @@ fn passkey_list(who: &SignedIn, passkeys: &[Passkey], making: Option<&Making>) -
                         span class="quiet small" {
                             "made " (day(passkey.made_at)) " "
                             @if let Some(used) = passkey.used_at { "· last used " (day(used)) }
+                            @if !passkey.is_settled(now) { "· not yet for what is critical" }
                         }
                     }
                     @if who.is_fresh {

@@ -1,9 +1,13 @@
 //! Passkeys of people: whose they are, how often an answer counts, and copies.
 
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use moongate_core::Code;
 use moongate_core::seam::Clock as _;
 use moongate_identity::authority::standing::People as _;
-use moongate_identity::people::{Answer, MadeAnswer, Password, SignedIn, Site};
+use moongate_identity::people::{Answer, MadeAnswer, Password, SETTLING, SignedIn, Site};
 use moongate_testkit::authenticator::Authenticator;
 
 use crate::support::*;
@@ -177,4 +181,72 @@ async fn nobody_removes_anothers_passkey_and_there_are_sixteen_at_most() {
     assert!(!scene.people.remove_passkey(&bob, &id).await.unwrap());
     assert!(scene.people.remove_passkey(&scene.who().await, &id).await.unwrap());
     scene.make(&authenticator()).await.unwrap();
+}
+
+impl Scene {
+    /// Whether a passkey's answer to a question counts in this session.
+    async fn says_yes(&self, cookie: &str, authenticator: &Authenticator, critical: bool) -> bool {
+        let who = self.people.session(cookie).await.unwrap().unwrap();
+        let question = self.people.challenge().unwrap();
+        let answer: Answer = serde_json::from_value(authenticator.answer(&question)).unwrap();
+        let challenge = URL_SAFE_NO_PAD.decode(&question).unwrap();
+        self.people.assert(&who, &site(), (&challenge, critical), &answer).await.is_ok()
+    }
+
+    /// Adds a passkey in this session.
+    async fn add(&self, cookie: &str, authenticator: &Authenticator) {
+        let who = self.people.session(cookie).await.unwrap().unwrap();
+        let challenge = self.people.challenge_to_make(&who.user).unwrap();
+        let answer: MadeAnswer = serde_json::from_value(authenticator.made_answer(&challenge)).unwrap();
+        self.people.add_passkey(&who, &site(), "Phone", &answer).await.unwrap();
+    }
+
+    /// A session that a passkey opened.
+    async fn opened_by(&self, authenticator: &Authenticator) -> String {
+        let challenge = self.people.challenge().unwrap();
+        let answer: Answer = serde_json::from_value(authenticator.answer(&challenge)).unwrap();
+        self.people.sign_in_by_passkey(&site(), &answer).await.unwrap().cookie
+    }
+}
+
+#[tokio::test]
+async fn a_passkey_that_a_password_made_answers_nothing_critical_before_it_has_settled() {
+    let scene = Scene::new();
+    scene.alice(Some(PASSWORD)).await;
+    let (first, second) = (authenticator(), authenticator());
+    let session = scene.sign_in().await.cookie;
+    scene.add(&session, &first).await;
+    assert!(!scene.says_yes(&session, &first, true).await && scene.says_yes(&session, &first, false).await);
+    // Neither its own sign-in nor what it has said before makes it, or another one, count.
+    let by_passkey = scene.opened_by(&first).await;
+    for session in [&session, &by_passkey] {
+        assert!(!scene.says_yes(session, &first, true).await);
+    }
+    scene.add(&by_passkey, &second).await;
+    assert!(!scene.says_yes(&by_passkey, &second, true).await);
+    scene.wait(SETTLING - Duration::from_millis(1));
+    assert!(!scene.says_yes(&session, &first, true).await);
+    scene.wait(Duration::from_millis(1));
+    assert!(scene.says_yes(&session, &first, true).await && scene.says_yes(&session, &second, true).await);
+}
+
+#[tokio::test]
+async fn a_passkey_counts_at_once_where_a_link_or_a_settled_one_vouches_for_it() {
+    let scene = Scene::new();
+    scene.alice(None).await;
+    let (first, second, third, fourth) = (authenticator(), authenticator(), authenticator(), authenticator());
+    let code = scene.people.invite(&name("alice")).await.unwrap().code;
+    let session = scene.people.accept(&code, Password::choose(PASSWORD).unwrap()).await.unwrap().cookie;
+    scene.add(&session, &first).await;
+    assert!(scene.says_yes(&session, &first, true).await, "the operator's link opened the session");
+    let session = scene.opened_by(&first).await;
+    scene.add(&session, &second).await;
+    assert!(scene.says_yes(&session, &second, true).await, "a passkey that counts opened the session");
+    let session = scene.sign_in().await.cookie;
+    scene.add(&session, &third).await;
+    assert!(!scene.says_yes(&session, &third, true).await, "a password opened it");
+    assert!(scene.says_yes(&session, &first, false).await);
+    scene.add(&session, &fourth).await;
+    assert!(scene.says_yes(&session, &fourth, true).await, "and a passkey that counts has answered in it");
+    assert!(!scene.says_yes(&session, &third, true).await, "which says nothing of those before");
 }

@@ -35,7 +35,7 @@ use password::Hasher;
 pub use attempts::Attempts;
 pub use invitation::{INVITATION, Invitation};
 pub use operators::{LINK, Operators, SESSION, Seat};
-pub use passkeys::{Answer, MadeAnswer, Passkey, Receipt, Site};
+pub use passkeys::{Answer, MadeAnswer, Passkey, Receipt, SETTLING, Site};
 pub use password::{LONGEST, Password, SHORTEST};
 pub use session::{ABSOLUTE, FRESH, IDLE, Opened, SignedIn};
 pub use user::{NewUser, User, UserName};
@@ -238,7 +238,7 @@ impl People {
         let hash = found.as_ref().filter(|user| !user.disabled).and_then(|user| user.password.clone());
         let fits = self.hasher.verify(password.to_owned(), hash).await?;
         match found.filter(|_| fits) {
-            Some(user) => self.open(&user, |_| Ok(true)).await,
+            Some(user) => self.open(&user, false, |_| Ok(true)).await,
             None => Ok(None),
         }
     }
@@ -273,7 +273,7 @@ impl People {
         });
         let user = renewed.await?.ok_or_else(refused)?;
         self.changed();
-        self.open(&user, |_| Ok(true)).await?.ok_or_else(refused)
+        self.open(&user, false, |_| Ok(true)).await?.ok_or_else(refused)
     }
 
     /// Changes the person's row in one transaction, and ends all sessions.

@@ -54,6 +54,11 @@ impl AllBound {
         self.0.iter().map(|(_, bound, _)| bound.local_addr()).collect()
     }
 
+    /// The same, and whether they speak TLS.
+    pub(crate) fn opened(&self) -> Vec<(SocketAddr, bool)> {
+        self.0.iter().map(|(_, bound, tls)| (bound.local_addr(), tls.is_some())).collect()
+    }
+
     /// The address of one of them, if it is opened.
     pub(crate) fn address(&self, listener: Listener) -> Option<SocketAddr> {
         self.0.iter().find(|(of, ..)| *of == listener).map(|(_, bound, _)| bound.local_addr())

@@ -195,3 +195,55 @@ async fn strangers_who_fail_have_so_many_lines_and_then_a_number() {
     let (more, small) = counted.await.unwrap_or_else(|| panic!("not all {sent} are told of"));
     assert!(more > 0 && small, "{more} of {sent} had no line of their own");
 }
+
+#[tokio::test]
+async fn a_page_on_another_port_of_this_machine_gets_no_yes_by_passing_a_question_on() {
+    let (agent, gateway, asked) = vault().await;
+    let (mut browser, phone) = person(&gateway, "alice", &["approve"]).await;
+    let place = asked[0].1.as_str();
+    browser.get(place).await;
+    let wanted = challenge(&browser, place);
+    let elsewhere = "http://localhost:9999";
+    let mut relayed = phone;
+    relayed.says.origin = elsewhere.to_owned();
+    let answer = relayed.answer(&wanted).to_string();
+    let fields = [("form", browser.field("form")), ("decision", "approve".to_owned()), ("answer", answer)];
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    // The one between writes its own place into the headers, or the gateway's.
+    for (host, origin) in [("localhost:9999", elsewhere), (browser.base.clone().trim_start_matches("http://"), "")] {
+        let own = browser.base.clone();
+        let origin = if origin.is_empty() { own.as_str() } else { origin };
+        let headers = [("host", host), ("origin", origin), ("sec-fetch-site", "same-origin")];
+        let answer = browser.send("POST", place, &headers, &form(&fields)).await;
+        assert_eq!(answer.status, 400, "{host}: {}", answer.text());
+    }
+    assert_eq!(agent.tasks_made(), 0);
+    relayed.says.origin = browser.base.clone();
+    browser.get(place).await;
+    let good = relayed.answer(&wanted).to_string();
+    assert_eq!(browser.submit(place, &[("decision", "approve"), ("answer", &good)]).await.status, 303);
+}
+
+#[tokio::test]
+async fn whoever_has_only_a_password_says_yes_to_nothing_critical_by_way_of_a_new_passkey() {
+    let (agent, gateway, asked) = vault().await;
+    alice(&gateway, &["approve"]).await;
+    let place = asked[0].1.as_str();
+    let mut browser = Browser::by_name(&gateway.admin());
+    browser.post("/oauth/sign-in", &[("name", "alice"), ("password", PASSWORD)]).await;
+    browser.get("/oauth/account").await;
+    let phone = Authenticator::es256("localhost", &browser.base);
+    let made = phone.made_answer(&challenge(&browser, "/oauth/account/passkey")).to_string();
+    assert_eq!(browser.submit("/oauth/account/passkey", &[("answer", &made), ("label", "Thief")]).await.status, 303);
+    browser.get("/oauth/account").await;
+    assert!(browser.page.contains("not yet for what is critical"), "{}", browser.page);
+    for mut browser in [browser, by_passkey(&gateway, &phone, &[]).await] {
+        browser.get(place).await;
+        let answer = phone.answer(&challenge(&browser, place)).to_string();
+        let refused = browser.submit(place, &[("decision", "approve"), ("answer", &answer)]).await;
+        assert!(refused.status == 400 && refused.text().contains("in 15 min"), "{}", refused.text());
+    }
+    assert_eq!(agent.tasks_made(), 0);
+    let found = lines(&gateway, &["--code", "MG-0437", "--source", ALICE], 2).await;
+    assert!(found.iter().all(|line| line["operation"] == "approvals.answer"), "{found:?}");
+}

@@ -98,7 +98,7 @@ impl People {
             remove_group(page, kinds::SESSION, user.name.as_str())?;
             user.epoch += 1;
             put_user(page, &user)?;
-            session::write_new(page, &session, &user, now)?;
+            session::write_new(page, &session, &user, (now, true))?;
             Ok(Some(user))
         });
         let user = entered.await?.ok_or_else(spent)?;

@@ -2,6 +2,9 @@
 //!
 //! Challenges are not stored: each carries its end and a code that only this gateway can make, over what it is for. One
 //! that was answered is remembered until its end, in the transaction that it brought about, so it works once.
+//!
+//! A password alone answers nothing critical, also not by way of a new passkey: one that is made by somebody who has shown no
+//! more than a password settles first. Whoever's password was stolen has that time to see it.
 
 use std::time::Duration;
 
@@ -10,11 +13,13 @@ use moongate_core::{Code, Problem, Time};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 
-use super::{Opened, People, SignedIn, User, UserName, kinds, random, read, row, user};
+use super::{Opened, People, SignedIn, User, UserName, kinds, random, read, row, session, user};
 use crate::passkey::{self, Ceremony, ClientData, Flaw, PublicKey};
 
 /// How long a page with a challenge may stay open.
 const CHALLENGE: Duration = Duration::from_secs(15 * 60);
+/// How long a passkey settles that somebody made by a password.
+pub const SETTLING: Duration = Duration::from_secs(15 * 60);
 /// Passkeys of one person.
 const MOST: usize = 16;
 /// Characters of a passkey's label.
@@ -42,9 +47,19 @@ pub struct Passkey {
     pub made_at: Time,
     /// When somebody last signed in with it.
     pub used_at: Option<Time>,
+    /// From when on it answers what is critical; at once, if that was not put off.
+    #[serde(default)]
+    pub settles_at: Option<Time>,
     user: String,
     key: PublicKey,
     counter: u32,
+}
+
+impl Passkey {
+    /// Whether it answers what is critical.
+    pub fn is_settled(&self, now: Time) -> bool {
+        self.settles_at.is_none_or(|settles_at| settles_at <= now)
+    }
 }
 
 /// A browser's answer when a passkey was made: members of the object that the browser's call gives, in base64url.
@@ -157,7 +172,8 @@ impl People {
         label: &str,
         answer: &MadeAnswer,
     ) -> Result<(), Problem> {
-        let (made, answered) = self.made(&who.user, site, label, answer)?;
+        let (mut made, answered) = self.made(&who.user, site, label, answer)?;
+        made.settles_at = (!who.is_proven).then(|| made.made_at.plus(SETTLING));
         let known = who.user.clone();
         let added = change(self.store.records(), move |page| {
             let same = user(page, known.name.as_str())?.is_some_and(|user| user.is_still(&known));
@@ -217,7 +233,7 @@ impl People {
         let (data, signature) = (bytes(&answer.authenticator_data)?, bytes(&answer.signature)?);
         let counter = passkey::assertion(&site.host, &held.key, &client, &data, &signature).map_err(flawed)?;
         let (id, now) = (answer.id.clone(), self.clock.now());
-        let opened = self.open(&user, move |page| {
+        let opened = self.open(&user, held.is_settled(now), move |page| {
             let Some(held) = page.record(kinds::PASSKEY, &id)?.as_ref().and_then(read::<Passkey>) else {
                 return Ok(false);
             };
@@ -233,7 +249,8 @@ impl People {
         opened.await?.ok_or_else(|| flawed(Flaw("the answer came before, or the person is disabled")))
     }
 
-    /// Checks that somebody who is signed in has answered this challenge with a passkey of their own.
+    /// Checks that somebody who is signed in has answered this challenge with a passkey of their own; with one that is settled,
+    /// if what they are asked is `critical`.
     ///
     /// # Errors
     /// `PasskeyRefused`.
@@ -241,7 +258,7 @@ impl People {
         &self,
         who: &SignedIn,
         site: &Site,
-        challenge: &[u8],
+        (challenge, critical): (&[u8], bool),
         answer: &Answer,
     ) -> Result<Receipt, Problem> {
         let client = read_client(&answer.client_data, Ceremony::SignIn, site)?;
@@ -257,7 +274,10 @@ impl People {
         let held = found.await?.ok_or_else(|| flawed(Flaw("it is not one of yours")))?;
         let (data, signature) = (bytes(&answer.authenticator_data)?, bytes(&answer.signature)?);
         let counter = passkey::assertion(&site.host, &held.key, &client, &data, &signature).map_err(flawed)?;
-        let (id, now) = (answer.id.clone(), self.clock.now());
+        let (id, now, session) = (answer.id.clone(), self.clock.now(), who.key());
+        if critical && !held.is_settled(now) {
+            return Err(unsettled(&held, now));
+        }
         let receipt = Receipt {
             credential: answer.id.clone(),
             key: held.key.clone(),
@@ -271,6 +291,9 @@ impl People {
             };
             if !(counter > held.counter || counter == 0 && held.counter == 0) {
                 return Ok(false);
+            }
+            if held.is_settled(now) {
+                session::prove(page, &session)?;
             }
             let owner = held.user.clone();
             page.put(kinds::PASSKEY, &row(&id, Some(&owner), &Passkey { counter, used_at: Some(now), ..held }))?;
@@ -291,6 +314,7 @@ impl People {
             label,
             made_at: self.clock.now(),
             used_at: None,
+            settles_at: None,
             user: user.name.to_string(),
             key: made.key,
             counter: made.counter,
@@ -329,6 +353,15 @@ fn keep(page: &dyn Page, passkey: &Passkey) -> Result<bool, Broken> {
     }
     page.put(kinds::PASSKEY, &row(&passkey.id, Some(&passkey.user), passkey))?;
     Ok(true)
+}
+
+fn unsettled(held: &Passkey, now: Time) -> Problem {
+    let minutes = held.settles_at.map_or(0, |settles_at| settles_at.since(now).as_secs().div_ceil(60));
+    let what = format!(
+        "the passkey is refused: it was made a moment ago by somebody who had shown a password only, and answers what is \
+         critical in {minutes} min"
+    );
+    Problem::new(Code::PasskeyRefused, what)
 }
 
 fn not_kept() -> Problem {

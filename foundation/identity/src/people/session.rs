@@ -40,6 +40,8 @@ pub struct SignedIn {
     pub user: User,
     /// Whether the person signed in a moment ago: whoever finds an open browser must not make it their own.
     pub is_fresh: bool,
+    /// Whether more than a password was shown in this session: the operator's link, or a passkey that is settled.
+    pub is_proven: bool,
     cookie: String,
 }
 
@@ -47,6 +49,11 @@ impl SignedIn {
     /// What forms of this session carry, so that no other page can send them. It says nothing about the cookie.
     pub fn form_token(&self) -> String {
         random::hashed(&format!("form {}", self.cookie))
+    }
+
+    /// The key of the session's row.
+    pub(super) fn key(&self) -> String {
+        random::hashed(&self.cookie)
     }
 
     /// Whether a form carries it.
@@ -67,6 +74,9 @@ struct Session {
     epoch: u64,
     made_at: Time,
     seen_at: Time,
+    /// Whether more than a password was shown in it.
+    #[serde(default)]
+    proven: bool,
 }
 
 impl Session {
@@ -107,7 +117,8 @@ impl People {
             })
             .await?;
         }
-        Ok(Some(SignedIn { user, is_fresh: now.since(session.made_at) < FRESH, cookie: cookie.to_owned() }))
+        let (is_fresh, is_proven) = (now.since(session.made_at) < FRESH, session.proven);
+        Ok(Some(SignedIn { user, is_fresh, is_proven, cookie: cookie.to_owned() }))
     }
 
     /// Ends a session.
@@ -120,10 +131,11 @@ impl People {
     }
 
     /// Opens a session for somebody who has proved to be `known`, if that person has not been changed since and `also`
-    /// agrees in the same transaction.
+    /// agrees in the same transaction; `proven`, if by more than a password.
     pub(super) async fn open(
         &self,
         known: &User,
+        proven: bool,
         mut also: impl FnMut(&dyn Page) -> Result<bool, Broken> + Send + 'static,
     ) -> Result<Option<Opened>, Problem> {
         let (known, now) = (known.clone(), self.clock.now());
@@ -137,7 +149,7 @@ impl People {
             if !also(page)? {
                 return Ok(None);
             }
-            write_new(page, &key, &user, now)?;
+            write_new(page, &key, &user, (now, proven))?;
             Ok(Some(user))
         });
         Ok(opened.await?.map(|user| Opened { cookie, user }))
@@ -145,7 +157,7 @@ impl People {
 }
 
 /// Writes a new session of this person, and ends the oldest if there are too many.
-pub(super) fn write_new(page: &dyn Page, key: &str, user: &User, now: Time) -> Result<(), Broken> {
+pub(super) fn write_new(page: &dyn Page, key: &str, user: &User, (now, proven): (Time, bool)) -> Result<(), Broken> {
     let mut held: Vec<(Time, String)> = page
         .group(kinds::SESSION, user.name.as_str())?
         .iter()
@@ -155,5 +167,13 @@ pub(super) fn write_new(page: &dyn Page, key: &str, user: &User, now: Time) -> R
     for (_, oldest) in held.iter().take((held.len() + 1).saturating_sub(MOST)) {
         page.remove(kinds::SESSION, oldest)?;
     }
-    Session { user: user.name.to_string(), epoch: user.epoch, made_at: now, seen_at: now }.write(page, key)
+    Session { user: user.name.to_string(), epoch: user.epoch, made_at: now, seen_at: now, proven }.write(page, key)
+}
+
+/// More than a password was shown in this session.
+pub(super) fn prove(page: &dyn Page, key: &str) -> Result<(), Broken> {
+    match page.record(kinds::SESSION, key)?.as_ref().and_then(read::<Session>) {
+        Some(session) if !session.proven => Session { proven: true, ..session }.write(page, key),
+        _ => Ok(()),
+    }
 }
