@@ -167,6 +167,7 @@ fn bench_steps() -> Vec<Step> {
         Step::new("bench", vec![run("run")]).tool(NGINX).after("build"),
         Step::new("bench tasks", vec![run("tasks")]).after("build"),
         Step::new("bench audit", vec![speed, audit]).after("build"),
+        Step::new("bench approvals", vec![run("approvals")]).after("build"),
         Step::new("instructions", vec![run("instructions")]).tool(VALGRIND).after("build"),
     ]
 }
