@@ -121,9 +121,7 @@ pub(crate) async fn start(loaded: &Loaded, level: moongate_telemetry::log::Level
     let flow = flow(config, &verifier, &clock, &records)?;
     let notary = Arc::new(Notary::load_or_make(workshop, dialer.clone()).await?);
     let desk = Desk::open(store.clone(), clock.clone(), moongate_approval::Limits::default()).await?;
-    desk.remember_at_most(config.approvals.remember_seconds);
-    desk.limit(config.approvals.open_questions, config.approvals.questions_an_hour);
-    desk.rules(&rules::version(config)).await?;
+    settings::desk(&desk, config).await?;
     let metrics = telemetry.metrics().clone();
     desk.observe(Box::new(move |after| metrics.dispatched(after)));
     let push = notify::push(&seams, &vault, &egress).await?;

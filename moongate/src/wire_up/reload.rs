@@ -113,9 +113,7 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();
     running.gateway.settings.store(Arc::new(moongate_a2a::Settings { traces, domain, ..gateway }));
-    running.gateway.desk.remember_at_most(config.approvals.remember_seconds);
-    running.gateway.desk.limit(config.approvals.open_questions, config.approvals.questions_an_hour);
-    running.gateway.desk.rules(&rules::version(config)).await?;
+    settings::desk(&running.gateway.desk, config).await?;
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
     running.outbound.names.replace(names);

@@ -42,6 +42,16 @@ pub(crate) fn gateway(config: &Config) -> Settings {
     }
 }
 
+/// Tells the desk what a configuration says of questions for people.
+///
+/// # Errors
+/// The store fails.
+pub(crate) async fn desk(desk: &moongate_approval::Desk, config: &Config) -> Result<(), Problem> {
+    desk.remember_at_most(config.approvals.remember_seconds);
+    desk.limit(config.approvals.open_questions, config.approvals.questions_an_hour);
+    desk.rules(&rules::version(config)).await.map(drop)
+}
+
 /// The timeouts of tasks.
 pub(crate) fn timeouts(timeouts: &schema::TaskTimeouts) -> Timeouts {
     Timeouts {
