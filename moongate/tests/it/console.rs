@@ -35,7 +35,7 @@ async fn running(more: &str) -> Gateway {
 }
 
 /// A link from whoever holds the operator's secret, from `/console` on.
-async fn link(gateway: &Gateway) -> String {
+pub(crate) async fn link(gateway: &Gateway) -> String {
     let given = operate(gateway, "POST", "/console:link", None).await.json();
     from_console(given["url"].as_str().unwrap())
 }
@@ -84,7 +84,7 @@ pub(crate) async fn operator(gateway: &Gateway) -> Browser {
     browser
 }
 
-async fn enter(browser: &mut Browser, link: &str) {
+pub(crate) async fn enter(browser: &mut Browser, link: &str) {
     assert_eq!(browser.get(link).await.status, 200);
     let secret = browser.field("link");
     let answer = browser.post("/console/sign-in", &[("link", &secret)]).await;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::approvals::{challenge, person, vault};
 use crate::audit::lines;
+use crate::console::{enter, link};
 use crate::people::{PASSWORD, alice, asks, device, operate, signed_in};
 use crate::stage::{Gateway, MOONGATE};
 use crate::support::{Browser, form, until};
@@ -246,4 +247,32 @@ async fn whoever_has_only_a_password_says_yes_to_nothing_critical_by_way_of_a_ne
     assert_eq!(agent.tasks_made(), 0);
     let found = lines(&gateway, &["--code", "MG-0437", "--source", ALICE], 2).await;
     assert!(found.iter().all(|line| line["operation"] == "approvals.answer"), "{found:?}");
+}
+
+#[tokio::test]
+async fn the_console_tells_of_the_operator_and_of_people_alike_and_of_no_form_that_is_not_theirs() {
+    let gateway = running().await;
+    let mut operator = Browser::by_name(&gateway.admin());
+    operator.post("/console/sign-in", &[("link", "guessed")]).await;
+    let link = link(&gateway).await;
+    enter(&mut operator, &link).await;
+    operator.get("/console/").await;
+    // A page on another port of this machine is sent the same cookie.
+    let own = operator.base.clone();
+    let strange = [("origin", "http://localhost:9999"), ("sec-fetch-site", "same-site")];
+    let body = form(&[("form", &operator.field("form"))]);
+    assert_eq!(operator.send("POST", "/console/sign-out", &strange, &body).await.status, 403);
+    assert_eq!(operator.send("POST", "/console/sign-out", &[("origin", &own)], "form=guessed").await.status, 403);
+    assert_eq!(operator.submit("/console/sign-out", &[]).await.status, 303);
+    let told = |lines: &[Value]| -> Vec<(String, String)> {
+        lines.iter().map(|line| (source(line).to_owned(), line["result"].as_str().unwrap().to_owned())).collect()
+    };
+    let pair = |source: &str, result: &str| (source.to_owned(), result.to_owned());
+    let came = ended(&gateway, "console.sign-in", 2).await;
+    assert_eq!(told(&came), [pair("-", "failed"), pair("operator", "done")], "{came:?}");
+    let went = ended(&gateway, "console.sign-out", 4).await;
+    assert_eq!(told(&went), [pair("-", "failed"), pair("-", "failed"), pair("operator", "done")], "{went:?}");
+    let (mut browser, _) = person(&gateway, "alice", &["admin:console"]).await;
+    browser.get("/console/").await;
+    lines(&gateway, &["--operation", "console.read", "--source", ALICE], 1).await;
 }
