@@ -14,6 +14,9 @@ pub const CAP: usize = 16 * 1024;
 /// The longest text of a member, as it is written. So many members of this length stay below [`CAP`].
 const LONGEST: usize = 1000;
 
+/// What the first lines of a month say: they stand there before it is signed for the first time, and no others do.
+pub(crate) const BEGINS: [&str; 2] = ["log.begin", "log.carry"];
+
 /// What a line says that speaks of a month which is not kept any longer.
 pub(crate) const REMOVED: &str = "log.removed";
 

@@ -50,7 +50,7 @@ pub use read::{Files, Proven};
 pub use search::{Found, Wanted, is_moment};
 pub use task::{OfTask, speaks_of};
 pub use tile::Tile;
-pub use verify::{Beginning, Finding, Report, beginning, follows, verify};
+pub use verify::{Beginning, Finding, Report, beginning, follows, verify, whole};
 pub use witness::{Asked, Judgement, accepted, cosign, cosigned, judge};
 
 use std::path::Path;
