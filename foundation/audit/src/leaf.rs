@@ -11,6 +11,9 @@ use moongate_core::{Entry, Time};
 /// The longest that a line can be; the format's own limit is 65 535.
 pub const CAP: usize = 16 * 1024;
 
+/// How what a line speaks of can have ended.
+pub const RESULTS: [&str; 8] = ["done", "stream", "accepted", "asked", "failed", "abandoned", "intended", "unknown"];
+
 /// The longest text of a member, as it is written. So many members of this length stay below [`CAP`].
 const LONGEST: usize = 1000;
 

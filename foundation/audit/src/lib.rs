@@ -42,7 +42,7 @@ mod witness;
 pub use export::{Exported, export};
 pub use hash::Hash;
 pub use key::{Key, VerifyingKey};
-pub use leaf::CAP;
+pub use leaf::{CAP, RESULTS};
 pub use log::{Log, Place, is_shard};
 pub use note::{Checkpoint, Signed};
 pub use proof::{check_growth, check_inclusion};

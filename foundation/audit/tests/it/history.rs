@@ -8,6 +8,11 @@ use moongate_core::Code;
 
 use crate::support::{Folder, Hand, NOVEMBER, append, copy, deed, edit, leaves, request, wait};
 
+/// What somebody does to the files, under a name.
+type Change<'c> = (&'c str, &'c dyn Fn(&Path));
+/// The same for what a first start left.
+type State<'c> = (&'c str, &'c dyn Fn(&Folder));
+
 const SHARD: &str = "audit/2026-11";
 
 /// What a start says after a change; it changes nothing itself, and `verify` finds something, too.
@@ -32,14 +37,14 @@ fn without_checkpoint_and_mark(folder: &Path) {
 
 #[test]
 fn a_key_without_its_mark_signs_nothing() {
-    let changes: [(&str, fn(&Path)); 4] = [
-        ("an edited line without checkpoint and mark", without_checkpoint_and_mark),
-        ("the mark alone", |folder| fs::remove_file(folder.join("audit.mark")).unwrap()),
-        ("a month and the mark", |folder| {
+    let changes: [Change<'_>; 4] = [
+        ("an edited line without checkpoint and mark", &without_checkpoint_and_mark),
+        ("the mark alone", &|folder: &Path| fs::remove_file(folder.join("audit.mark")).unwrap()),
+        ("a month and the mark", &|folder: &Path| {
             fs::remove_dir_all(folder.join(SHARD)).unwrap();
             fs::remove_file(folder.join("audit.mark")).unwrap();
         }),
-        ("the folder and the mark", |folder| {
+        ("the folder and the mark", &|folder: &Path| {
             fs::remove_dir_all(folder.join("audit")).unwrap();
             fs::create_dir_all(folder.join("audit")).unwrap();
             fs::write(folder.join("audit/lock"), "").unwrap();
@@ -55,17 +60,17 @@ fn a_key_without_its_mark_signs_nothing() {
 
 #[test]
 fn a_mark_counts_only_if_the_key_of_the_log_has_signed_it() {
-    let changes: [(&str, fn(&Path)); 4] = [
-        ("three lines", |folder| {
+    let changes: [Change<'_>; 4] = [
+        ("three lines", &|folder: &Path| {
             let note = fs::read_to_string(folder.join(SHARD).join("checkpoint")).unwrap();
             let lines: Vec<&str> = note.lines().take(3).collect();
             fs::write(folder.join("audit.mark"), format!("{}\n", lines.join("\n"))).unwrap();
         }),
-        ("the checkpoint, which says nothing of how the log was left", |folder| {
+        ("the checkpoint, which says nothing of how the log was left", &|folder: &Path| {
             fs::copy(folder.join(SHARD).join("checkpoint"), folder.join("audit.mark")).map(drop).unwrap();
         }),
-        ("another size", |folder| edit(&folder.join("audit.mark"), "\n50\n", "\n49\n")),
-        ("another key's", |folder| {
+        ("another size", &|folder: &Path| edit(&folder.join("audit.mark"), "\n50\n", "\n49\n")),
+        ("another key's", &|folder: &Path| {
             let other = Folder::written(50);
             fs::copy(other.place().mark, folder.join("audit.mark")).map(drop).unwrap();
         }),
@@ -146,7 +151,7 @@ fn a_first_start_that_is_cut_off_anywhere_leaves_nothing_that_the_next_one_refus
             fs::copy(whole.path().join(SHARD).join(name), to.path().join(SHARD).join(name)).unwrap();
         }
     };
-    let states: [(&str, &dyn Fn(&Folder)); 12] = [
+    let states: [State<'_>; 12] = [
         ("nothing but the lock", &|folder| {
             fs::remove_file(folder.place().key).unwrap();
             fs::remove_file(folder.place().mark).unwrap();

@@ -10,6 +10,9 @@ use moongate_core::Code;
 use crate::retention::{MONTH, months};
 use crate::support::{Folder, Hand, NOVEMBER, append, edit, leaves, request, wait};
 
+/// What somebody does to the files, under a name, and what a start says of it.
+type Change<'c> = (&'c str, &'c dyn Fn(&Path), &'c str);
+
 const NAMES: [&str; 3] = ["2026-11", "2026-12", "2027-01"];
 
 fn january(folder: &Folder) -> Result<(), (Code, String)> {
@@ -39,7 +42,7 @@ fn found(folder: &Folder) -> bool {
         let [before, files] = [0, 1].map(|at| Files::at(folder.place().folder.join(pair[at])));
         !moongate_audit::follows(&files, &before).is_ok_and(|finding| finding.is_none())
     };
-    !folder.whole().is_empty() || NAMES.iter().any(|name| lines(&name)) || NAMES.windows(2).any(follows)
+    !folder.whole().is_empty() || NAMES.iter().any(lines) || NAMES.windows(2).any(follows)
 }
 
 #[test]
@@ -57,7 +60,7 @@ fn an_older_month_that_was_replaced_cut_or_taken_away_is_found_at_the_start() {
         fs::remove_dir_all(folder.join("2026-11")).unwrap();
         fs::rename(other.path().join("audit/2026-11"), folder.join("2026-11")).unwrap();
     };
-    let changes: [(&str, &dyn Fn(&Path), &str); 8] = [
+    let changes: [Change<'_>; 8] = [
         ("another key's month", &stranger, "is not signed by this gateway's key"),
         ("no checkpoint", &|log| fs::remove_file(log.join("2026-12/checkpoint")).unwrap(), "has no checkpoint"),
         ("a line more", &|log| append(&log.join("2026-12/entries"), "{\"seq\":2}"), "2026-12 has 3 lines"),
