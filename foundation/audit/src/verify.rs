@@ -60,8 +60,12 @@ pub fn verify(
     let mut reading = Reading { tree: Tree::default(), kept: Kept::default(), roots: BTreeMap::new(), torn: false };
     reading.roots.extend(known.iter().map(|(_, checkpoint)| (checkpoint.size, None)));
     reading.all(files, &mut report)?;
+    let read = |checkpoint: &Checkpoint| reading.roots.get(&checkpoint.size).copied().flatten();
+    let own = known.iter().map(|(_, checkpoint)| checkpoint).find(|checkpoint| checkpoint.size == report.size);
+    report.root = own.filter(|own| read(own) == Some(own.root)).map(|own| own.root);
+    reading.kept.judge(files, &mut report);
     for (name, checkpoint) in &known {
-        match reading.roots.get(&checkpoint.size).copied().flatten() {
+        match read(checkpoint) {
             None => report.found(
                 None,
                 format!("the log has {} lines, and {name} covers {}", reading.tree.size(), checkpoint.size),
@@ -73,12 +77,10 @@ pub fn verify(
                 );
                 report.found(None, what);
             }
-            Some(root) if checkpoint.size == report.size => report.root = Some(root),
             Some(_) => {}
         }
     }
     report.unsigned = reading.tree.size().saturating_sub(report.size);
-    reading.kept.judge(files, &mut report);
     let behind = report.unsigned > 0 || reading.torn;
     if behind && mark.is_some_and(|mark| closed(mark, files, key, report.size)) {
         report.found(

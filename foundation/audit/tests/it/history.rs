@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use moongate_audit::{Files, Log};
+use moongate_audit::{Files, Log, Place};
 use moongate_core::Code;
 
 use crate::support::{Folder, Hand, NOVEMBER, append, copy, deed, edit, leaves, request, wait};
@@ -195,6 +195,17 @@ fn a_first_start_that_is_cut_off_anywhere_leaves_nothing_that_the_next_one_refus
         assert_eq!((folder.verify().findings, folder.whole()), (vec![], vec![]), "{what}");
         folder.open().close();
     }
+}
+
+#[test]
+fn a_key_is_never_there_before_its_mark() {
+    let folder = Folder::new();
+    fs::write(folder.path().join("beside"), "no folder").unwrap();
+    let place = Place { mark: folder.path().join("beside/audit.mark"), ..folder.place() };
+    assert!(Log::open(&place, Hand::at(NOVEMBER)).is_err());
+    assert!(!place.key.exists());
+    fs::remove_file(folder.path().join("beside")).unwrap();
+    Log::open(&place, Hand::at(NOVEMBER)).unwrap().close();
 }
 
 #[test]

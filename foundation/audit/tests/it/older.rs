@@ -112,6 +112,18 @@ fn an_older_month_of_the_same_key_with_another_end_is_found_at_the_start() {
 }
 
 #[test]
+fn a_mark_of_a_month_that_is_over_is_that_of_its_end() {
+    let folder = Folder::new();
+    folder.open().close();
+    let early = fs::read(folder.place().mark).unwrap();
+    months(&folder, &folder.place(), 3);
+    fs::write(folder.place().mark, early).unwrap();
+    let (code, detail) = january(&folder).unwrap_err();
+    assert_eq!(code, Code::AuditDamaged);
+    assert!(detail.contains("2026-11 did not end with what was signed last"), "{detail}");
+}
+
+#[test]
 fn a_line_in_the_middle_of_an_older_month_is_seen_by_verify_alone() {
     let folder = Folder::new();
     let log = folder.open();
