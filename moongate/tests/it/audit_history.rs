@@ -102,6 +102,9 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// How far a start has come, under a name.
+type Moment<'c> = (&'c str, &'c dyn Fn(&Path) -> bool);
+
 /// A program that is killed when the test is over, however it ends.
 struct Running(Child);
 
@@ -129,7 +132,7 @@ async fn a_first_start_that_is_killed_is_followed_by_a_second_one() {
     let toml = LISTEN.replace("{plain}", "127.0.0.1:0").replace("{admin}", "127.0.0.1:0");
     let file = |name: &'static str| move |folder: &Path| month(folder).is_some_and(|month| month.join(name).exists());
     let beside = |name: &'static str| move |folder: &Path| folder.join(name).exists();
-    let moments: [(&str, &dyn Fn(&Path) -> bool); 7] = [
+    let moments: [Moment<'_>; 7] = [
         ("the folder", &beside("audit/home.example")),
         ("the mark", &beside("audit.home.example.mark")),
         ("the key", &beside("audit.key")),
