@@ -34,15 +34,20 @@ impl Key {
             return Ok(key);
         }
         let key = Self::generate()?;
+        key.keep(path)?;
+        Ok(key)
+    }
+
+    /// Puts it into a file that was not there before.
+    pub(crate) fn keep(&self, path: &Path) -> Result<(), Problem> {
         let bytes = |seed: aws_lc_rs::signature::Ed25519Seed<'_>| seed.as_be_bytes();
         let seed: Curve25519SeedBin<'_> =
-            key.0.seed().and_then(bytes).map_err(|_| unusable(path, &"it has no seed"))?;
+            self.0.seed().and_then(bytes).map_err(|_| unusable(path, &"it has no seed"))?;
         let text = Zeroizing::new(format!("{}\n", STANDARD.encode(seed.as_ref())));
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder).map_err(|error| unusable(path, &error))?;
         }
-        file::create_private(path, text.as_bytes()).map_err(|error| unusable(path, &error))?;
-        Ok(key)
+        file::create_private(path, text.as_bytes()).map_err(|error| unusable(path, &error))
     }
 
     /// The key in that file; `None` if there is none.
@@ -147,7 +152,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unusable(path: &Path, reason: &dyn fmt::Display) -> Problem {
+/// Why that file holds no key to use.
+pub(crate) fn unusable(path: &Path, reason: &dyn fmt::Display) -> Problem {
     Problem::new(Code::AuditKeyUnusable, format!("{}: {reason}", path.display()))
 }
 

@@ -11,8 +11,14 @@ use moongate_core::{Entry, Time};
 /// The longest that a line can be; the format's own limit is 65 535.
 pub const CAP: usize = 16 * 1024;
 
+/// How what a line speaks of can have ended.
+pub const RESULTS: [&str; 8] = ["done", "stream", "accepted", "asked", "failed", "abandoned", "intended", "unknown"];
+
 /// The longest text of a member, as it is written. So many members of this length stay below [`CAP`].
 const LONGEST: usize = 1000;
+
+/// What the first lines of a month say: they stand there before it is signed for the first time, and no others do.
+pub(crate) const BEGINS: [&str; 2] = ["log.begin", "log.carry"];
 
 /// What a line says that speaks of a month which is not kept any longer.
 pub(crate) const REMOVED: &str = "log.removed";

@@ -42,7 +42,7 @@ mod witness;
 pub use export::{Exported, export};
 pub use hash::Hash;
 pub use key::{Key, VerifyingKey};
-pub use leaf::CAP;
+pub use leaf::{CAP, RESULTS};
 pub use log::{Log, Place, is_shard};
 pub use note::{Checkpoint, Signed};
 pub use proof::{check_growth, check_inclusion};
@@ -50,7 +50,7 @@ pub use read::{Files, Proven};
 pub use search::{Found, Wanted, is_moment};
 pub use task::{OfTask, speaks_of};
 pub use tile::Tile;
-pub use verify::{Beginning, Finding, Report, beginning, follows, verify};
+pub use verify::{Beginning, Finding, Report, beginning, follows, verify, whole};
 pub use witness::{Asked, Judgement, accepted, cosign, cosigned, judge};
 
 use std::path::Path;

@@ -8,6 +8,7 @@
 //! - While the disk refuses, the lines stay, intents are refused at once, [`Log::health`] says why, and the thread tries again.
 
 mod retention;
+mod start;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use crate::key::VerifyingKey;
 use crate::leaf::Phase;
 use writer::Writer;
 
+pub(crate) use start::breaks;
 pub use writer::is_shard;
 pub(crate) use writer::names;
 

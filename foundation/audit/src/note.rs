@@ -42,12 +42,16 @@ impl Checkpoint {
 
     /// Signs it; the key bears the name of the log.
     pub fn sign(self, key: &Key) -> Signed {
-        let body = self.body();
-        let verifying = key.verifying(&self.origin);
-        let mut signature = verifying.id().to_vec();
-        signature.extend_from_slice(&key.sign(body.as_bytes()));
-        let text = format!("{body}\n\u{2014} {} {}\n", self.origin, STANDARD.encode(signature));
+        let text = self.note("", key);
         Signed { checkpoint: self, text }
+    }
+
+    /// The signed note with a further line: what is never published as a checkpoint.
+    pub(crate) fn note(&self, more: &str, key: &Key) -> String {
+        let body = self.body() + more;
+        let mut signature = key.verifying(&self.origin).id().to_vec();
+        signature.extend_from_slice(&key.sign(body.as_bytes()));
+        format!("{body}\n\u{2014} {} {}\n", self.origin, STANDARD.encode(signature))
     }
 }
 

@@ -62,6 +62,11 @@ impl Files {
         &self.folder
     }
 
+    /// Whether it was begun and not signed yet: it holds nothing that anybody was told of.
+    pub fn only_begun(&self) -> bool {
+        crate::shard::only_begun(&self.folder).unwrap_or_default()
+    }
+
     /// The checkpoint as it lies there.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 //! backup falls short of the mark.
 
 mod derived;
+pub(crate) mod mark;
+pub(crate) mod older;
 mod recover;
 
 use std::fs::{File, OpenOptions};
@@ -24,7 +26,8 @@ use crate::tree::Tree;
 use crate::unwritable;
 
 use derived::{Derived, Growth};
-pub(crate) use recover::{Mark, Recovered};
+pub(crate) use mark::Mark;
+pub(crate) use recover::{Read, Recovered, only_begun};
 
 /// A shard that is written.
 pub(crate) struct Shard {
@@ -51,6 +54,8 @@ impl Shard {
             crate::file::private_folder(&folder)?;
             file::replace(&folder.join("vkey"), format!("{}\n", key.verifying(&origin)).as_bytes())?;
             let (entries, synced) = (read_write(&folder.join("entries"))?, read_write(&folder.join("synced"))?);
+            // What a turn that failed before has left; nobody was shown it.
+            entries.set_len(0)?;
             entries.sync_all()?;
             file::settle(&folder)?;
             file::settle(&folder.join("entries"))?;
@@ -125,9 +130,28 @@ impl Shard {
         let signed = checkpoint.sign(key);
         let path = self.folder.join("checkpoint");
         file::replace(&path, signed.text.as_bytes()).map_err(|error| unwritable(&path, &error))?;
-        Mark::of(&signed.checkpoint).write(mark).map_err(|error| unwritable(mark, &error))?;
+        Mark { checkpoint: signed.checkpoint.clone(), closed: false }.write(mark, key)?;
         self.signed = Some(signed.clone());
         Ok(signed)
+    }
+
+    /// Says beside the key that lines may come behind the signed ones. It is said before the first of them does.
+    pub(crate) fn resume(&self, key: &Key, mark: &Path) -> Result<(), Problem> {
+        match &self.signed {
+            Some(signed) => Mark { checkpoint: signed.checkpoint.clone(), closed: false }.write(mark, key),
+            None => Ok(()),
+        }
+    }
+
+    /// Says beside the key that nothing stands behind the signed lines, if that is so.
+    pub(crate) fn conclude(&self, key: &Key, mark: &Path) -> Result<(), Problem> {
+        let Some(signed) = self.signed.as_ref().filter(|signed| signed.checkpoint.size == self.size()) else {
+            return Ok(());
+        };
+        // A batch that the disk refused may have left some bytes.
+        let cut = self.entries.set_len(self.length).and_then(|()| self.entries.sync_all());
+        cut.map_err(|error| unwritable(&self.folder, &error))?;
+        Mark { checkpoint: signed.checkpoint.clone(), closed: true }.write(mark, key)
     }
 
     #[cfg(test)]

@@ -1,19 +1,24 @@
 //! Verifying a shard, or an export: everything that start-up looks at and more, without changing anything.
 
+mod kept;
+mod whole;
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use moongate_core::Problem;
 use serde_json::Value;
 
-use crate::file;
 use crate::hash::Hash;
 use crate::key::VerifyingKey;
 use crate::note::{Checkpoint, Signed};
-use crate::proof::Hashes as _;
-use crate::read::{Files, Sized};
+use crate::read::Files;
 use crate::shard::{Mark, noted_length};
 use crate::source::Next;
-use crate::tree::{Tree, WIDTH};
+use crate::tree::Tree;
+
+use kept::Kept;
+pub use whole::{Beginning, beginning, follows, whole};
 
 /// What verifying brought to light.
 #[derive(Clone, Debug, Default)]
@@ -48,15 +53,19 @@ pub fn verify(
     files: &Files,
     key: &VerifyingKey,
     saved: &[(String, Vec<u8>)],
-    mark: Option<&std::path::Path>,
+    mark: Option<&Path>,
 ) -> Result<Report, Problem> {
     let mut report = Report { origin: key.name().to_owned(), ..Report::default() };
     let known = report.known(files, key, saved, mark);
-    let mut reading = Reading { tree: Tree::default(), hashes: Vec::new(), roots: BTreeMap::new() };
+    let mut reading = Reading { tree: Tree::default(), kept: Kept::default(), roots: BTreeMap::new(), torn: false };
     reading.roots.extend(known.iter().map(|(_, checkpoint)| (checkpoint.size, None)));
     reading.all(files, &mut report)?;
+    let read = |checkpoint: &Checkpoint| reading.roots.get(&checkpoint.size).copied().flatten();
+    let own = known.iter().map(|(_, checkpoint)| checkpoint).find(|checkpoint| checkpoint.size == report.size);
+    report.root = own.filter(|own| read(own) == Some(own.root)).map(|own| own.root);
+    reading.kept.judge(files, &mut report);
     for (name, checkpoint) in &known {
-        match reading.roots.get(&checkpoint.size).copied().flatten() {
+        match read(checkpoint) {
             None => report.found(
                 None,
                 format!("the log has {} lines, and {name} covers {}", reading.tree.size(), checkpoint.size),
@@ -68,23 +77,40 @@ pub fn verify(
                 );
                 report.found(None, what);
             }
-            Some(root) if checkpoint.size == report.size => report.root = Some(root),
             Some(_) => {}
         }
     }
     report.unsigned = reading.tree.size().saturating_sub(report.size);
+    let behind = report.unsigned > 0 || reading.torn;
+    if behind && mark.is_some_and(|mark| closed(mark, files, key, report.size)) {
+        report.found(
+            Some(report.size),
+            "this and what follows was put behind the last line that the gateway signed and closed the log with",
+        );
+    }
     Ok(report)
+}
+
+/// Whether the log was closed with so many lines: by a gateway that ended, or by a month that is over. A gateway that goes on says
+/// so before its first line.
+fn closed(mark: &Path, files: &Files, key: &VerifyingKey, size: u64) -> bool {
+    let Ok(Some(mark)) = Mark::read(mark, key) else { return false };
+    let shard = key.name().rsplit('/').next().unwrap_or_default();
+    let ended = if mark.shard() == shard { mark.closed && mark.checkpoint.size == size } else { mark.shard() > shard };
+    // While lines were read, it may have been signed again.
+    ended && files.signed(key).is_ok_and(|signed| signed.checkpoint.size == size)
 }
 
 struct Reading {
     tree: Tree,
-    /// The hashes of the tile that the next line is in, as they lie on the disk.
-    hashes: Vec<Hash>,
+    kept: Kept,
     roots: BTreeMap<u64, Option<Hash>>,
+    /// What stands behind the last line is none.
+    torn: bool,
 }
 
 impl Report {
-    fn found(&mut self, line: Option<u64>, what: impl Into<String>) {
+    pub(crate) fn found(&mut self, line: Option<u64>, what: impl Into<String>) {
         self.findings.push(Finding { line, what: what.into() });
     }
 
@@ -94,7 +120,7 @@ impl Report {
         files: &Files,
         key: &VerifyingKey,
         saved: &[(String, Vec<u8>)],
-        mark: Option<&std::path::Path>,
+        mark: Option<&Path>,
     ) -> Vec<(String, Checkpoint)> {
         let mut known = Vec::new();
         match files.signed(key) {
@@ -112,8 +138,8 @@ impl Report {
                 }
             }
         }
-        match mark.map_or(Ok(None), Mark::read) {
-            Ok(Some(Mark(checkpoint))) if checkpoint.origin == self.origin => {
+        match mark.map_or(Ok(None), |mark| Mark::read(mark, key)) {
+            Ok(Some(Mark { checkpoint, .. })) if checkpoint.origin == self.origin => {
                 known.push(("the mark beside the key".to_owned(), checkpoint));
             }
             Ok(_) => {}
@@ -139,7 +165,11 @@ impl Reading {
                     return Ok(());
                 }
                 // The end of a line that was never acknowledged, or is being written now.
-                Next::Torn | Next::End => break,
+                Next::Torn => {
+                    self.torn = true;
+                    break;
+                }
+                Next::End => break,
             }
         }
         if source.position < synced {
@@ -150,77 +180,13 @@ impl Reading {
 
     fn line(&mut self, files: &Files, index: u64, line: &[u8], report: &mut Report) {
         let hash = Hash::leaf(line);
-        let at = usize::try_from(index % WIDTH as u64).unwrap_or_default();
-        if at == 0 {
-            let count = report.size.saturating_sub(index).min(WIDTH as u64);
-            self.hashes = match (Sized { files, size: report.size }).hashes(0, index, count) {
-                Ok(hashes) => hashes,
-                Err(_) if count == 0 => Vec::new(),
-                Err(problem) => {
-                    report.found(None, problem.detail);
-                    Vec::new()
-                }
-            };
-        }
-        if self.hashes.get(at).is_some_and(|kept| *kept != hash) {
-            report.found(Some(index), "the line is not the one whose hash is in the tree");
-        }
+        self.kept.compare(files, index, hash, report);
         match serde_json::from_slice::<Value>(line).map(|leaf| leaf.get("seq").and_then(Value::as_u64)) {
             Ok(Some(seq)) if seq == index => {}
             Ok(seq) => report.found(Some(index), format!("the line says that it is number {seq:?}")),
             Err(_) => report.found(Some(index), "the line is not JSON"),
         }
-        self.tree.push(hash, |_, _| {});
+        let size = report.size;
+        self.tree.push(hash, |level, hash| self.kept.above(level, hash, index < size));
     }
-}
-
-/// Whether the shard begins with the checkpoint that the one before it ended with.
-///
-/// # Errors
-/// The files cannot be read.
-pub fn follows(files: &Files, before: &Files) -> Result<Option<Finding>, Problem> {
-    let path = before.folder().join("checkpoint");
-    let last = file::read(&path).map_err(|error| before.unreadable("checkpoint", &error))?.unwrap_or_default();
-    let first = files.line(0, 1)?;
-    let leaf: Value = serde_json::from_slice(&first).unwrap_or_default();
-    let said = leaf.get("previous").and_then(Value::as_str).unwrap_or_default();
-    let what = || format!("it does not begin with the checkpoint by which {} ended", before.folder().display());
-    Ok((said.as_bytes() != last).then(|| Finding { line: Some(0), what: what() }))
-}
-
-/// Where a log begins, as far as the months that are there can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Beginning {
-    /// With its first month.
-    First,
-    /// Later: the month of that name was removed, and a line says how it ended, which fits.
-    Removed(String),
-    /// Later: the month of that name is not there, and no line says why.
-    Gone(String),
-}
-
-/// Where a log begins whose months are these, the oldest first.
-///
-/// # Errors
-/// The files cannot be read.
-pub fn beginning(months: &[Files]) -> Result<Beginning, Problem> {
-    let Some(first) = months.first() else { return Ok(Beginning::First) };
-    let opening: Value = serde_json::from_slice(&first.line(0, 1)?).unwrap_or_default();
-    let Some(previous) = opening.get("previous").and_then(Value::as_str) else { return Ok(Beginning::First) };
-    let before = previous.lines().next().unwrap_or_default().to_owned();
-    let says = format!("\"operation\":\"{}\"", crate::leaf::REMOVED);
-    for files in months {
-        let mut said = false;
-        let size = files.vkey().and_then(|key| files.signed(&key))?.checkpoint.size;
-        files.each(size, |_, line| {
-            if !said && memchr::memmem::find(line, says.as_bytes()).is_some() {
-                let leaf: Value = serde_json::from_slice(line).unwrap_or_default();
-                said = leaf.get("checkpoint").and_then(Value::as_str) == Some(previous);
-            }
-        })?;
-        if said {
-            return Ok(Beginning::Removed(before));
-        }
-    }
-    Ok(Beginning::Gone(before))
 }

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use moongate_audit::{
-    Beginning, Files, Finding, Report, VerifyingKey, Wanted, beginning, check_growth, export, follows, verify,
+    Beginning, Files, Finding, Report, VerifyingKey, Wanted, beginning, check_growth, export, follows, verify, whole,
 };
 use moongate_config::Config;
 use moongate_core::{Code, Problem};
@@ -49,10 +50,30 @@ struct Which {
     vkey: Option<PathBuf>,
 }
 
+/// Which log, all months of it unless one is named.
+#[derive(Args)]
+struct Every {
+    /// This month only, as 2026-11; every one if absent, and with --checkpoint the running one.
+    #[arg(long, value_name = "MONTH")]
+    shard: Option<String>,
+    /// An exported log instead of the gateway's own.
+    #[arg(long, value_name = "DIR", conflicts_with = "shard")]
+    dir: Option<PathBuf>,
+    /// The file with the public key, known from elsewhere; with --dir, the one that lies there if absent.
+    #[arg(long, value_name = "FILE")]
+    vkey: Option<PathBuf>,
+}
+
+impl Every {
+    fn which(&self) -> Which {
+        Which { shard: self.shard.clone(), dir: self.dir.clone(), vkey: self.vkey.clone() }
+    }
+}
+
 #[derive(Args)]
 struct Verify {
     #[command(flatten)]
-    which: Which,
+    which: Every,
     /// A checkpoint that was kept from before; the log must be the same one, grown. May be repeated.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
@@ -65,8 +86,8 @@ struct Verify {
 struct Prove {
     #[command(flatten)]
     which: Which,
-    /// The line's number.
-    #[arg(required_unless_present_any = ["request", "since"], conflicts_with_all = ["request", "since"])]
+    /// The line's number; --request ID and --since FILE say instead what to prove.
+    #[arg(conflicts_with_all = ["request", "since"])]
     line: Option<u64>,
     /// The last line of this request instead.
     #[arg(long, value_name = "ID", conflicts_with = "since")]
@@ -105,8 +126,8 @@ struct Search {
     /// What was asked for: send, cancel, agents.add, oauth.token, config.reload, …
     #[arg(long)]
     operation: Option<String>,
-    /// How it ended: done, stream, accepted, failed, abandoned, intended, unknown.
-    #[arg(long)]
+    /// How it ended.
+    #[arg(long, value_parser = PossibleValuesParser::new(moongate_audit::RESULTS))]
     result: Option<String>,
     /// The problem's code.
     #[arg(long)]
@@ -158,13 +179,21 @@ fn config(context: &Context) -> Result<Config, Failure> {
 fn open(context: &Context, which: &Which, all: bool) -> Result<Vec<Open>, Failure> {
     let vkey = which.vkey.as_deref().map(key_in).transpose()?;
     if let Some(dir) = &which.dir {
+        if !dir.is_dir() {
+            let what = format!("there is no folder {}", dir.display());
+            return Err(Problem::new(Code::AuditOff, what).into());
+        }
         let files = Files::at(dir);
         let key = vkey.map_or_else(|| files.vkey(), Ok)?;
         return Ok(vec![Open { files, key, before: None, mark: None }]);
     }
     let config = config(context)?;
     let place = record::place(&config);
-    let shards = Files::shards(&place.folder)?;
+    let shards = match Files::shards(&place.folder) {
+        // What is missing is told of the log as a whole.
+        Err(problem) if all && problem.code == Code::AuditOff => return Ok(Vec::new()),
+        shards => shards?,
+    };
     let wanted = match (&which.shard, all) {
         (Some(shard), _) => vec![shard.clone()],
         (None, true) => shards.iter().map(|(name, _)| name.clone()).collect(),
@@ -202,13 +231,18 @@ fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
     for path in &arguments.checkpoint {
         saved.push((path.display().to_string(), text_of(path)?.into_bytes()));
     }
-    let all = saved.is_empty();
+    let (all, which) = (saved.is_empty(), arguments.which.which());
     let witnesses = arguments.witness.iter().map(|path| key_in(path)).collect::<Result<Vec<_>, _>>()?;
-    let mut ending = Ending::Yes;
+    let of_all = as_a_whole(context, &which)?;
+    let mut holds = of_all.is_empty();
     let mut views = Vec::new();
-    let months = open(context, &arguments.which, all)?;
-    let start = start(&arguments.which, all, &months)?;
+    let months = open(context, &which, all)?;
+    let start = start(&which, all, &months)?;
     for Open { files, key, before, mark } in months {
+        if mark.is_some() && files.only_begun() {
+            talk(&format!("{} was begun and not signed yet", key.name()));
+            continue;
+        }
         let mut known = saved.clone();
         let witnessed = files.witnessed_up_to(u64::MAX).into_iter();
         known.extend(witnessed.map(|note| ("what a witness signed".to_owned(), note.into_bytes())));
@@ -219,20 +253,36 @@ fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
         for witness in &witnesses {
             report.findings.extend(signed_by(witness, &files, &key));
         }
-        if !report.findings.is_empty() {
-            ending = Ending::No;
-        }
+        holds &= report.findings.is_empty();
         if context.json { views.push(lines::report(&report)) } else { show(&report) }
     }
+    let ending = if holds { Ending::Yes } else { Ending::No };
     if context.json {
-        data(&json!({ "shards": views, "begins": start }).to_string());
+        let of_all: Vec<&String> = of_all.iter().map(|finding| &finding.what).collect();
+        data(&json!({ "shards": views, "begins": start, "findings": of_all }).to_string());
         return Ok(ending);
     }
+    of_all.iter().for_each(|finding| data(&format!("NOT OK: {}", finding.what)));
     start.iter().for_each(|start| talk(start));
-    if matches!(ending, Ending::No) {
+    if !holds {
         talk("hint: nothing was changed; keep the folder as it is. docs/guide/audit.md says what each finding means");
     }
     Ok(ending)
+}
+
+/// What is wrong with the gateway's own log beside its months.
+fn as_a_whole(context: &Context, which: &Which) -> Result<Vec<Finding>, Failure> {
+    if which.dir.is_some() {
+        return Ok(Vec::new());
+    }
+    let config = config(context)?;
+    let place = record::place(&config);
+    let origin = format!("{}/audit/-", config.domain);
+    let key = match &which.vkey {
+        Some(path) => key_in(path)?.named(&origin),
+        None => record::verifying(&place, "-")?,
+    };
+    Ok(whole(&place, &key)?)
 }
 
 /// What is to be said of a log whose first months are not there.
@@ -240,16 +290,14 @@ fn start(which: &Which, all: bool, months: &[Open]) -> Result<Option<String>, Fa
     if !all || which.shard.is_some() || which.dir.is_some() {
         return Ok(None);
     }
-    let files: Vec<Files> = months.iter().map(|month| month.files.clone()).collect();
+    let files: Vec<Files> =
+        months.iter().map(|month| month.files.clone()).filter(|files| !files.only_begun()).collect();
     Ok(match beginning(&files) {
         // What is wrong with such files is told as a finding.
-        Err(_) | Ok(Beginning::First) => None,
+        Err(_) | Ok(Beginning::First | Beginning::Gone(_)) => None,
         Ok(Beginning::Removed(origin)) => Some(format!(
             "it starts later: {origin} and what was before is not kept any longer, and the line that says so fits"
         )),
-        Ok(Beginning::Gone(origin)) => {
-            Some(format!("it starts later: {origin} is not there, and no line says that the gateway removed it"))
-        }
     })
 }
 
@@ -286,6 +334,10 @@ fn show(report: &Report) {
 }
 
 fn prove(context: &Context, arguments: &Prove) -> Result<Ending, Failure> {
+    if arguments.line.is_none() && arguments.request.is_none() && arguments.since.is_none() {
+        let what = "what is to be proven? LINE (its number), --request ID (the request's last line), or --since FILE (only grown)";
+        return Err(failed(what).into());
+    }
     let log = one(context, &arguments.which)?;
     if let Some(since) = &arguments.since {
         return grown(context, &log, since);

@@ -7,7 +7,7 @@ mod refusals;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use moongate_audit::{Key, Log, Place, VerifyingKey};
+use moongate_audit::{Files, Key, Log, Place, VerifyingKey};
 use moongate_config::Config;
 use moongate_core::entry::{Deed, Intent, Line, REFUSED};
 use moongate_core::seam::{Clock, Later, Recorder, TraceContext};
@@ -183,8 +183,18 @@ pub(crate) fn place(config: &Config) -> Place {
 /// There is no key, or it cannot be read.
 pub(crate) fn verifying(place: &Place, shard: &str) -> Result<VerifyingKey, Problem> {
     let key = Key::load(&place.key)?;
-    let none = || super::failed(format!("there is no key {}; is there a log?", place.key.display()));
-    Ok(key.ok_or_else(none)?.verifying(&format!("{}/audit/{shard}", place.domain)))
+    Ok(key.ok_or_else(|| no_key(place))?.verifying(&format!("{}/audit/{shard}", place.domain)))
+}
+
+/// What a log without its key is, and what none at all is.
+fn no_key(place: &Place) -> Problem {
+    let (key, folder) = (place.key.display(), place.folder.display());
+    if place.mark.exists() || Files::shards(&place.folder).is_ok() {
+        let what =
+            format!("{key} is not there, and there is a log in {folder}; put the key back, or name the public one");
+        return Problem::new(Code::AuditKeyUnusable, what);
+    }
+    Problem::new(Code::AuditOff, format!("there is no audit log in {folder}, and no key {key}"))
 }
 
 /// Enters what happens to lists of revoked certificates in the record, beside the log for people.

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod audit;
+mod audit_history;
 mod authority;
 mod balancing;
 mod ca;

@@ -17,7 +17,7 @@ use crate::note::Signed;
 use crate::{damaged, unwritable};
 
 /// What a month is called on its way out.
-const LEAVING: &str = "removed";
+pub(super) const LEAVING: &str = "removed";
 
 impl Writer {
     /// Takes away what is not to be kept. What fails is said and tried again with the next month, or start.
@@ -46,13 +46,15 @@ impl Writer {
         let mut line = String::new();
         leaf::removed(&mut line, &origin, &signed.text, self.shard.size(), self.clock.now());
         self.shard.append(&[line]).map_err(failed)?;
+        // Who looks for the month from now on finds the line.
+        self.sign()?;
         // Whole or gone: half a month would look like a damaged one.
         fs::rename(&folder, log.join(format!("{name}.{LEAVING}"))).map_err(failed)
     }
 }
 
 /// Clears away what was renamed, by this run or by one that was cut off.
-fn sweep(log: &Path) -> io::Result<()> {
+pub(super) fn sweep(log: &Path) -> io::Result<()> {
     for entry in fs::read_dir(log)? {
         let path = entry?.path();
         let leaving = path.extension().is_some_and(|extension| extension == LEAVING);

@@ -11,10 +11,11 @@ use moongate_core::entry::Intent;
 use moongate_core::seam::Clock;
 use moongate_core::{Code, Mono, Problem};
 
+use super::start::Start;
 use super::{Place, Queued, Shared, Waiting};
 use crate::key::Key;
 use crate::leaf;
-use crate::shard::{Mark, Recovered, Shard};
+use crate::shard::Shard;
 use crate::unwritable;
 
 /// The root is signed this often while lines come.
@@ -40,25 +41,11 @@ impl Writer {
     pub(super) fn open(place: &Place, shared: Arc<Shared>, clock: Arc<dyn Clock>) -> Result<Self, Problem> {
         crate::file::private_folder(&place.folder).map_err(|error| unwritable(&place.folder, &error))?;
         let lock = lock(&place.folder)?;
-        let mark = Mark::read(&place.mark)?;
-        let names = names(&place.folder).map_err(|error| unwritable(&place.folder, &error))?;
-        let last = names.last();
-        let had = mark.as_ref().filter(|mark| mark.0.size > 0);
-        if let Some(Mark(signed)) = had {
-            let shard = signed.origin.rsplit('/').next().unwrap_or_default();
-            if last.is_none_or(|last| last.as_str() < shard) {
-                let why = format!("{} lines of {} were signed, and the log is gone", signed.size, signed.origin);
-                return Err(Problem::new(Code::AuditShortened, why));
-            }
-            if !place.key.exists() {
-                let why = format!("{} is gone, and it has signed {}", place.key.display(), signed.origin);
-                return Err(Problem::new(Code::AuditKeyUnusable, why));
-            }
-        }
-        let key = Key::load_or_make(&place.key)?;
-        let (shard, open) = match last.filter(|name| begun(&place.folder.join(name))) {
-            Some(name) => {
-                let recovered = Recovered::open(&place.folder, &place.domain, name, &key, mark.as_ref())?;
+        let start = Start::of(place, &leaf::month(clock.now()))?;
+        let recovered = start.take_up(place)?;
+        let key = start.key;
+        let (shard, open) = match recovered {
+            Some(recovered) => {
                 if recovered.cut > 0 {
                     tracing::warn!(
                         bytes = recovered.cut,
@@ -78,10 +65,15 @@ impl Writer {
 
     /// Begins an empty shard, says of intents of the last run that their outcome is unknown, and signs all that.
     fn take_up(&mut self, open: &BTreeMap<u64, String>) -> Result<(), Problem> {
-        let (now, mut lines) = (self.clock.now(), Vec::new());
+        let now = self.clock.now();
+        self.shard.resume(&self.key, &self.place.mark)?;
         if self.shard.size() == 0 {
-            lines.push(self.shard.opening(self.previous().as_deref(), now));
+            let line = self.shard.opening(None, now);
+            self.shard.append(&[line]).map_err(|error| unwritable(&self.place.folder, &error))?;
+            // Before the first checkpoint there are only the lines that begin a month.
+            self.sign()?;
         }
+        let mut lines = Vec::new();
         for (intent, what) in open {
             let mut line = String::new();
             leaf::ended(&mut line, (*intent, what), "unknown", self.shard.size() + lines.len() as u64, now);
@@ -92,13 +84,6 @@ impl Writer {
         }
         self.prune();
         self.sign()
-    }
-
-    /// The last checkpoint of the shard before this one.
-    fn previous(&self) -> Option<String> {
-        let names = names(&self.place.folder).ok()?;
-        let before = names.iter().rev().find(|name| **name < self.shard.name)?;
-        fs::read_to_string(self.place.folder.join(before).join("checkpoint")).ok()
     }
 
     pub(super) fn run(mut self) {
@@ -114,8 +99,16 @@ impl Writer {
                 self.say(signed.err().map(|problem| problem.detail.into_owned()));
             }
             if last {
+                self.conclude();
                 return;
             }
+        }
+    }
+
+    /// Says that nothing comes behind the last signed line.
+    fn conclude(&self) {
+        if let Err(problem) = self.shard.conclude(&self.key, &self.place.mark) {
+            tracing::warn!(%problem, "the audit log could not be closed; a line that is put behind its end will pass for one of it");
         }
     }
 
@@ -213,7 +206,8 @@ impl Writer {
         let now = self.clock.now();
         let month = leaf::month(now);
         if month <= self.shard.name {
-            return Ok(());
+            // Nothing stands in a month before its first checkpoint but what begins it.
+            return if self.shard.signed.is_some() { Ok(()) } else { self.sign() };
         }
         let previous = self.shard.sign(&self.key, &self.place.mark)?;
         let mut next = Shard::begin(&self.place.folder, &self.place.domain, &month, &self.key)?;
@@ -228,11 +222,12 @@ impl Writer {
         next.append(&lines).map_err(|error| unwritable(&self.place.folder, &error))?;
         (self.shard, self.open) = (next, open);
         tracing::info!(shard = %self.shard.origin, "the audit log begins a new month");
+        self.sign()?;
         self.prune();
         self.sign()
     }
 
-    fn sign(&mut self) -> Result<(), Problem> {
+    pub(super) fn sign(&mut self) -> Result<(), Problem> {
         let signed = self.shard.sign(&self.key, &self.place.mark)?;
         *self.shared.current.lock() = (self.shard.name.clone(), signed.checkpoint.size);
         Ok(())
@@ -265,11 +260,6 @@ pub(crate) fn names(folder: &Path) -> std::io::Result<Vec<String>> {
         .collect();
     names.sort();
     Ok(names)
-}
-
-/// Whether a shard has anything that would be lost by beginning it again.
-fn begun(folder: &Path) -> bool {
-    folder.join("entries").exists() || folder.join("checkpoint").exists()
 }
 
 /// Keeps every other process from writing.

@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering;
 
 use moongate_audit::{Beginning, Files, Log, Place, beginning, follows, verify};
 
+use moongate_core::Code;
+
 use crate::support::{Folder, Hand, NOVEMBER, leaves, request};
 
-const MONTH: u64 = 31 * 86_400_000;
+pub(crate) const MONTH: u64 = 31 * 86_400_000;
 
 /// A log that ran for so many months.
-fn months(folder: &Folder, place: &Place, count: u64) {
+pub(crate) fn months(folder: &Folder, place: &Place, count: u64) {
     let clock = Hand::at(NOVEMBER);
     let log = Log::open(place, clock.clone()).unwrap();
     for month in 0..count {
@@ -92,8 +94,14 @@ fn a_month_goes_with_the_turn_of_another_and_a_removal_that_was_cut_off_is_finis
 fn a_month_without_a_checkpoint_of_its_own_is_kept() {
     let folder = Folder::new();
     months(&folder, &folder.place(), 3);
+    let (clock, place) = (Hand::at(NOVEMBER + 2 * MONTH), Place { keep_months: Some(2), ..folder.place() });
+    // Somebody changes it while the gateway runs, and then a month is over.
+    let log = Log::open(&place, clock.clone()).unwrap();
     fs::write(folder.place().folder.join("2026-11/checkpoint"), "home.example/audit/2026-11\n1\nAAAA\n\n").unwrap();
-    Log::open(&Place { keep_months: Some(1), ..folder.place() }, Hand::at(NOVEMBER + 2 * MONTH)).unwrap().close();
-    assert_eq!(names(&folder), ["2026-11", "2026-12", "2027-01"]);
-    assert!(!text(&shards(&folder)[2]).contains("log.removed"));
+    clock.wall.store(NOVEMBER + 3 * MONTH, Ordering::Relaxed);
+    log.record(request("month-3"));
+    log.close();
+    assert_eq!(names(&folder), ["2026-11", "2026-12", "2027-01", "2027-02"]);
+    assert!(!text(&shards(&folder)[3]).contains("log.removed"));
+    assert_eq!(folder.refused().unwrap().0, Code::AuditDamaged);
 }

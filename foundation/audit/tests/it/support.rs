@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use moongate_audit::{Files, Key, Log, Place, Report, VerifyingKey, verify};
+use moongate_audit::{Files, Key, Log, Place, Report, VerifyingKey, verify, whole};
 use moongate_core::entry::{Deed, Intent, Line};
 use moongate_core::seam::Clock;
-use moongate_core::{Entry, Listener, Mono, Operation, Time};
+use moongate_core::{Code, Entry, Listener, Mono, Operation, Time};
 
 /// 2026-11-27T17:54:56.789Z
 pub(crate) const NOVEMBER: u64 = 1_795_802_096_789;
@@ -86,6 +86,79 @@ impl Folder {
         log.close();
         folder
     }
+}
+
+impl Folder {
+    /// Another folder with the same files.
+    pub(crate) fn copy(&self) -> Self {
+        let other = Self::new();
+        copy(&self.0, &other.0);
+        other
+    }
+
+    /// What a gateway leaves that was killed after so many lines, all of them signed.
+    pub(crate) fn killed(lines: usize) -> Self {
+        let running = Self::new();
+        let log = running.open();
+        (1..lines).for_each(|n| log.record(request(&format!("request-{n}"))));
+        while log.current().1 < lines as u64 {
+            std::thread::yield_now();
+        }
+        running.copy()
+    }
+
+    pub(crate) fn refused(&self) -> Option<(Code, String)> {
+        let opened = Log::open(&self.place(), Hand::at(NOVEMBER));
+        opened.err().map(|problem| (problem.code, problem.detail.into_owned()))
+    }
+
+    /// What is wrong with the log as a whole.
+    pub(crate) fn whole(&self) -> Vec<String> {
+        whole(&self.place(), &self.key()).unwrap().into_iter().map(|finding| finding.what).collect()
+    }
+
+    /// All files with what they hold, to see that nothing was touched.
+    pub(crate) fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let mut files = Vec::new();
+        gather(&self.0, &mut files);
+        files.sort();
+        files
+    }
+}
+
+fn gather(folder: &Path, files: &mut Vec<(PathBuf, Vec<u8>)>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { gather(&path, files) } else { files.push((path.clone(), std::fs::read(&path).unwrap())) }
+    }
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name())).unwrap();
+        if path.is_dir() {
+            copy(&path, &to.join(name));
+        } else {
+            std::fs::copy(&path, to.join(name)).unwrap();
+        }
+    }
+}
+
+/// Puts a line behind the others.
+pub(crate) fn append(entries: &Path, line: &str) {
+    let mut bytes = std::fs::read(entries).unwrap();
+    bytes.extend_from_slice(&(line.len() as u16).to_be_bytes());
+    bytes.extend_from_slice(line.as_bytes());
+    std::fs::write(entries, bytes).unwrap();
+}
+
+/// Changes a text in a file, in its place.
+pub(crate) fn edit(path: &Path, from: &str, to: &str) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+    bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
+    std::fs::write(path, bytes).unwrap();
 }
 
 impl Drop for Folder {

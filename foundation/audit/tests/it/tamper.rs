@@ -82,15 +82,17 @@ fn a_tail_that_was_cut_off_is_found() {
 
 #[test]
 fn a_suffix_written_anew_with_a_valid_signature_is_found_by_an_older_checkpoint_and_by_the_mark() {
-    let folder = Folder::written(600);
+    let folder = Folder::written(590);
     let place = folder.place();
-    let saved = folder.shard().note().unwrap();
-    // Whoever has the key writes the last lines anew, and signs them.
-    let forged = Folder::new();
-    fs::copy(&place.key, forged.place().key).unwrap();
+    // Whoever has the key and the mark goes on from an earlier day with other lines, and signs them.
+    let forged = folder.copy();
     let log = forged.open();
-    (1..700).for_each(|n| log.record(request(&format!("request-{}", if n < 590 { n } else { n + 1000 }))));
+    (590..700).for_each(|n| log.record(request(&format!("request-{}", n + 1000))));
     log.close();
+    let log = folder.open();
+    (590..600).for_each(|n| log.record(request(&format!("request-{n}"))));
+    log.close();
+    let saved = folder.shard().note().unwrap();
     fs::remove_dir_all(&place.folder).unwrap();
     fs::rename(forged.place().folder, &place.folder).unwrap();
     let files = Files::at(place.folder.join("2026-11"));

@@ -85,15 +85,18 @@ fn a_log_goes_on_where_it_ended() {
 
 #[test]
 fn a_torn_end_that_was_never_flushed_is_cut_off_and_nothing_else() {
-    let folder = Folder::written(20);
-    let entries = folder.path().join("audit/2026-11/entries");
-    let whole = fs::read(&entries).unwrap();
+    let killed = Folder::killed(20);
+    let whole = fs::read(killed.path().join("audit/2026-11/entries")).unwrap();
     for torn in [&b"\x01"[..], b"\x01\xff{\"half\":", b"\x00\x00\x00\x00", b"\x00\x04nope"] {
+        let folder = killed.copy();
+        let entries = folder.path().join("audit/2026-11/entries");
         fs::OpenOptions::new().append(true).open(&entries).unwrap().write_all(torn).unwrap();
         drop(folder.open());
         assert_eq!(fs::read(&entries).unwrap(), whole, "{torn:?}");
     }
     // A whole line that was written and not flushed for certain is one.
+    let folder = killed.copy();
+    let entries = folder.path().join("audit/2026-11/entries");
     fs::OpenOptions::new().append(true).open(&entries).unwrap().write_all(b"\x00\x0a{\"seq\":20}").unwrap();
     drop(folder.open());
     assert_eq!(folder.verify().size, 21);
