@@ -232,6 +232,10 @@ impl Asking<'_> {
     /// The page at a path; whoever may not see the first one sees the first that is open to them.
     async fn place(&self, path: &str) -> Answer {
         let place = Place::at(path).ok_or_else(|| Problem::new(Code::NoSuchPath, "there is no such page"))?;
+        if let Some(other) = self.visit.parameters().find(|name| !place.parameters.contains(name)) {
+            let why = "is nothing that this page can be asked for";
+            return Err(Problem::new(Code::InvalidParams, format!("{other} {why}")).field(other, why));
+        }
         if self.who.may(place.right) {
             return (place.draw)(self).await;
         }

@@ -11,7 +11,8 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
 use moongate_approval::Desk;
-use moongate_core::{Code, Principal, PrincipalKind, Problem, Time};
+use moongate_core::scope::Plane;
+use moongate_core::{Code, Principal, PrincipalKind, Problem, Scope, Time};
 use moongate_identity::people::{Invitation, NewUser, Password, User, UserName};
 use moongate_identity::{Authority, People};
 use serde_json::{Value, json};
@@ -25,6 +26,12 @@ pub struct Users {
     authority: Arc<ArcSwapOption<Authority>>,
     desk: Arc<Desk>,
 }
+
+/// What may be done with a skill, as the last word of its scopes.
+const VERBS: [&str; 6] = ["send", "get", "list", "cancel", "subscribe", "push"];
+/// What a person may be given, for whoever wrote something else.
+const KNOWN: &str = "known are approve, a2a:SKILL:VERB (send, get, list, cancel, subscribe, push), audit:read, admin:console, \
+                     register, topology, and what [oauth] scopes names";
 
 /// A status and a JSON body.
 type Answer = Result<(StatusCode, Value), Problem>;
@@ -73,7 +80,7 @@ impl Users {
             (Method::GET, name, None) => self.show(&named(name)?).await,
             (Method::PATCH, name, None) => {
                 let body = body(&request)?;
-                let (display_name, scopes) = (text(&body, "display_name")?, scopes(&body)?);
+                let (display_name, scopes) = (text(&body, "display_name")?, self.scopes(&body)?);
                 let user = self.people.amend(&named(name)?, display_name, scopes).await?;
                 self.unremember(&user.name).await?;
                 Ok((StatusCode::OK, view(&user)))
@@ -95,7 +102,7 @@ impl Users {
         let body = body(request)?;
         let name = text(&body, "name")?.unwrap_or_default();
         let name = UserName::read(name).ok_or_else(bad_name)?;
-        let scopes = scopes(&body)?.unwrap_or_default();
+        let scopes = self.scopes(&body)?.unwrap_or_default();
         let display_name = text(&body, "display_name")?.unwrap_or_default().to_owned();
         let password = text(&body, "password")?.map(Password::choose).transpose()?;
         let invite = password.is_none();
@@ -109,6 +116,24 @@ impl Users {
             attach(&mut view, self.link(&invitation, request));
         }
         Ok((StatusCode::CREATED, view))
+    }
+
+    /// The scopes of a body, each of which means something: here, or in the tokens that the authorization server may give.
+    fn scopes(&self, body: &Value) -> Result<Option<Vec<String>>, Problem> {
+        let Some(value) = body.get("scopes").filter(|value| !value.is_null()) else { return Ok(None) };
+        let texts = value.as_array().and_then(|all| all.iter().map(|scope| Some(scope.as_str()?.to_owned())).collect());
+        let texts: Vec<String> = texts.ok_or_else(|| wrong("scopes", "is a list of texts"))?;
+        let authority = self.authority.load_full();
+        let given = |scope: &Scope| scope.is_other() && authority.as_ref().is_some_and(|own| own.may_give(scope));
+        for text in &texts {
+            // What is no scope at all is refused, in words of their own, by those who keep people.
+            let Ok(scope) = Scope::written(text) else { continue };
+            if !means_something(&scope) && !given(&scope) {
+                let why = format!("{text:?} means nothing here; {KNOWN}");
+                return Err(Problem::new(Code::InvalidParams, why.clone()).field("scopes", why));
+            }
+        }
+        Ok(Some(texts))
     }
 
     async fn show(&self, name: &UserName) -> Answer {
@@ -179,6 +204,19 @@ impl Users {
     }
 }
 
+/// Whether anything in the gateway asks for it.
+fn means_something(scope: &Scope) -> bool {
+    let text = scope.to_string();
+    let segments: Vec<&str> = text.split(':').collect();
+    match (scope.plane(), segments.as_slice()) {
+        (Some(Plane::A2a), [_, _, verb]) => *verb == "*" || VERBS.contains(verb),
+        (Some(Plane::Audit), [_, what]) => ["*", "read"].contains(what),
+        (Some(Plane::Admin), [_, area]) => ["*", "console"].contains(area),
+        (Some(_), _) => true,
+        (None, _) => !scope.is_other(),
+    }
+}
+
 /// Says what ended with it.
 fn ended(mut view: Value, what: Value) -> Value {
     if let Some(members) = view.as_object_mut() {
@@ -217,12 +255,6 @@ fn bad_name() -> Problem {
 
 fn wrong(field: &str, what: &str) -> Problem {
     Problem::new(Code::InvalidParams, format!("{field} {what}")).field(field, what)
-}
-
-fn scopes(body: &Value) -> Result<Option<Vec<String>>, Problem> {
-    let Some(value) = body.get("scopes").filter(|value| !value.is_null()) else { return Ok(None) };
-    let texts = value.as_array().and_then(|all| all.iter().map(|scope| Some(scope.as_str()?.to_owned())).collect());
-    texts.map(Some).ok_or_else(|| wrong("scopes", "is a list of texts"))
 }
 
 fn text<'b>(body: &'b Value, name: &str) -> Result<Option<&'b str>, Problem> {

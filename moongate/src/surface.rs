@@ -24,7 +24,7 @@ mod witness;
 
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
 use moongate_a2a::Endpoint;
@@ -111,20 +111,20 @@ impl Handler for ListenerSurface {
             let response = Box::pin(surface.endpoint.handle(self.listener, peer, place, request)).await;
             return surface.pointing(&path, presented, response);
         }
-        let reading = match routes::known(request.method(), path) {
-            routes::Known::Served => surface.reading(self.listener, &peer, &request).await,
-            routes::Known::Unlogged => Ok(None),
-            routes::Known::Nothing => return no_such_path(path),
-            routes::Known::Otherwise => {
-                let detail = "the method does not fit this path; see /api/v1/openapi.json";
-                return problem_response(&Problem::new(Code::HttpMethodNotAllowed, detail));
-            }
-        };
-        match reading {
-            Ok(reading) => deeds::ended(reading, surface.beside(self.listener, facing_out, peer, request).await),
-            Err(refused) => *refused,
-        }
+        let path = path.to_owned();
+        let response = Box::pin(surface.elsewhere(self.listener, facing_out, peer, request)).await;
+        naming_what_fits(&path, response)
     }
+}
+
+/// Says in a refusal of a method which ones there are.
+fn naming_what_fits(path: &str, mut response: Response<ReplyBody>) -> Response<ReplyBody> {
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(methods) = routes::allowed(path).and_then(|methods| HeaderValue::try_from(methods).ok())
+    {
+        response.headers_mut().entry(ALLOW).or_insert(methods);
+    }
+    response
 }
 
 /// Something of ours broke.
@@ -162,6 +162,34 @@ fn strip(headers: &mut HeaderMap) {
 }
 
 impl Surface {
+    /// Answers what the description of the API names, and what is read at an address of the API by its head alone as if it were
+    /// read: whoever sends it on leaves the body out.
+    async fn elsewhere(
+        self: &Arc<Self>,
+        listener: Listener,
+        facing_out: bool,
+        peer: Peer,
+        mut request: Request<Incoming>,
+    ) -> Response<ReplyBody> {
+        if *request.method() == Method::HEAD && request.uri().path().starts_with("/api/") {
+            *request.method_mut() = Method::GET;
+        }
+        let path = request.uri().path();
+        let reading = match routes::known(request.method(), path) {
+            routes::Known::Served => self.reading(listener, &peer, &request).await,
+            routes::Known::Unlogged => Ok(None),
+            routes::Known::Nothing => return no_such_path(path),
+            routes::Known::Otherwise => {
+                let detail = "the method does not fit this path; see /api/v1/openapi.json";
+                return problem_response(&Problem::new(Code::HttpMethodNotAllowed, detail));
+            }
+        };
+        match reading {
+            Ok(reading) => deeds::ended(reading, self.beside(listener, facing_out, peer, request).await),
+            Err(refused) => *refused,
+        }
+    }
+
     /// Answers what is beside A2A.
     async fn beside(
         self: &Arc<Self>,

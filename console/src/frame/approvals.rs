@@ -43,7 +43,7 @@ struct Vote {
 impl Asking<'_> {
     pub(super) async fn approvals(&self) -> Result<Response<Bytes>, Problem> {
         let pending: Questions = self.look("/api/v1/approvals").await?;
-        let past: Questions = self.look("/api/v1/approvals?state=past").await?;
+        let past: Questions = self.look(format!("/api/v1/approvals?state=past&limit={PAST}")).await?;
         Ok(self.page(&draw(self.who, &pending.approvals, &past.approvals)))
     }
 }
@@ -79,7 +79,7 @@ fn draw(who: &Caller, pending: &[Question], past: &[Question]) -> Markup {
             h2 { "Before" }
             @if past.is_empty() { p class="quiet" { "Nobody has been asked yet." } }
             ul class="rows" {
-                @for one in past.iter().take(PAST) {
+                @for one in past {
                     li {
                         (state(&one.state))
                         div class="rest" {

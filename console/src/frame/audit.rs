@@ -24,6 +24,10 @@ const FIELDS: [(&str, &str, &str); 6] = [
     ("before", "Before", "2026-11-28"),
 ];
 
+/// What the page can be asked for: the fields, a month, and lines before one.
+pub(super) const PARAMETERS: &[&str] =
+    &["source", "operation", "target", "result", "since", "before", "month", "below"];
+
 /// `GET /api/v1/audit`.
 #[derive(Debug, Deserialize)]
 struct Found {

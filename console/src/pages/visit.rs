@@ -157,6 +157,11 @@ impl Visit {
         first(&self.query, name)
     }
 
+    /// The names of all of them.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.query.iter().map(|(name, _)| name.as_str())
+    }
+
     fn authority(&self) -> &str {
         let host = text(self.request.headers(), HOST.as_str());
         host.or_else(|| self.request.uri().authority().map(http::uri::Authority::as_str)).unwrap_or_default()

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use super::app::{self, Told};
 use super::{alert, page, request, script, signed_in, token};
+use crate::beside::beside;
 
 /// What a passkey signs to say yes.
 pub(crate) struct Signing {
@@ -103,6 +104,7 @@ pub(crate) fn approval(
                 dt { "Skill" }
                 dd { code { (visible(target("/target/skill"))) } }
             }
+            (besides(&question.document))
             dt { "Rule" }
             dd { code { (visible(&approval.rule)) } }
             @if open {
@@ -125,6 +127,24 @@ pub(crate) fn approval(
     };
     let head = html! { (app::head()) @if open { (script()) } };
     page("A yes is wanted", &head, &card)
+}
+
+/// What a yes lets out beside the parameters.
+fn besides(document: &Value) -> Markup {
+    html! {
+        @for one in beside(document) {
+            dt { (capital(one.name)) }
+            dd {
+                code { (one.words) }
+                @if let Some(note) = one.note { span class="quiet small" { " " (note) } }
+            }
+        }
+    }
+}
+
+fn capital(words: &str) -> String {
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// Deny comes first and has the focus: a stray key allows nothing.

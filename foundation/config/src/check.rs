@@ -2,6 +2,7 @@
 //! rules that do not compile.
 
 mod notify;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -72,6 +73,7 @@ pub(crate) fn all(config: &Config, places: &Places<'_>, notes: &Notes<'_>, check
     exchanges(config, places, notes);
     references(config, places, notes);
     notify::notify(config, places, notes);
+    policy::policy(config, places, notes);
     rules(config, places, notes, check_rule);
 }
 

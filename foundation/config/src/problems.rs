@@ -4,6 +4,7 @@
 //! `miette::Diagnostic`, and [`Problems::render`] writes what the command line shows.
 
 mod render;
+mod veil;
 
 use std::fmt;
 use std::ops::Range;
@@ -74,7 +75,8 @@ impl Problems {
 
     /// What the command line shows: each mistake with its lines and its hint, at most 100 columns wide.
     pub fn render(&self, colours: bool) -> String {
-        render::all(&self.path, self.source.inner(), &self.mistakes, colours)
+        // What is shown may be sent on to whoever helps, so no secret of the file's stands in it.
+        render::all(&self.path, &veil::veiled(self.source.inner()), &self.mistakes, colours)
     }
 
     /// The same without a word of the file, which may hold secrets: a line for each mistake.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use moongate_core::seam::Clock;
-use moongate_core::{Code, Problem, Scopes};
+use moongate_core::{Code, Problem, Scope, Scopes};
 use oauth_as::jwt::{AccessTokenFormat, JwtConfig};
 use oauth_as::rate_limit::FixedWindowRateLimiter;
 use oauth_as::server::{AuthorizationServer, ServerConfig};
@@ -137,6 +137,11 @@ impl Authority {
     /// What its callers' names begin with.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Whether a token of its own can ever give this.
+    pub fn may_give(&self, scope: &Scope) -> bool {
+        self.state.load().terms.scopes.covers(scope)
     }
 
     /// What `aud` may be: the gateway as a whole, or its A2A endpoint.

@@ -1,5 +1,8 @@
 //! `moongate approve`: the requests that wait for a person's yes at the running gateway.
 
+mod show;
+
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use moongate_approval::document::visible;
 use serde_json::{Value, json};
@@ -27,11 +30,13 @@ enum Command {
     /// One, with everything that would be sent.
     Show {
         /// Its id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// Say yes: it is sent, once.
     Yes {
         /// Its id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
         /// Answer the very same request of the same caller alike for so long, at most 900; never what is critical.
         #[arg(long, value_name = "SECONDS")]
@@ -40,6 +45,7 @@ enum Command {
     /// Say no: it is never sent.
     No {
         /// Its id.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
     /// The yeses that are remembered.
@@ -47,6 +53,7 @@ enum Command {
     /// Forget one, so that its request is asked about again.
     Forget {
         /// The id of its question.
+        #[arg(value_parser = NonEmptyStringValueParser::new())]
         id: String,
     },
 }
@@ -60,7 +67,7 @@ pub(crate) fn approve(context: &Context, arguments: &Approve) -> Result<Ending, 
             let query = if *past { "?state=past" } else { "" };
             list(context, &client.api("GET", &format!("/api/v1/approvals{query}"), None)?, *past);
         }
-        Command::Show { id } => show(context, &client.api("GET", &path(id), None)?),
+        Command::Show { id } => show::show(context, &client.api("GET", &path(id), None)?),
         Command::Yes { id, remember } => {
             let body = remember.map(|seconds| json!({ "remember_seconds": seconds }));
             decided(context, &client.api("POST", &format!("{}:approve", path(id)), body.as_ref())?);
@@ -113,34 +120,6 @@ fn remembered(context: &Context, answer: &Value) {
 fn moment(view: &Value, member: &str) -> String {
     let at = view.get(member).and_then(Value::as_u64).unwrap_or_default();
     moongate_a2a::moment::write(moongate_core::Time(at))
-}
-
-fn show(context: &Context, view: &Value) {
-    if context.json {
-        data(&view.to_string());
-        return;
-    }
-    data(&visible(text(view, "/sentence")));
-    for (name, pointer) in [
-        ("state", "/state"),
-        ("class", "/class"),
-        ("rule", "/rule"),
-        ("asked by", "/requester"),
-        ("operation", "/document/operation"),
-        ("agent", "/document/target/agent"),
-        ("skill", "/document/target/skill"),
-        ("task", "/document/target/task"),
-    ] {
-        data(&format!("{name:<12} {}", visible(text(view, pointer))));
-    }
-    for (name, member) in [("asked", "asked_at"), ("waits until", "expires_at")] {
-        data(&format!("{name:<12} {}", moment(view, member)));
-    }
-    data("what would be sent:");
-    let params = view.pointer("/document/params").cloned().unwrap_or_default();
-    for line in serde_json::to_string_pretty(&params).unwrap_or_default().lines() {
-        data(&format!("  {}", visible(line)));
-    }
 }
 
 fn decided(context: &Context, view: &Value) {

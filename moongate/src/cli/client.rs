@@ -1,6 +1,7 @@
 //! Talking to the running gateway: found by the configuration, through its admin listener, as the operator.
 
 use std::cell::Cell;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +29,8 @@ pub(crate) struct Client {
     pool: Pool,
     base: String,
     secret: Option<String>,
+    /// Where the operator's secret would lie, if there is none.
+    missing: Option<PathBuf>,
     patience: Duration,
     answered: Cell<bool>,
 }
@@ -41,8 +44,10 @@ impl Client {
 
     /// The same with a configuration that has been read already.
     pub(crate) fn of(config: &Config) -> Result<Self, Problem> {
-        let secret = Secret::load(&wire_up::secret_path(config))?.map(|secret| secret.reveal().to_owned());
-        Ok(Self { secret, ..Self::without_secret(config)? })
+        let path = wire_up::secret_path(config);
+        let secret = Secret::load(&path)?.map(|secret| secret.reveal().to_owned());
+        let missing = secret.is_none().then_some(path);
+        Ok(Self { secret, missing, ..Self::without_secret(config)? })
     }
 
     /// A client that does not say who asks.
@@ -54,7 +59,16 @@ impl Client {
         let pool = Pool::new(PoolConfig::default(), tls);
         let dialer = HttpDialer::new(pool.clone());
         let (runtime, base) = (run::runtime()?, format!("http://{address}"));
-        Ok(Self { runtime, dialer, pool, base, secret: None, patience: PATIENCE, answered: Cell::new(false) })
+        Ok(Self {
+            runtime,
+            dialer,
+            pool,
+            base,
+            secret: None,
+            missing: None,
+            patience: PATIENCE,
+            answered: Cell::new(false),
+        })
     }
 
     /// The same, for what takes long.
@@ -170,7 +184,22 @@ impl Client {
     async fn asked(&self, method: &'static str, path: &str, body: Option<&Value>) -> Result<Value, Problem> {
         let answer = self.exchange(method, path, body, false).await?;
         let value: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        if (200..300).contains(&answer.status) { Ok(value) } else { Err(told(&value, answer.status)) }
+        if (200..300).contains(&answer.status) { Ok(value) } else { Err(self.refused(told(&value, answer.status))) }
+    }
+
+    /// Whoever is refused for having no secret is told where it is looked for.
+    fn refused(&self, problem: Problem) -> Problem {
+        let rights = [Code::Forbidden, Code::InsufficientScope, Code::Unauthenticated];
+        match &self.missing {
+            Some(path) if rights.contains(&problem.code) => {
+                let why = format!(
+                    "there is no operator's secret at {}: the gateway that runs has made its own elsewhere, or it was removed",
+                    path.display()
+                );
+                Problem::new(Code::KeyUnusable, format!("{why} ({})", problem.detail))
+            }
+            _ => problem,
+        }
     }
 }
 

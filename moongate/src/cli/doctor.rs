@@ -130,20 +130,23 @@ fn all(context: &Context, loaded: &Loaded) -> Result<Vec<Check>, Problem> {
     Ok(checks)
 }
 
-/// The folders that the gateway writes to: that of its data, that of its store, and that of its certificates.
+/// The folders that the gateway writes to: that of its data, that of its store, those of its certificates and its audit log.
 fn folders(config: &Config, store: Option<&Path>) -> Vec<Check> {
     let store = store.and_then(Path::parent);
     let needed = [Some(config.data_dir.as_path()), store];
     let mut checks: Vec<Check> = Vec::new();
     let mut seen: Vec<PathBuf> = Vec::new();
-    for folder in needed.into_iter().flatten().chain([config.tls.ca_dir.as_path()]) {
+    // Both are made when they are needed.
+    let audit = wire_up::record::place(config).folder;
+    let later = [config.tls.ca_dir.as_path(), audit.as_path()];
+    let kept = if wire_up::record::is_on(config) { later.len() } else { 1 };
+    for folder in needed.into_iter().flatten().chain(later.into_iter().take(kept)) {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         if seen.iter().any(|known| known.components().eq(folder.components())) {
             continue;
         }
         seen.push(folder.to_path_buf());
-        // Certificates have a folder once somebody needs them.
-        if folder.exists() || folder != config.tls.ca_dir {
+        if folder.exists() || !later.contains(&folder) {
             checks.push(writable(folder));
         }
     }
@@ -196,6 +199,11 @@ fn gateway(client: &Client) -> (Check, bool) {
         Ok(answer) => {
             let said: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
             let reason = said.get("reason").and_then(Value::as_str).unwrap_or("it does not say why");
+            // What a code names is broken, and not on its way.
+            let code = reason.split_once(':').and_then(|(code, _)| Code::parse(code));
+            if let Some(code) = code {
+                return (Check::fail("gateway", format!("{base} is not ready: {reason}"), code.hint()), true);
+            }
             let hint = "ask again in a moment; the gateway's log has more";
             (Check::warn("gateway", format!("{base} is not ready: {reason}"), hint), true)
         }

@@ -124,7 +124,7 @@ pub(crate) fn send(context: &Context, arguments: &Send) -> Result<Ending, Failur
     if context.json {
         data(&result.to_string());
     } else {
-        print(&result);
+        print(&result, loaded.config.public_url.as_deref());
     }
     let Some((id, waited)) = late else { return Ok(ending(&result)) };
     let agent = waited.view.get("agent").and_then(Value::as_str).unwrap_or_default();
@@ -134,7 +134,7 @@ pub(crate) fn send(context: &Context, arguments: &Send) -> Result<Ending, Failur
     Ok(Ending::No)
 }
 
-fn print(result: &Value) {
+fn print(result: &Value, public: Option<&str>) {
     if let Some(task) = result.get("task") {
         for artifact in task.get("artifacts").and_then(Value::as_array).into_iter().flatten() {
             print_parts(artifact);
@@ -148,13 +148,27 @@ fn print(result: &Value) {
             text("/id"),
             text("/status/state").trim_start_matches("TASK_STATE_").to_lowercase()
         ));
-        let asked = task.get("metadata").and_then(|metadata| metadata.get(APPROVAL)?.get("id")?.as_str());
+        let asked = task.get("metadata").and_then(|metadata| metadata.get(APPROVAL));
         if let Some(asked) = asked.filter(|_| text("/status/state") == "TASK_STATE_AUTH_REQUIRED") {
-            talk(&format!("hint: whoever may answers with `moongate approve yes {asked}`, or `no`"));
+            talk(&format!("hint: {}", answered(asked, public)));
         }
     } else if let Some(message) = result.get("message") {
         print_parts(message);
     }
+}
+
+/// How a person answers: what is critical wants a passkey, which this command line has not.
+fn answered(asked: &Value, public: Option<&str>) -> String {
+    let text = |name: &str| asked.get(name).and_then(Value::as_str).unwrap_or_default();
+    let id = text("id");
+    if text("class") == "critical" {
+        let base = public.map_or("", |url| url.trim_end_matches('/'));
+        let place = if base.is_empty() { "at the gateway's pages: " } else { "at " };
+        return format!(
+            "it is critical: people with the scope `approve` answer with a passkey {place}{base}/approvals/{id}"
+        );
+    }
+    format!("whoever may answers with `moongate approve yes {id}`, or `no`")
 }
 
 /// Whether a task is over or waits for somebody.
@@ -177,5 +191,24 @@ fn print_parts(holder: &Value) {
             Some(text) => data(text),
             None => data(&part.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hint_names_a_way_that_works() {
+        let asked = |class: &str| json!({"id": "5f0c", "class": class});
+        assert_eq!(
+            answered(&asked("sensitive"), None),
+            "whoever may answers with `moongate approve yes 5f0c`, or `no`"
+        );
+        let critical = answered(&asked("critical"), Some("https://gw.example/"));
+        assert!(critical.ends_with("with a passkey at https://gw.example/approvals/5f0c"), "{critical}");
+        let unnamed = answered(&asked("critical"), None);
+        assert!(unnamed.ends_with("at the gateway's pages: /approvals/5f0c"), "{unnamed}");
+        assert!(!critical.contains("moongate approve") && !unnamed.contains("moongate approve"));
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Tap {
     #[arg(long)]
     skill: Option<String>,
     /// Only what ended so: done, stream, accepted, asked, failed, abandoned, or with a code, as MG-0502.
-    #[arg(long)]
+    #[arg(long, value_parser = result)]
     result: Option<String>,
     /// Only of this caller, as `local` or `operator`.
     #[arg(long)]
@@ -42,6 +42,19 @@ pub(crate) struct Tap {
     /// End after so many seconds.
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     seconds: Option<u64>,
+}
+
+/// How requests, questions, agents and tasks can end or stand.
+#[rustfmt::skip]
+const RESULTS: [&str; 23] = [
+    "done", "stream", "accepted", "asked", "failed", "abandoned", "other", "approved", "denied", "expired", "cancelled", "consumed",
+    "dispatched", "up", "suspect", "down", "submitted", "working", "completed", "canceled", "rejected", "input-required",
+    "auth-required",
+];
+
+fn result(text: &str) -> Result<String, String> {
+    let known = RESULTS.contains(&text) || Code::parse(text).is_some();
+    known.then(|| text.to_owned()).ok_or_else(|| format!("known are {}, and codes, as MG-0502", RESULTS.join(", ")))
 }
 
 /// Prints until told to end: Ctrl-C, the limits, a reader that has gone.

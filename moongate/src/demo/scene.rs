@@ -23,8 +23,8 @@ struct Part {
     wish: Ask<'static>,
     /// How the gateway comes to the agent, in words.
     manner: &'static str,
-    /// What is not the case if this part fails.
-    otherwise: &'static str,
+    /// What is the case if this part goes well.
+    wished: &'static str,
     /// Whether the agent's state is as wished.
     holds: fn(&Value) -> bool,
 }
@@ -34,24 +34,35 @@ const PARTS: [Part; 3] = [
         agent: "lighting",
         wish: Ask { agent: None, skill: None, text: "Turn all the lights off" },
         manner: "no agent and no skill is named; the gateway goes by the words",
-        otherwise: "nobody knows that the lights are off",
+        wished: "the lights are off",
         holds: lights_are_off,
     },
     Part {
         agent: "environment",
         wish: Ask { agent: None, skill: Some("heating.set"), text: "eco" },
         manner: "the skill heating.set is named",
-        otherwise: "nobody knows that the heating is down",
+        wished: "the heating is down",
         holds: heating_is_down,
     },
     Part {
         agent: "security",
         wish: Ask { agent: Some("security"), skill: None, text: "Lock the doors and arm the alarm" },
         manner: "sent to the agent's own address at the gateway, as a stream",
-        otherwise: "nobody knows that the doors are locked and the alarm is armed",
+        wished: "the doors are locked and the alarm is armed",
         holds: house_is_secure,
     },
 ];
+
+impl Part {
+    /// What is to be said where it did not go well: what was seen is known not to be so.
+    fn otherwise(&self, seen: bool) -> String {
+        if seen {
+            format!("it is not so that {}", self.wished)
+        } else {
+            format!("nobody knows whether {}", self.wished)
+        }
+    }
+}
 
 fn lights_are_off(state: &Value) -> bool {
     all(state, "lamps", "off")
@@ -89,8 +100,9 @@ pub(super) async fn play(client: &Client, story: &Story, people: &Answerer) {
     story.title("After, read back from each agent through the gateway:");
     let mut missing = Vec::new();
     for part in &PARTS {
-        if !look(client, story, part, "after").await {
-            missing.push(part.otherwise);
+        let seen = look(client, story, part, "after").await;
+        if seen != Some(true) {
+            missing.push(part.otherwise(seen.is_some()));
         }
     }
     if missing.is_empty() {
@@ -145,17 +157,18 @@ async fn speaks(client: &Client, story: &Story) -> BTreeMap<String, String> {
     speaks
 }
 
-/// Reads an agent's state through the gateway; whether it is as wished.
-async fn look(client: &Client, story: &Story, part: &Part, when: &'static str) -> bool {
+/// Reads an agent's state through the gateway; whether it is as wished, if that can be seen.
+async fn look(client: &Client, story: &Story, part: &Part, when: &'static str) -> Option<bool> {
     let (words, holds, state) = match status(client, part.agent).await {
         Ok((words, state)) => (words, (part.holds)(&state), state),
-        Err(trouble) => (format!("no answer, and {}. {trouble}", part.otherwise), false, Value::Null),
+        Err(trouble) => (format!("no answer, and {}. {trouble}", part.otherwise(false)), false, Value::Null),
     };
     let well = !state.is_null() && (holds || when == "before");
     let mark = if when == "after" && !well && !state.is_null() { "; that is not what was asked for" } else { "" };
+    let seen = (!state.is_null()).then_some(holds);
     let facts = json!({"agent": part.agent, "state": state});
     story.step(Step::new(when, format!("{}: {words}{mark}", part.agent)).well(well).facts(facts));
-    holds
+    seen
 }
 
 /// Asks an agent how it is, by the id of its status skill.
@@ -188,7 +201,7 @@ async fn carry_out((client, people): (&Client, &Answerer), story: &Story, part: 
             (state == "completed", words, task)
         }
         Err(trouble) => {
-            let words = format!("-> {} did not do it, so {}.\n   {trouble}", part.agent, part.otherwise);
+            let words = format!("-> {} did not do it, so {}.\n   {trouble}", part.agent, part.otherwise(false));
             (false, words, json!({ "problem": trouble.code }))
         }
     };
@@ -247,4 +260,16 @@ fn said(holder: &Value) -> String {
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_seen_is_known_not_to_be_so() {
+        let [.., security] = &PARTS;
+        assert_eq!(security.otherwise(true), "it is not so that the doors are locked and the alarm is armed");
+        assert_eq!(security.otherwise(false), "nobody knows whether the doors are locked and the alarm is armed");
+    }
 }

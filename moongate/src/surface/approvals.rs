@@ -1,7 +1,7 @@
 //! Questions that wait for people, for the operator at this machine.
 //!
 //! - `GET /api/v1/approvals`: those that wait, the oldest first; with `?state=past`, the newest that are over; with
-//!   `?state=remembered`, the yeses that answer the very same again
+//!   `?state=remembered`, the yeses that answer the very same again; with `limit`, so many at most
 //! - `GET /api/v1/approvals/{id}`, `POST /api/v1/approvals/{id}:approve`, `:deny` and `:forget`
 //!
 //! Reading decides nothing. Whoever holds the operator's secret is at the gateway's machine; no caller without it, `local`
@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, Uri};
 use hyper::body::Incoming;
+use moongate_a2a::api::Parameters;
 use moongate_a2a::endpoint::{ReplyBody, json_response, no_such_path, problem_response};
 use moongate_approval::Desk;
 use moongate_approval::desk::Answer;
@@ -24,8 +25,10 @@ use super::Surface;
 use super::oauth::whole;
 
 const NOUN: &str = "/api/v1/approvals";
-/// Questions that are over and listed at most.
-const PAST: usize = 200;
+/// Questions that are over and listed, unless a `limit` says otherwise. Of those that wait all are.
+const PAST: u64 = 100;
+/// What a `limit` may be at most.
+const MOST: u64 = 1000;
 
 /// Whether a path is about questions.
 pub(super) fn is_about(path: &str) -> bool {
@@ -70,7 +73,7 @@ impl Surface {
         let desk = &self.endpoint.gateway().desk;
         let rest = uri.path().strip_prefix(NOUN).unwrap_or_default().trim_matches('/');
         match (method, rest.rsplit_once(':')) {
-            (&Method::GET, None) if rest.is_empty() => listed(desk, uri.query().unwrap_or_default()).await,
+            (&Method::GET, None) if rest.is_empty() => listed(desk, uri.query()).await,
             (&Method::GET, None) => {
                 let found = desk.find(rest).await?;
                 let missing = || Problem::new(Code::NoSuchQuestion, format!("there is no question {rest}"));
@@ -100,13 +103,23 @@ impl Surface {
 }
 
 /// The questions, or the remembered yeses, that a query is about.
-async fn listed(desk: &Desk, query: &str) -> Result<Response<ReplyBody>, Problem> {
-    let state = query.split('&').find_map(|pair| pair.strip_prefix("state="));
+async fn listed(desk: &Desk, query: Option<&str>) -> Result<Response<ReplyBody>, Problem> {
+    let query = Parameters::read(query, &["state", "limit"])?;
+    let state = query.text("state");
+    let limit = |absent: u64| {
+        let limit = query.number("limit", (1, MOST), absent)?;
+        Ok::<_, Problem>(usize::try_from(limit).unwrap_or(usize::MAX))
+    };
     let found = match state {
-        None | Some("pending") => desk.pending().await?,
-        Some("past") => desk.past(PAST).await?,
+        None | Some("pending") => {
+            let mut pending = desk.pending().await?;
+            pending.truncate(limit(u64::MAX)?);
+            pending
+        }
+        Some("past") => desk.past(limit(PAST)?).await?,
         Some("remembered") => {
-            let views: Vec<Value> = desk.memories().await?.iter().map(Memory::view).collect();
+            let limit = limit(u64::MAX)?;
+            let views: Vec<Value> = desk.memories().await?.iter().take(limit).map(Memory::view).collect();
             return Ok(json_response(StatusCode::OK, &json!({ "remembered": views })));
         }
         Some(_) => {
@@ -116,7 +129,7 @@ async fn listed(desk: &Desk, query: &str) -> Result<Response<ReplyBody>, Problem
     };
     let mut views: Vec<Value> = found.iter().map(moongate_approval::Stored::view).collect();
     if state == Some("past") {
-        // Whoever wants to read one again asks for it; two hundred of them may be very long.
+        // Whoever wants to read one again asks for it; many of them may be very long.
         views.iter_mut().filter_map(|view| view.get_mut("document")?.as_object_mut()).for_each(|document| {
             document.remove("params");
         });

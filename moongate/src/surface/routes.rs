@@ -12,6 +12,8 @@ use super::openapi;
 
 /// Beside a method: why it leaves no line in the audit log.
 const UNLOGGED: &str = "x-moongate-unlogged";
+/// The members of a path's description that are methods.
+const VERBS: [&str; 5] = ["get", "head", "post", "patch", "delete"];
 
 /// One path.
 struct Route {
@@ -37,11 +39,9 @@ pub(super) enum Known {
 
 /// Looks a path up.
 pub(super) fn known(method: &Method, path: &str) -> Known {
-    static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
-    let routes = ROUTES.get_or_init(|| read(&openapi::document()));
     let asked: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
     // Of several that fit, the one that says most of the path counts.
-    let mut found: Vec<&Route> = routes.iter().filter(|route| route.is_at(&asked)).collect();
+    let mut found: Vec<&Route> = routes().iter().filter(|route| route.is_at(&asked)).collect();
     found.sort_by_key(|route| std::cmp::Reverse(route.words()));
     if found.is_empty() {
         return Known::Nothing;
@@ -55,6 +55,28 @@ pub(super) fn known(method: &Method, path: &str) -> Known {
         None if matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS) => Known::Served,
         None => Known::Otherwise,
     }
+}
+
+/// What may be done at a path, as the header `Allow` says it; nothing where there is nothing.
+pub(super) fn allowed(path: &str) -> Option<String> {
+    let asked: Vec<&str> = path.trim_end_matches('/').split('/').skip(1).collect();
+    let found: Vec<&Route> = routes().iter().filter(|route| route.is_at(&asked)).collect();
+    // `{id}:cancel` is a place of its own, although `{id}` stands for any name.
+    let nearest = found.iter().map(|route| route.nearness()).max()?;
+    let mut methods: Vec<String> = Vec::new();
+    for route in found.iter().filter(|route| route.nearness() == nearest) {
+        let served = route.methods.iter().filter(|(method, _)| VERBS.contains(&method.as_str()));
+        methods.extend(served.map(|(method, _)| method.to_ascii_uppercase()));
+    }
+    if methods.iter().any(|method| method == "GET") && !methods.iter().any(|method| method == "HEAD") {
+        methods.push("HEAD".to_owned());
+    }
+    (!methods.is_empty()).then(|| methods.join(", "))
+}
+
+fn routes() -> &'static [Route] {
+    static ROUTES: OnceLock<Vec<Route>> = OnceLock::new();
+    ROUTES.get_or_init(|| read(&openapi::document()))
 }
 
 fn read(document: &Value) -> Vec<Route> {
@@ -78,6 +100,12 @@ impl Route {
     /// How many segments stand for themselves alone.
     fn words(&self) -> usize {
         self.segments.iter().filter(|segment| !segment.starts_with('{')).count()
+    }
+
+    /// How much of a path it says: whole segments first, then what ends the last one.
+    fn nearness(&self) -> (usize, usize) {
+        let end = self.segments.last().and_then(|last| last.split_once('}')).map_or(0, |(_, end)| end.len());
+        (self.words(), end)
     }
 
     fn is_at(&self, asked: &[&str]) -> bool {
@@ -132,5 +160,21 @@ mod tests {
         ] {
             assert_eq!(known(&method, path), expected, "{method} {path}");
         }
+    }
+
+    #[test]
+    fn what_may_be_done_at_a_place_can_be_told() {
+        for (path, expected) in [
+            ("/api/v1/approvals", Some("GET, HEAD")),
+            ("/api/v1/approvals/7", Some("GET, HEAD")),
+            ("/api/v1/approvals/7:approve", Some("POST")),
+            ("/api/v1/tasks/7:cancel", Some("POST")),
+            ("/api/v1/explain", Some("POST")),
+            ("/api/v1/elsewhere", None),
+        ] {
+            assert_eq!(allowed(path).as_deref(), expected, "{path}");
+        }
+        let users = allowed("/api/v1/users/ann").unwrap_or_default();
+        assert!(["GET", "PATCH", "DELETE", "HEAD"].iter().all(|method| users.contains(method)), "{users}");
     }
 }

@@ -5,6 +5,7 @@ mod defaults;
 mod held;
 mod meanings;
 mod remembered;
+mod shown;
 
 use moongate_testkit::agent::{Agent, Plan};
 use moongate_testkit::authenticator::Authenticator;
@@ -296,7 +297,7 @@ fn at_once_the_door() -> Value {
 
 #[tokio::test]
 async fn two_people_are_two() {
-    let two = "[[policy]]\nname = \"two\"\nconfirm = 'skill.id == \"door.open\"'\npeople = 2\n";
+    let two = "[[policy]]\nname = \"two\"\nconfirm = 'skill.id == \"door.open\"'\npeople = 2\n[oauth]\n";
     let (agent, gateway) = home(two).await;
     let caller = Caller::rpc(&gateway.plain());
     let asked = id(&task(&caller, &open_the_door("open")).await);

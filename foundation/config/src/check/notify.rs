@@ -9,7 +9,7 @@ use crate::read::Notes;
 use crate::schema::{Config, Verdict, Way};
 
 /// What asks although no rule of the file does.
-const BY_DEFAULT: &str = "sensitive by default";
+pub(super) const BY_DEFAULT: &str = "sensitive by default";
 
 /// Checks `[[notify]]`.
 pub(super) fn notify(config: &Config, places: &Places<'_>, notes: &Notes<'_>) {

@@ -522,22 +522,22 @@ pub(crate) static POLICY: Section = Section {
             Kind::Rule,
             "'\"door\" in skill.tags'",
             Applied,
-            "Asks a person about what it matches: a message waits as a task until somebody says yes (`moongate approve`). Anything else \
-             that it matches is refused.",
+            "Asks a person about what it matches: a message that begins a task waits as that task until somebody says yes (`moongate approve`); \
+             anything else that it matches is held with its caller's connection until somebody answers.",
         ),
         open(
             "class",
             Kind::Word(&["sensitive", "critical"]),
             "\"sensitive\"",
             Applied,
-            "Of a `confirm`: how much is at stake. What is critical wants a passkey; \"sensitive\" unless set.",
+            "Of a `confirm`: how much is at stake. What is critical wants a passkey, and [oauth] for it; \"sensitive\" unless set.",
         ),
         open(
             "people",
             Kind::Integer(1, 10),
             "2",
             Applied,
-            "Of a `confirm`: how many people have to say yes; 1 unless set.",
+            "Of a `confirm`: how many people have to say yes, several only with [oauth]; 1 unless set.",
         ),
         open(
             "wait_seconds",

@@ -107,7 +107,7 @@ fn every_default_and_every_word_is_accepted_and_nonsense_is_not() {
                     "[[peers]]\ndomain = \"p.test\"\nbundle = \"p.pem\"\ncrl = [\"p.crl\"]\n{} = {value}\n",
                     key.name
                 ),
-                "policy" => format!("[[policy]]\nconfirm = 'true'\n{} = {value}\n", key.name),
+                "policy" => format!("[oauth]\n[[policy]]\nconfirm = 'true'\n{} = {value}\n", key.name),
                 "notify" if key.name == "kind" => channel(value),
                 "notify" => format!("{}{} = {value}\n", channel("\"ntfy\""), key.name),
                 name => format!("[{name}]\n{} = {value}\n", key.name),

@@ -186,8 +186,8 @@ codes! {
     ExchangeWidened = 440, InvalidAgentResponse, Target, NEVER, "the agent's authorization server gave more than was asked, or something else", "operators: compare `auth.exchange` with what that server is set to give";
 
     // 046x: people decide
-    NoSuchQuestion = 460, NotFound, Caller, NEVER, "there is no such question", "list those that wait with `moongate approve`";
-    QuestionDecided = 461, Conflict, Caller, NEVER, "the question is not open any more", "what was not answered in time is refused; whoever asked may ask again";
+    NoSuchQuestion = 460, NotFound, Caller, NEVER, "there is no such question", "list those that wait with `moongate approve`, those that are over with `… list --past`, yeses that are remembered with `… remembered`";
+    QuestionDecided = 461, Conflict, Caller, NEVER, "the question is not open any more", "`moongate approve show ID` says who answered it; whoever wants it carried out after all asks again";
     NotYoursToDecide = 462, Forbidden, Caller, NEVER, "this answer does not count", "somebody else must decide, or by other means; the message says which";
     TooManyQuestions = 463, Overloaded, Caller, LATER, "too many questions wait for people", "wait until those that are open are answered; nobody is asked without end";
     NotTold = 464, Unavailable, Gateway, LATER, "a channel did not take the news that a person is asked", "see the channel's address and credentials in `[[notify]]`; it is tried again until the question runs out";
@@ -238,7 +238,7 @@ codes! {
     StoreDamaged = 804, Internal, Gateway, NEVER, "the store's file is damaged, or not a store of Moongate", "the file is left as it is: restore a backup, or choose another path";
 
     // 085x: the audit log
-    AuditUnwritable = 851, Unavailable, Gateway, LATER, "the audit log cannot be written", "see the log; free space on the disk or mend it: the gateway tries again by itself";
+    AuditUnwritable = 851, Unavailable, Gateway, LATER, "the audit log cannot be written", "see the log; free space on the disk or mend it: a gateway that runs tries again by itself, one that did not start is to be started again";
     AuditDamaged = 852, Internal, Gateway, NEVER, "the audit log does not match what was signed", "nothing is changed: see what `moongate audit verify` says, keep the folder as evidence";
     AuditShortened = 853, Internal, Gateway, NEVER, "the audit log is shorter than what was signed", "put back the newer files; a restored backup must not sign again what it has forgotten";
     AuditLocked = 854, Internal, Gateway, LATER, "another process writes the audit log", "stop the other gateway, or give this one a folder of its own in `audit.dir`";

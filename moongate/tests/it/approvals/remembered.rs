@@ -88,7 +88,8 @@ async fn what_was_remembered_ends_with_a_no_with_other_rules_and_with_the_settin
 
 #[tokio::test]
 async fn what_is_critical_is_never_remembered_and_nothing_longer_than_allowed() {
-    let critical = "[[policy]]\nname = \"doors\"\nclass = \"critical\"\nconfirm = 'skill.id == \"door.open\"'\n";
+    let critical =
+        "[oauth]\n[[policy]]\nname = \"doors\"\nclass = \"critical\"\nconfirm = 'skill.id == \"door.open\"'\n";
     let (agent, gateway) = home(DOORS).await;
     let caller = Caller::rpc(&gateway.plain());
     let asked = id(&task(&caller, &open_the_door("echo open")).await);

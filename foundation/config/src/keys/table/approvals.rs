@@ -11,8 +11,8 @@ pub(super) static APPROVALS: Section = Section {
             Kind::Flag,
             "true",
             Applied,
-            "Asks a person before a message for a skill whose id or tags speak of a lock, a door, a garage, a gate, an alarm, gas or an oven, \
-             and before one from another domain for a skill that deletes or resets something. A rule that allows lifts the question. \
+            "Asks a person before a message for a skill whose id or tags speak of a lock, a door, a garage, a gate, an alarm, gas, an oven, \
+             a safe, a vault, a shutter or a valve, and before one from another domain for a skill that deletes or resets something. A rule that allows lifts the question. \
              That it is off stands in the audit log.",
         ),
         key(
