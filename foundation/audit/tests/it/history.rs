@@ -200,12 +200,30 @@ fn a_first_start_that_is_cut_off_anywhere_leaves_nothing_that_the_next_one_refus
 #[test]
 fn a_key_is_never_there_before_its_mark() {
     let folder = Folder::new();
-    fs::write(folder.path().join("beside"), "no folder").unwrap();
-    let place = Place { mark: folder.path().join("beside/audit.mark"), ..folder.place() };
+    let (beside, place) = (folder.path().join("beside"), folder.place());
+    let place = Place { mark: beside.join("audit.mark"), ..place };
+    // A folder in the place where it is drafted: the disk refuses the mark, and nothing else.
+    fs::create_dir_all(beside.join("audit.draft")).unwrap();
     assert!(Log::open(&place, Hand::at(NOVEMBER)).is_err());
     assert!(!place.key.exists());
-    fs::remove_file(folder.path().join("beside")).unwrap();
+    fs::remove_dir(beside.join("audit.draft")).unwrap();
     Log::open(&place, Hand::at(NOVEMBER)).unwrap().close();
+}
+
+#[test]
+fn a_start_that_is_cut_off_after_its_first_lines_is_taken_up_again() {
+    let folder = Folder::new();
+    let log = folder.open();
+    wait(log.intend(request("unlock"))).unwrap();
+    log.close();
+    // The log was closed; the next start says what became of the intent, and ends before that is signed.
+    let draft = folder.path().join(SHARD).join("checkpoint.draft");
+    fs::create_dir(&draft).unwrap();
+    assert_eq!(folder.refused().unwrap().0, Code::AuditUnwritable);
+    fs::remove_dir(&draft).unwrap();
+    assert_eq!(folder.verify().findings, []);
+    assert_eq!(folder.refused(), None);
+    assert_eq!(leaves(&folder.shard())[2]["result"], "unknown");
 }
 
 #[test]
