@@ -207,6 +207,12 @@ fn a_month_that_was_begun_and_not_signed_is_begun_again_and_no_intent_is_forgott
         assert_eq!(moongate_audit::follows(&december, &folder.shard()).unwrap(), None);
         assert_eq!(folder.whole(), [""; 0]);
     }
+    // It is gone before anything else happens, with all that would speak of more lines than there are.
+    let folder = before.copy();
+    fs::create_dir_all(folder.path().join("audit/2026-12")).unwrap();
+    fs::write(folder.path().join("audit/2026-12/entries"), &entries[..begins]).unwrap();
+    folder.open().close();
+    assert!(!folder.path().join("audit/2026-12").exists());
     // Signed, and killed before the mark was written.
     let folder = after.copy();
     fs::copy(before.place().mark, folder.place().mark).unwrap();
