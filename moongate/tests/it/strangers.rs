@@ -167,9 +167,11 @@ impl Bed {
                 "[[peers]]\ndomain = \"{domain}\"\nbundle = \"{domain}.pem\"\nscopes = {scopes:?}\nrevocation = \"off\"\n"
             )
         };
+        // When a person is asked is not what is tried here.
         let toml = format!(
             "domain = \"home.example\"\n[listen]\nmain = \"127.0.0.1:0\"\nplain = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n\
-             [store]\nurl = \"memory:\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n{}{}{}{}{}{}{}{}",
+             [store]\nurl = \"memory:\"\n[egress]\nallow = [\"127.0.0.0/8\"]\n\
+             [approvals]\nsensitive_by_default = false\n{}{}{}{}{}{}{}{}",
             peer("car.example", &LIGHTS),
             peer("boat.example", &["a2a:*:*"]),
             home.entry(""),

@@ -23,6 +23,19 @@ use crate::{damaged, leaf, unwritable};
 
 use super::retention::{LEAVING, sweep};
 
+/// Whether the key has signed the log of another domain, as that domain's mark says: the gateway was renamed, and begins
+/// another one.
+fn had_another_domain(place: &Place, key: &Key) -> bool {
+    let folder = place.mark.parent().and_then(|folder| fs::read_dir(folder).ok());
+    folder.into_iter().flatten().flatten().any(|file| {
+        let (path, name) = (file.path(), file.file_name().to_string_lossy().into_owned());
+        let domain = name.strip_prefix("audit.").and_then(|name| name.strip_suffix(".mark"));
+        let signed =
+            |domain: &str| Mark::read(&path, &key.verifying(&format!("{domain}/audit/0000-00"))).ok().flatten();
+        path != place.mark && domain.and_then(signed).is_some()
+    })
+}
+
 /// The key, and what it has signed.
 pub(super) struct Start {
     pub(super) key: Key,
@@ -34,7 +47,14 @@ impl Start {
     pub(super) fn of(place: &Place, month: &str) -> Result<Self, Problem> {
         if let Some(key) = Key::load(&place.key)? {
             let mark = Mark::read(&place.mark, &key.verifying(&origin(place, month)))?;
-            let mark = mark.ok_or_else(|| missing(&place.mark, &place.key))?;
+            if let Some(mark) = mark {
+                return Ok(Self { key, mark });
+            }
+            if !begun(place)?.is_empty() || !had_another_domain(place, &key) {
+                return Err(missing(&place.mark, &place.key));
+            }
+            let mark = Mark::first(origin(place, month));
+            mark.write(&place.mark, &key)?;
             return Ok(Self { key, mark });
         }
         let signed = claimed(&place.mark)?.is_some_and(|size| size > 0);

@@ -80,7 +80,7 @@ pub(crate) fn claimed(path: &Path) -> Result<Option<u64>, Problem> {
 pub(crate) fn missing(mark: &Path, key: &Path) -> Problem {
     let detail = format!(
         "{} is not there, and {} is: a key belongs to one history. Put the mark back from a copy; to begin another log on \
-         purpose, also after another `domain`, move the key and the folder away, both",
+         purpose, move the key and the folder away, both",
         mark.display(),
         key.display()
     );
