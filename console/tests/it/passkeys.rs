@@ -222,6 +222,7 @@ async fn a_passkey_that_a_password_made_answers_nothing_critical_before_it_has_s
     for session in [&session, &by_passkey] {
         assert!(!scene.says_yes(session, &first, true).await);
     }
+    assert!(scene.says_yes(&by_passkey, &first, false).await);
     scene.add(&by_passkey, &second).await;
     assert!(!scene.says_yes(&by_passkey, &second, true).await);
     scene.wait(SETTLING - Duration::from_millis(1));
