@@ -30,7 +30,7 @@ pub fn beside(document: &Value) -> Vec<Beside> {
     let named = message.and_then(|message| message.get("metadata")?.get(ROUTING)?.get("skillId")?.as_str());
     let taken_for = document.pointer("/target/skill").and_then(Value::as_str);
     if let Some(named) = named.filter(|named| Some(*named) != taken_for) {
-        add("names the skill", named, Some("The message names it; the question is about another one, as its rule says."));
+        add("names the skill", named, Some("The message names it; the question is about the other one."));
     }
     for extension in list(document.get("extensions")) {
         add("extension", &words(extension), Some("Sent to the agent."));
