@@ -113,7 +113,10 @@ async fn apply(running: &Arc<Running>, loaded: &Loaded) -> Result<(), Problem> {
     let traces = running.gateway.settings.load().traces;
     let domain = running.gateway.settings.load().domain.clone();
     running.gateway.settings.store(Arc::new(moongate_a2a::Settings { traces, domain, ..gateway }));
-    settings::desk(&running.gateway.desk, config).await?;
+    // Nothing is left half taken over: a question under former rules that stays open here is void when its yes is used.
+    if let Err(problem) = settings::desk(&running.gateway.desk, config).await {
+        tracing::error!(%problem, "questions that were asked under the former rules cannot be ended");
+    }
     running.gateway.budget.set_percent(u32::from(config.balance.retry_budget_percent));
     running.egress.replace(config);
     running.outbound.names.replace(names);

@@ -108,6 +108,7 @@ impl Records for Sqlite {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[tokio::test]
     async fn no_statement_reads_rows_that_it_does_not_give() {
         let folder = std::env::temp_dir().join(format!("moongate-records-{}", uuid::Uuid::new_v4()));

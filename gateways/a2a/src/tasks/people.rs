@@ -67,19 +67,18 @@ async fn deliver(gateway: &Arc<A2aGateway>, question: &Stored) -> Result<(), Pro
     if question.held && question.approval.state == State::Approved {
         return Ok(());
     }
-    // First of all: what was decided is known, whatever becomes of this process now.
-    decided(gateway, question).await?;
     let id = TaskId::from(question.task());
     let row = if question.held { None } else { gateway.tasks.any(&id).await? };
-    match row {
-        Some(row) => {
-            carry_out(&row, question.approval.state);
-            row.saved().await?;
-            gateway.tasks.ready.notify_one();
-        }
-        // Its task may be about to be made.
-        None if !question.held && gateway.clock.now().since(question.approval.asked_at) < MAKING => return Ok(()),
-        None => {}
+    // Its task may be about to be made.
+    if row.is_none() && !question.held && gateway.clock.now().since(question.approval.asked_at) < MAKING {
+        return Ok(());
+    }
+    // Before anything comes of it: what was decided is known, whatever becomes of this process now.
+    decided(gateway, question).await?;
+    if let Some(row) = row {
+        carry_out(&row, question.approval.state);
+        row.saved().await?;
+        gateway.tasks.ready.notify_one();
     }
     gateway.desk.delivered(&question.approval.id).await
 }
