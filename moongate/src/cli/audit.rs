@@ -39,7 +39,7 @@ enum Command {
 /// Which log.
 #[derive(Args)]
 struct Which {
-    /// The month, as 2026-11. If absent the running one; `verify` without --checkpoint then checks every one.
+    /// The month, as 2026-11; the running one if absent.
     #[arg(long, value_name = "MONTH")]
     shard: Option<String>,
     /// An exported log instead of the gateway's own.
@@ -50,10 +50,30 @@ struct Which {
     vkey: Option<PathBuf>,
 }
 
+/// Which log, all months of it unless one is named.
+#[derive(Args)]
+struct Every {
+    /// This month only, as 2026-11; every one if absent, and with --checkpoint the running one.
+    #[arg(long, value_name = "MONTH")]
+    shard: Option<String>,
+    /// An exported log instead of the gateway's own.
+    #[arg(long, value_name = "DIR", conflicts_with = "shard")]
+    dir: Option<PathBuf>,
+    /// The file with the public key, known from elsewhere; with --dir, the one that lies there if absent.
+    #[arg(long, value_name = "FILE")]
+    vkey: Option<PathBuf>,
+}
+
+impl Every {
+    fn which(&self) -> Which {
+        Which { shard: self.shard.clone(), dir: self.dir.clone(), vkey: self.vkey.clone() }
+    }
+}
+
 #[derive(Args)]
 struct Verify {
     #[command(flatten)]
-    which: Which,
+    which: Every,
     /// A checkpoint that was kept from before; the log must be the same one, grown. May be repeated.
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
@@ -211,13 +231,13 @@ fn verified(context: &Context, arguments: &Verify) -> Result<Ending, Failure> {
     for path in &arguments.checkpoint {
         saved.push((path.display().to_string(), text_of(path)?.into_bytes()));
     }
-    let (all, which) = (saved.is_empty(), &arguments.which);
+    let (all, which) = (saved.is_empty(), arguments.which.which());
     let witnesses = arguments.witness.iter().map(|path| key_in(path)).collect::<Result<Vec<_>, _>>()?;
-    let of_all = as_a_whole(context, which)?;
+    let of_all = as_a_whole(context, &which)?;
     let mut holds = of_all.is_empty();
     let mut views = Vec::new();
-    let months = open(context, which, all)?;
-    let start = start(which, all, &months)?;
+    let months = open(context, &which, all)?;
+    let start = start(&which, all, &months)?;
     for Open { files, key, before, mark } in months {
         if mark.is_some() && files.only_begun() {
             talk(&format!("{} was begun and not signed yet", key.name()));
