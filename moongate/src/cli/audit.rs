@@ -50,7 +50,7 @@ struct Which {
     vkey: Option<PathBuf>,
 }
 
-/// Which log, all months of it unless one is named.
+/// Which log, all months of it unless one is named: [`Which`] with the help that is true here.
 #[derive(Args)]
 struct Every {
     /// This month only, as 2026-11; every one if absent, and with --checkpoint the running one.
